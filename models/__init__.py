@@ -1,0 +1,1 @@
+"""Models to copy: each file is one model, written as a user would write it."""

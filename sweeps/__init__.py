@@ -1,0 +1,55 @@
+"""Hyperparameter sweeps that compile once: `sweeps.run(config)` trains, `sweeps.load(folder)` reads what it left.
+
+Nothing heavy is imported until it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sweeps.version import __version__
+
+if TYPE_CHECKING:
+    from sweeps.config import SweepConfig, load_config, parse_config
+    from sweeps.datasets.base import Dataset, Split
+    from sweeps.errors import SweepError
+    from sweeps.results import Results, load
+    from sweeps.start import run
+
+__all__ = [
+    "Dataset",
+    "Results",
+    "Split",
+    "SweepConfig",
+    "SweepError",
+    "__version__",
+    "load",
+    "load_config",
+    "parse_config",
+    "run",
+]
+
+_HOME = {
+    "Dataset": "sweeps.datasets.base",
+    "Results": "sweeps.results",
+    "Split": "sweeps.datasets.base",
+    "SweepConfig": "sweeps.config",
+    "SweepError": "sweeps.errors",
+    "load": "sweeps.results",
+    "load_config": "sweeps.config",
+    "parse_config": "sweeps.config",
+    "run": "sweeps.start",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,125 @@
+"""The rules of `when` and of `enqueue`: parameters that name parameters. The rule: nothing here recurses.
+
+A config comes from outside, so a chain of conditions may be long or run in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sweeps.parameters import Choices, Parameter
+from sweeps.sections import Sections
+from sweeps.space import unmet
+from sweeps.values import FrozenDict, Value
+from sweeps.wording import Fault, Path, did_you_mean, one_line, show
+
+Space = Mapping[str, Parameter | Value]
+
+
+def condition_faults(sections: Sections) -> Iterator[Fault]:
+    """What is wrong with the `when` of any parameter."""
+    space = sections.search_space
+    for name, when in _conditions(space).items():
+        for parent, wanted in when.items():
+            path = ("search_space", name, "when", parent)
+            if parent == name:
+                yield Fault(path, "a parameter must not depend on itself")
+            elif parent not in sections.names:
+                others = sorted(sections.names - {name})
+                yield Fault(
+                    path, "unknown parameter", advice=did_you_mean(parent, others, "Name one of the search space")
+                )
+            elif parent in space:
+                yield from _impossible(path, space[parent], wanted)
+    for cycle in _cycles(space):
+        circle = one_line(" → ".join((*cycle, cycle[0])), 200)
+        yield Fault(("search_space", cycle[0], "when"), "conditions must not run in a circle", circle)
+
+
+def enqueue_faults(sections: Sections) -> Iterator[Fault]:
+    """What is wrong with the configurations to try first."""
+    for index, known in enumerate(sections.enqueue or ()):
+        if not known:
+            yield Fault(("enqueue", index), "must name at least one parameter", "{}", "Remove it")
+        for name, value in known.items():
+            if name not in sections.names:
+                advice = did_you_mean(name, sorted(sections.names), "Name one of the search space")
+                yield Fault(("enqueue", index, name), "unknown parameter", advice=advice)
+            elif name in sections.search_space:
+                yield from _misplaced(("enqueue", index, name), name, value, known, sections.search_space)
+
+
+def parents_first(space: Space) -> FrozenDict[str, Parameter | Value]:
+    """`space` with every parameter after those that its `when` names, and otherwise in its order."""
+    ordered: dict[str, Parameter | Value] = {}
+    conditions = _conditions(space)
+    waiting = list(space)
+    while waiting:
+        name = next(name for name in waiting if ordered.keys() >= conditions.get(name, {}).keys())
+        waiting.remove(name)
+        ordered[name] = space[name]
+    return FrozenDict(ordered)
+
+
+def canonical(known: Mapping[str, Value], space: Space) -> FrozenDict[str, Value]:
+    """An entry of `enqueue` as a proposal would be: values in their parameter's type, and the fixed ones left out."""
+    searched = ((name, value, space[name]) for name, value in known.items())
+    return FrozenDict({name: entry.canonical(value) for name, value, entry in searched if isinstance(entry, Parameter)})
+
+
+def _conditions(space: Space) -> dict[str, Mapping[str, Value]]:
+    return {name: entry.when for name, entry in space.items() if isinstance(entry, Parameter) and entry.when}
+
+
+def _impossible(path: Path, parent: Parameter | Value, wanted: Value) -> Iterator[Fault]:
+    """A fixed parent makes the condition true or false for good, which an override may well want."""
+    if not isinstance(parent, Parameter) or parent.contains(wanted):
+        return
+    for value in wanted if isinstance(wanted, tuple) else (wanted,):
+        if not parent.contains(value):
+            choices = parent.choices if isinstance(parent, Choices) else ()
+            advice = did_you_mean(value, [choice for choice in choices if isinstance(choice, str)])
+            yield Fault(path, f"must be a value that it can have, {parent}", show(value), advice)
+
+
+def _cycles(space: Space) -> Iterator[list[str]]:
+    """Circles of two or more parameters, each told once, from its first parameter in the file."""
+    left = {
+        name: [parent for parent in when if parent in space and parent != name]
+        for name, when in _conditions(space).items()
+    }
+    while left:
+        free = [name for name, parents in left.items() if not any(parent in left for parent in parents)]
+        if not free:
+            free = cycle = _walk(left)
+            first = min(range(len(cycle)), key=lambda at: list(space).index(cycle[at]))
+            yield cycle[first:] + cycle[:first]
+        for name in free:
+            del left[name]
+
+
+def _walk(left: Mapping[str, list[str]]) -> list[str]:
+    """A circle in a graph where every node has a parent: go from parent to parent until one comes again."""
+    trail: dict[str, int] = {}
+    name = next(iter(left))
+    while name not in trail:
+        trail[name] = len(trail)
+        name = next(parent for parent in left[name] if parent in left)
+    return list(trail)[trail[name] :]
+
+
+def _misplaced(path: Path, name: str, value: Value, known: Mapping[str, Value], space: Space) -> Iterator[Fault]:
+    entry = space[name]
+    if not isinstance(entry, Parameter):
+        if value != entry:
+            yield Fault(path, f"is fixed at {show(entry)} by `search_space.{name}`", show(value), "Remove it here")
+        return
+    if not entry.contains(value):
+        yield Fault(path, f"must be in the search space, {entry}", show(value))
+        return
+    missing = unmet(space, known, name)
+    if missing is not None:
+        parent, wanted = missing
+        got = show(known[parent]) if parent in known else "none"
+        words = f"one of {show(wanted)}" if isinstance(wanted, tuple) else show(wanted)
+        yield Fault(path, f"needs `{parent}` to be {words} in the same entry", got, f"Add it, or remove `{name}`")

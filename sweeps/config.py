@@ -1,0 +1,116 @@
+"""YAML to a `SweepConfig`. The rule: a config is frozen and right, or a `ConfigError` names every mistake and its line.
+
+    text ── yaml_reader ──▶ values with lines ── overrides ──▶ sections ── rules, conditions ──▶ SweepConfig
+
+`schema` says what a config can hold; `draft` gathers the complaints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweeps.draft import Draft
+from sweeps.json_schema import json_schema
+from sweeps.names import metric_column
+from sweeps.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.plain import plain, written
+from sweeps.schema import Budget, Component, Objective, SweepConfig
+from sweeps.values import Value
+from sweeps.wording import one_line
+from sweeps.yaml_file import load_text
+from sweeps.yaml_reader import Reading, read
+from sweeps.yaml_writer import write
+
+__all__ = [
+    "Budget",
+    "Choices",
+    "Component",
+    "Draft",
+    "FloatRange",
+    "IntRange",
+    "Objective",
+    "Parameter",
+    "SweepConfig",
+    "Value",
+    "as_draft",
+    "json_schema",
+    "load_config",
+    "metric_column",
+    "parse_config",
+    "read_draft",
+    "to_yaml",
+]
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
+    """The config in the file at `path`, with overrides such as `"budget.trials=8"`.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds mistakes; all of them are named.
+    """
+    return read_draft(path, overrides).config()
+
+
+def read_draft(path: str | Path, overrides: Sequence[str] = ()) -> Draft:
+    """The config in the file at `path` as it is, with its mistakes, so that others can add what they find.
+
+    Raises:
+        ConfigError: the file cannot be read at all.
+    """
+    return _draft(read(load_text(path)), one_line(str(path), 400), overrides)
+
+
+def parse_config(
+    tree_or_text: Mapping[str, Any] | str, overrides: Sequence[str] = (), where: str = "<config>"
+) -> SweepConfig:
+    """A config from Python values or from YAML text; `where` is what complaints call it.
+
+    Raises:
+        ConfigError: it holds mistakes; all of them are named.
+
+    >>> config = parse_config('''
+    ... {name: line, dataset: digits, model: "models.linear:Linear", loss: mean_squared_error, budget: {trials: 4},
+    ...  search_space: {epochs: 3, batch_size: 32, learning_rate: {type: float, low: 1e-4, high: 1e-1, log: true}},
+    ...  objective: {metric: valid_loss, direction: minimize}}''')
+    >>> config.search_space["learning_rate"].low
+    0.0001
+    """
+    return as_draft(tree_or_text, overrides, where).config()
+
+
+def as_draft(tree_or_text: Mapping[str, Any] | str, overrides: Sequence[str] = (), where: str = "<config>") -> Draft:
+    """What `parse_config` would read, with its mistakes, so that others can add what they find."""
+    reading = read(tree_or_text) if isinstance(tree_or_text, str) else plain(tree_or_text)
+    return _draft(reading, where, overrides)
+
+
+def _draft(reading: Reading, where: str, overrides: Sequence[str]) -> Draft:
+    draft = Draft(reading.value, where, reading.lines, reading.flaws)
+    for text in overrides:
+        draft.override(text)
+    return draft.check()
+
+
+def to_yaml(config: SweepConfig) -> str:
+    """The whole config as YAML, defaults included; `load_config` reads it back as an equal one."""
+    tree: dict[str, Any] = {}
+    for key in SweepConfig.model_fields:
+        tree[key] = _written(getattr(config, key))
+    for section in ("dataset", "model", "optimizer"):
+        if f"{section}.use" in config.search_space:
+            del tree[section]["use"]
+    if "loss" in config.search_space:
+        del tree["loss"]
+    return write(tree)
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, Component | Objective | Budget | FloatRange | IntRange | Choices):
+        return _written(written(value))
+    if isinstance(value, Mapping):
+        return {key: _written(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_written(item) for item in value]
+    return value

@@ -1,0 +1,169 @@
+"""A config as read, not yet known to be right. The rule: every complaint knows its line, or its override.
+
+Whoever has something to say about a config says it to the draft; `Draft.config` raises all of it at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from sweeps.conditions import canonical, condition_faults, enqueue_faults, parents_first
+from sweeps.entries import COMPONENTS
+from sweeps.errors import Complaint, ConfigError
+from sweeps.overrides import Override, put, split_path, understand
+from sweeps.rules import spanning_faults
+from sweeps.schema import SweepConfig
+from sweeps.sections import check_sections
+from sweeps.wording import Fault, Path, one_line, path_text, show
+from sweeps.yaml_reader import Flaw
+
+MAX_COMPLAINTS = 200
+
+_AFTER_THE_FILE = 10**9  # overrides come after every line
+
+
+class Place(NamedTuple):
+    """Where a value was written: in words, and as a number to sort by."""
+
+    words: str
+    order: int
+
+
+class Places:
+    """Where each path of a config was written: a line of the source, or an override."""
+
+    def __init__(self, source: str, lines: Mapping[Path, int]) -> None:
+        self._source = source
+        self._written = {path: Place(f"{source}:{line}", line) for path, line in lines.items()}
+        self._overridden: dict[Path, Place] = {}
+        self._order = itertools.count(_AFTER_THE_FILE)
+
+    def line(self, number: int) -> Place:
+        """A line of the source."""
+        return Place(f"{self._source}:{number}", number)
+
+    def override(self, text: str) -> Place:
+        """The next override."""
+        return Place(f"--set {one_line(text, 200)}", next(self._order))
+
+    def move(self, path: Path, place: Place) -> None:
+        """From now on `path` and all below it were written at `place`, an override."""
+        for places in (self._written, self._overridden):
+            for below in [each for each in places if each[: len(path)] == path]:
+                del places[below]
+        self._written[path] = self._overridden[path] = place
+
+    def find(self, path: Path, exists: bool) -> Place:
+        """Where `path`, or its nearest parent, was written.
+
+        What exists and was changed in part by an override is found at that override: before it, it was right.
+        """
+        if path and exists:
+            inside = [place for each, place in self._overridden.items() if each[: len(path)] == path]
+            if inside:
+                return max(inside, key=lambda place: place.order)
+        parents = (path[:length] for length in range(len(path), -1, -1))
+        return next((self._written[each] for each in parents if each in self._written), Place(self._source, 0))
+
+
+class Draft:
+    """A config as read.
+
+    `tree` is what was written, in plain Python values: possibly wrong, possibly partial. `sections` are the parts that
+    are right by themselves.
+    """
+
+    def __init__(self, tree: object, source: str, lines: Mapping[Path, int], flaws: Iterable[Flaw] = ()) -> None:
+        self.tree: dict[str, Any] = tree if isinstance(tree, dict) else {}
+        self._places = Places(source, lines)
+        self._complaints: dict[Complaint, int] = {}
+        self._spoilt: set[Path] = set()
+        for flaw in flaws:
+            self._add(self._places.line(flaw.line), flaw.fault)
+            self._spoilt.update({flaw.fault.path} if flaw.spoils else ())
+        if not isinstance(tree, dict):
+            self.complain((), "a config must be a mapping of keys such as `name: mnist`", show(tree))
+            self._spoilt.add(())
+        self.sections, _ = check_sections({})
+
+    @property
+    def complaints(self) -> list[Complaint]:
+        """What is wrong so far: in the order of the file, and then of the overrides."""
+        return sorted(self._complaints, key=self._complaints.__getitem__)
+
+    def complain(self, path: str | Path, rule: str, got: str = "", advice: str = "") -> None:
+        """Add a complaint about `path`, unless what is there could not be read in the first place."""
+        if isinstance(path, str):
+            path = self._split(path)
+        if not any(path[:length] in self._spoilt for length in range(len(path) + 1)):
+            self._add(self._places.find(path, self._holds(path)), Fault(path, rule, got, advice))
+
+    def config(self) -> SweepConfig:
+        """The config.
+
+        Raises:
+            ConfigError: there are complaints; it holds all of them.
+        """
+        if self._complaints:
+            raise ConfigError(self.complaints)
+        space = parents_first(self.sections.search_space)
+        enqueue = tuple(canonical(known, space) for known in self.sections.enqueue or ())
+        right = {key: getattr(self.sections, key) for key in SweepConfig.model_fields}
+        return SweepConfig(**{**right, "search_space": space, "enqueue": enqueue})
+
+    def override(self, text: str) -> None:
+        """Apply `PATH=VALUE`, or complain about it."""
+        if () in self._spoilt:
+            return
+        self._name_components()
+        place = self._places.override(text)
+        understood = understand(self.tree, text)
+        fault = understood if isinstance(understood, Fault) else put(self.tree, understood)
+        if fault is not None:
+            self._add(place, fault)
+        elif isinstance(understood, Override):
+            self._places.move(understood.path, place)
+
+    def check(self) -> Draft:
+        """Complain about everything that the config's own rules forbid."""
+        self._name_components()
+        self.sections, faults = check_sections(self.tree)
+        rest = (
+            spanning_faults(self.tree, self.sections),
+            condition_faults(self.sections),
+            enqueue_faults(self.sections),
+        )
+        every = itertools.chain(faults, *rest)
+        for fault in itertools.islice(every, MAX_COMPLAINTS):
+            self.complain(*fault)
+        if next(every, None) is not None:
+            last = Place(self._places.find((), exists=False).words, 2 * _AFTER_THE_FILE)
+            self._add(last, Fault((), f"there are more mistakes; these are the first {MAX_COMPLAINTS}"))
+        return self
+
+    def _name_components(self) -> None:
+        """`optimizer: adam` means `optimizer: {use: adam}`."""
+        for section in (*COMPONENTS, "loss", "sampler", "pruner"):
+            if isinstance(self.tree.get(section), str):
+                self.tree[section] = {"use": self.tree[section]}
+
+    def _add(self, place: Place, fault: Fault) -> None:
+        complaint = Complaint(place.words, path_text(fault.path), fault.rule, fault.got, fault.advice)
+        self._complaints.setdefault(complaint, place.order)
+
+    def _split(self, text: str) -> Path:
+        try:
+            return split_path(self.tree, text)
+        except ValueError:
+            return (text,)
+
+    def _holds(self, path: Path) -> bool:
+        node: Any = self.tree
+        try:
+            for step in path:
+                node = node[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+        return True

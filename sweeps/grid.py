@@ -1,0 +1,88 @@
+"""The grid: all combinations of a search space, each once. The rule: a parameter that is not active is not there.
+
+Combinations that would differ only in an inactive parameter are therefore one. Nothing is built before it is asked
+for, so a grid larger than anyone can run costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from sweeps.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.schema import SweepConfig
+from sweeps.space import active
+from sweeps.values import Value
+
+Combination = dict[str, Value]  # the active parameters of one trial
+
+
+def stepped(low: float, step: float, index: int) -> float:
+    """The value `index` steps above `low`, computed in decimal, as it would be written down.
+
+    >>> stepped(0.1, 0.1, 2), 0.1 + 2 * 0.1
+    (0.3, 0.30000000000000004)
+    """
+    return float(Decimal(repr(low)) + index * Decimal(repr(step)))
+
+
+def values(parameter: Parameter) -> Sequence[Value]:
+    """Every value of a parameter, in order.
+
+    Raises ValueError for a range of real numbers without a step.
+    """
+    match parameter:
+        case Choices():
+            return parameter.choices
+        case IntRange():
+            return range(parameter.low, parameter.high + 1, parameter.step)
+        case FloatRange(step=float(step), count=int(count)):
+            return tuple(stepped(parameter.low, step, index) for index in range(count))
+        case FloatRange(count=1):
+            return (parameter.low,)
+    raise ValueError(f"a grid needs a `step` for {parameter}")
+
+
+def walk(config: SweepConfig, pinned: Mapping[str, Value]) -> Iterator[Combination]:
+    """Every combination, the last parameter changing fastest; `pinned` parameters keep their one value."""
+    parameters = config.parameters()
+    names = tuple(parameters)
+
+    def descend(depth: int, chosen: Combination) -> Iterator[Combination]:
+        if depth == len(names):
+            yield chosen
+            return
+        name = names[depth]
+        if not active(config, chosen, name):
+            yield from descend(depth + 1, chosen)
+            return
+        for value in (pinned[name],) if name in pinned else values(parameters[name]):
+            yield from descend(depth + 1, {**chosen, name: value})
+
+    return descend(0, {})
+
+
+def grid(config: SweepConfig) -> Iterator[Combination]:
+    """The trials of a grid: those of `enqueue` first, then the rest in order.
+
+    What an enqueued configuration leaves open is filled by the first combination that fits and has not been taken.
+    Each combination comes once, unless `enqueue` asks for it again.
+    """
+    taken: set[frozenset[tuple[str, Value]]] = set()
+    for known in config.enqueue:
+        first = next(walk(config, known))
+        chosen = next((each for each in walk(config, known) if frozenset(each.items()) not in taken), first)
+        taken.add(frozenset(chosen.items()))
+        yield chosen
+    for each in walk(config, {}):
+        if not taken or frozenset(each.items()) not in taken:
+            yield each
+
+
+def grid_size(config: SweepConfig) -> int:
+    """How many trials `grid` has."""
+    parameters = config.parameters().values()
+    if config.enqueue or any(parameter.when for parameter in parameters):
+        return sum(1 for _ in grid(config))
+    return math.prod(len(values(parameter)) for parameter in parameters)

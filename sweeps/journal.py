@@ -1,0 +1,113 @@
+"""The journal: the log while it is being written, and the tables that follow it.
+
+The rule: a record goes to the log first; what is shown and tabulated is folded from the same records.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sweeps import tables
+from sweeps.config import SweepConfig
+from sweeps.ledger import Entry, Record
+from sweeps.log import LogWriter, read_log, timestamp
+from sweeps.run_folder import RunFolder
+from sweeps.study import StudyEvent
+from sweeps.tables import Fold
+
+TABLES_SECONDS = 5.0
+"""The tables are written so often at most, and never for more than a twentieth of the time."""
+WORKER = "worker-0"
+
+
+class Journal:
+    """One run's writer. Opening it reads what earlier runs left; use as a context manager."""
+
+    def __init__(self, config: SweepConfig, folder: RunFolder) -> None:
+        self._folder, self._objective = folder, config.objective
+        self._fold = Fold(config.objective.metric, config.objective.direction)
+        self._writer = LogWriter(folder.log, WORKER)
+        self.past: Sequence[Record] = read_log(folder.log).records
+        for record in self.past:
+            self._fold.add(record)
+        self._tables_due = time.monotonic() + TABLES_SECONDS
+
+    @property
+    def trials(self) -> dict[int, Entry]:
+        return self._fold.ledger.trials
+
+    def best(self) -> Entry | None:
+        return self._fold.ledger.best(self._objective.direction)
+
+    @property
+    def kept(self) -> int | None:
+        """The number of the trial whose parameters are in `best/`."""
+        return self._fold.ledger.kept
+
+    def record(self, kind: str, **fields: Any) -> None:
+        """Append one record; it is on the disk after the next `flush`."""
+        self._fold.add(self._writer.append({"kind": kind, "time": timestamp(), **fields}))
+
+    def flush(self) -> None:
+        self._writer.flush()
+        if time.monotonic() > self._tables_due:
+            self.write_tables()
+
+    def write_tables(self) -> None:
+        started = time.monotonic()
+        tables.write(self._fold.tables(), self._folder.path)
+        ended = time.monotonic()
+        self._tables_due = ended + max(TABLES_SECONDS, 20 * (ended - started))
+
+    def study_events(self) -> Iterator[StudyEvent]:
+        """What the study is told of the past. A trial that has not ended is asked for again and reports anew."""
+        for record in self.past:
+            kind, number = record["kind"], record.get("number")
+            entry = self.trials.get(number) if isinstance(number, int) else None
+            if entry is None:
+                continue
+            ended = bool(entry.ending) and record.get("attempt") == entry.attempt
+            if kind == "ask":
+                yield ("ask", entry.number, _hashable(record["params"]))
+            elif kind == "epoch" and ended:
+                yield ("report", entry.number, record["epoch"], figure(record, self._objective.metric))
+            elif kind == "outcome" and ended:
+                yield ("tell", entry.number, record["outcome"], record["value"])
+
+    def seconds_used(self) -> float:
+        """How long the earlier runs of this sweep lasted, from each one's first record to its last."""
+        total, begun, last = 0.0, None, None
+        for record in self.past:
+            moment = datetime.fromisoformat(record["time"])
+            if record["kind"] == "run":
+                total += (last - begun).total_seconds() if begun and last else 0.0
+                begun = moment
+            last = moment
+        return total + ((last - begun).total_seconds() if begun and last else 0.0)
+
+    def unfinished(self) -> list[Entry]:
+        """Trials that were proposed and have no outcome, by number."""
+        return [entry for number, entry in sorted(self.trials.items()) if not entry.ending]
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+
+def figure(record: Record, metric: str) -> float:
+    """The objective in an epoch's record."""
+    value = record.get(metric, record.get("metrics", {}).get(metric))
+    return float(value)
+
+
+def _hashable(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: _tuples(value) for name, value in params.items()}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

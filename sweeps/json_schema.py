@@ -1,0 +1,119 @@
+"""The JSON Schema of a config, for editors that complete and check. The rule: it is derived, so it cannot drift.
+
+Keys and descriptions come from `schema`, methods and arguments from `methods`, names from `names` and `entries`. It
+accepts every config that `load_config` accepts; rules that need arithmetic, such as `low <= high`, are not in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sweeps.entries import COMPONENTS, NEEDED
+from sweeps.methods import METHODS, Option
+from sweeps.names import LOSSES, METRICS, OWN
+from sweeps.schema import NAME, Component, SweepConfig
+from sweeps.values import MAX_COUNT, MAX_SEED, VALUE_SCHEMA
+
+Schema = dict[str, Any]
+
+_ABOUT = {
+    "epochs": "Passes over the training split.",
+    "batch_size": "Examples per update of the optimizer.",
+    "learning_rate": "The optimizer's learning rate.",
+    "seed": "The seed of a trial, where it is not to be derived from the sweep's.",
+    "loss": "What training minimises, where that is searched.",
+}
+
+
+def json_schema() -> Schema:
+    """The JSON Schema, draft 2020-12, of a sweep's YAML file."""
+    derived: Schema = _tidy(SweepConfig.model_json_schema())
+    definitions, properties = derived["$defs"], derived["properties"]
+    definitions["Component"] = _component({"type": "string", "minLength": 1}, {}, VALUE_SCHEMA)
+    properties["name"]["pattern"] = NAME.pattern
+    properties["metrics"]["items"] = _named(METRICS)
+    _redefine(properties["search_space"], _search_space())
+    _redefine(properties["loss"], _component(_named(LOSSES), {}, VALUE_SCHEMA))
+    for section, methods in METHODS.items():
+        _redefine(properties[section], {"anyOf": [_method(name, options) for name, options in methods.items()]})
+    for section in ("lanes", "micro_batch"):
+        _redefine(properties[section], {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A sweep",
+        "description": "What to train, what to search, and when to stop.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": [key for key in derived["required"] if key not in (*COMPONENTS, "loss")],
+        "properties": properties,
+        "allOf": [_given_or_searched(section) for section in (*COMPONENTS, "loss")],
+        "$defs": definitions,
+    }
+
+
+def _tidy(node: Any) -> Any:
+    """Without pydantic's titles, which repeat the keys, and with descriptions up to their first example."""
+    if isinstance(node, list):
+        return [_tidy(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    tidy = {key: _tidy(item) for key, item in node.items() if not (key == "title" and isinstance(item, str))}
+    if isinstance(tidy.get("description"), str):
+        tidy["description"] = " ".join(tidy["description"].partition(">>>")[0].split())
+    return tidy
+
+
+def _redefine(section: Schema, shape: Schema) -> None:
+    """Give a section another shape, and leave what is said about it."""
+    kept = {key: section[key] for key in ("description", "default", "examples") if key in section}
+    section.clear()
+    section.update(kept | shape)
+
+
+def _named(names: tuple[str, ...]) -> Schema:
+    return {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": f"^{OWN.pattern}$"}]}
+
+
+def _component(use: Schema, options: dict[str, Schema], others: Schema | bool) -> Schema:
+    """A name, or a mapping with `use` and arguments; `use` can be missing where the search space has it."""
+    described = use | {"description": Component.model_fields["use"].description}
+    mapping = {"type": "object", "properties": {"use": described, **options}, "additionalProperties": others}
+    return {"anyOf": [use, mapping]}
+
+
+def _method(name: str, options: dict[str, Option]) -> Schema:
+    schema = _component({"const": name}, {key: option.json_schema for key, option in options.items()}, others=False)
+    schema["anyOf"][1]["required"] = ["use"]
+    return schema
+
+
+def _search_space() -> Schema:
+    def entry(fixed: Schema, *searched: str) -> Schema:
+        return {"anyOf": [fixed, *({"$ref": f"#/$defs/{kind}"} for kind in searched)]}
+
+    whole, every = ("IntRange", "Choices"), ("FloatRange", "IntRange", "Choices")
+    count: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}
+    properties = {
+        "epochs": entry(count, *whole),
+        "batch_size": entry(count, *whole),
+        "learning_rate": entry({"type": "number", "minimum": 0}, *every),
+        "seed": entry({"type": "integer", "minimum": 0, "maximum": MAX_SEED}, *whole),
+        "loss": entry(_named(LOSSES), "Choices"),
+    }
+    dotted = entry(VALUE_SCHEMA, *every) | {"description": "An argument of the optimizer, the model or the dataset."}
+    return {
+        "type": "object",
+        "properties": {name: shape | {"description": _ABOUT[name]} for name, shape in properties.items()},
+        "patternProperties": {f"^({'|'.join(COMPONENTS)})\\.[^.]+$": dotted},
+        "required": list(NEEDED),
+        "additionalProperties": False,
+    }
+
+
+def _given_or_searched(section: str) -> Schema:
+    """A section with its `use`, or the same in the search space."""
+    searched = section if section == "loss" else f"{section}.use"
+    given: Schema = {"properties": {section: {"anyOf": [{"type": "string"}, {"required": ["use"]}]}}}
+    if SweepConfig.model_fields[section].is_required():
+        given["required"] = [section]
+    return {"anyOf": [given, {"properties": {"search_space": {"required": [searched]}}}]}

@@ -1,0 +1,170 @@
+"""The ledger: what the log says of every trial. The rule: it is a pure fold, so the same records give the same ledger.
+
+A trial's latest attempt is the trial: a start drops the epochs and the outcome of the attempts before it, and what an
+older attempt still writes afterwards is not counted. The first outcome of an attempt stands. A log with gaps (damaged
+lines) gives a ledger with gaps, never an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Record = Mapping[str, Any]
+
+STATES = {"waiting": "WAITING", "running": "RUNNING", "completed": "COMPLETE", "pruned": "PRUNED", "diverged": "PRUNED"}
+
+
+class Epoch(NamedTuple):
+    """One epoch of one trial: `iterations` and `examples` are cumulative, `seconds` is its own time on the device."""
+
+    attempt: int
+    iterations: int
+    examples: int
+    train_loss: float
+    valid_loss: float
+    metrics: Mapping[str, float]
+    seconds: float
+
+    def figure(self, name: str) -> float:
+        """`train_loss`, `valid_loss` or a metric by its name; NaN where the epoch has none of that name."""
+        if name == "train_loss":
+            return self.train_loss
+        if name == "valid_loss":
+            return self.valid_loss
+        return _float(self.metrics.get(name))
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is known of one trial. Its `epochs` are keyed by repeat (from 0) and epoch (from 1)."""
+
+    number: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+    attempt: int = 0
+    start: Record = field(default_factory=dict)
+    ending: Record = field(default_factory=dict)
+    epochs: dict[tuple[int, int], Epoch] = field(default_factory=dict)
+    test: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> str:
+        """The outcome's word, or "running" or "waiting" while there is none."""
+        if self.ending:
+            return str(self.ending.get("outcome"))
+        return "running" if self.attempt else "waiting"
+
+    @property
+    def state(self) -> str:
+        """The outcome in Optuna's words: COMPLETE, PRUNED, FAIL, RUNNING or WAITING."""
+        return STATES.get(self.outcome, "FAIL")
+
+    @property
+    def value(self) -> float:
+        """The objective's value as it was told to the sampler; NaN where there is none."""
+        return _float(self.ending.get("value"))
+
+    @property
+    def repeat(self) -> int:
+        """The repeat that ran last."""
+        return max((repeat for repeat, _ in self.epochs), default=0)
+
+    def epochs_of(self, repeat: int) -> dict[int, Epoch]:
+        """The epochs of one repeat, by their number."""
+        return {epoch: row for (of_repeat, epoch), row in self.epochs.items() if of_repeat == repeat}
+
+
+class Ledger:
+    """The trials of a log by their number, kept up to date record by record."""
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self.trials: dict[int, Entry] = {}
+        self.metrics: dict[str, None] = {}
+        self.kept: int | None = None
+        """The number of the trial whose parameters are in `best/`."""
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Takes one record of the log. Kinds that say nothing of a trial are passed over."""
+        kind, number = record.get("kind"), record.get("number")
+        if not isinstance(number, int):
+            return
+        if kind == "epoch":
+            self._add_epoch(self._trial(number), record)
+        elif kind == "ask":
+            self._trial(number).params = record.get("params") or {}
+        elif kind == "start":
+            _start(self._trial(number), record)
+        elif kind == "outcome":
+            _end(self._trial(number), record)
+        elif kind == "test":
+            self._trial(number).test = record.get("metrics") or {}
+        elif kind == "best":
+            self.kept = number
+
+    def best(self, direction: str) -> Entry | None:
+        """The completed trial with the best value, the earliest of equals; None where no trial has completed."""
+        sign = -1 if direction == "maximize" else 1
+        completed = [
+            trial for trial in self.trials.values() if trial.state == "COMPLETE" and not math.isnan(trial.value)
+        ]
+        return min(completed, key=lambda trial: (sign * trial.value, trial.number), default=None)
+
+    def _trial(self, number: int) -> Entry:
+        trial = self.trials.get(number)
+        if trial is None:
+            trial = self.trials[number] = Entry(number)
+        return trial
+
+    def _add_epoch(self, trial: Entry, record: Record) -> None:
+        if not _is_current(trial, record):
+            return
+        metrics = record.get("metrics") or {}
+        self.metrics.update(dict.fromkeys(metrics))
+        trial.epochs[record.get("repeat", 0), record.get("epoch", 0)] = Epoch(
+            attempt=trial.attempt,
+            iterations=record.get("iterations", 0),
+            examples=record.get("examples", 0),
+            train_loss=_float(record.get("train_loss")),
+            valid_loss=_float(record.get("valid_loss")),
+            metrics=metrics,
+            seconds=_float(record.get("seconds")),
+        )
+
+
+def best_epoch(epochs: Mapping[int, Epoch], metric: str, direction: str) -> int | None:
+    """The epoch with the best `metric`, the earliest of equals; None where no epoch has one. NaN is never the best."""
+    sign = -1 if direction == "maximize" else 1
+    figures = ((sign * row.figure(metric), epoch) for epoch, row in epochs.items())
+    return min((pair for pair in figures if not math.isnan(pair[0])), default=(0.0, None))[1]
+
+
+def _start(trial: Entry, record: Record) -> None:
+    if not _is_current(trial, record):
+        return
+    trial.start, trial.ending = record, {}
+    repeat = record.get("repeat", 0)
+    for key in [key for key in trial.epochs if key[0] == repeat]:
+        del trial.epochs[key]
+
+
+def _end(trial: Entry, record: Record) -> None:
+    if _is_current(trial, record) and not trial.ending:
+        trial.ending = record
+
+
+def _is_current(trial: Entry, record: Record) -> bool:
+    """Whether the record is of the trial's latest attempt; a newer attempt becomes the latest first."""
+    attempt = record.get("attempt", trial.attempt)
+    if attempt > trial.attempt:
+        trial.attempt = attempt
+        trial.start, trial.ending = {}, {}
+        trial.epochs.clear()
+    return bool(attempt == trial.attempt)
+
+
+def _float(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,106 @@
+r"""One line of the log: a record and its checksum. The rule: a line is read exactly as it was written, or not at all.
+
+A line is one JSON object in ASCII, ended by `\n`. Its last key is its checksum, always in the same 20 characters:
+`,"crc32":"` + 8 lower-case hex digits + `"}`. It is the CRC-32 of the line's text without that key, that is: of the
+line without its `\n`, with those 20 characters replaced by `}`. To check a line by hand:
+
+>>> import zlib
+>>> line = b'{"kind":"best","number":3,"value":0.5,"crc32":"e1ecbbff"}'
+>>> zlib.crc32(line[:-20] + b"}") == int(line[-10:-2], 16)
+True
+
+Floats are written in the shortest text that reads back as the same float. Non-finite floats are written as the strings
+"nan", "inf" and "-inf", in `FLOAT_FIELDS` and inside `metrics` only. Lists inside `params` are read back as tuples, as
+a config has them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+Record = dict[str, Any]
+FLOAT_FIELDS = ("value", "train_loss", "valid_loss", "seconds")
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_CHECKSUM_LENGTH = len(',"crc32":"01234567"}')
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    r"""One record (with at least one key) as its line, checksum and `\n` included.
+
+    Scalars of array libraries are written as plain numbers.
+
+    Raises: ValueError for a non-finite float where none may be, TypeError for what JSON cannot hold.
+    """
+    if not record or "crc32" in record:
+        raise ValueError(f"a record must have keys, and none named 'crc32', but got {list(record)}")
+    try:
+        text = _dumps(record)
+    except ValueError:
+        text = _dumps(_with_named_non_finite(record))
+    body = text.encode("ascii")
+    return b'%b,"crc32":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+
+
+def decode(line: bytes) -> Record | str:
+    r"""The record of one line (without its `\n`), or the reason why it cannot be trusted."""
+    body, ending = line[:-_CHECKSUM_LENGTH] + b"}", line[-_CHECKSUM_LENGTH:]
+    if ending[:10] != b',"crc32":"':
+        return "it does not end in a checksum"
+    if ending[10:] != b'%08x"}' % zlib.crc32(body):
+        return "its checksum does not match"
+    try:
+        record = json.loads(body)
+    except (ValueError, RecursionError):
+        return "it is not JSON"
+    return _restored(record) if isinstance(record, dict) else "it is not a JSON object"
+
+
+def _dumps(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, allow_nan=False, separators=(",", ":"), default=_plain_number)
+
+
+def _plain_number(value: object) -> int | float:
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"a record must hold plain values, but got {type(value).__name__}")
+
+
+def _with_named_non_finite(record: Mapping[str, Any]) -> Record:
+    named = {key: _named(value) if key in FLOAT_FIELDS else value for key, value in record.items()}
+    if isinstance(named.get("metrics"), Mapping):
+        named["metrics"] = {key: _named(value) for key, value in named["metrics"].items()}
+    return named
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, numbers.Real) and not math.isfinite(value):
+        return str(float(value))
+    return value
+
+
+def _restored(record: Record) -> Record:
+    for field in FLOAT_FIELDS:
+        if isinstance(record.get(field), str):
+            record[field] = _unnamed(record[field])
+    metrics = record.get("metrics")
+    if isinstance(metrics, dict):
+        record["metrics"] = {key: _unnamed(value) for key, value in metrics.items()}
+    params = record.get("params")
+    if isinstance(params, dict):
+        record["params"] = {key: _as_tuple(value) for key, value in params.items()}
+    return record
+
+
+def _unnamed(value: Any) -> Any:
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,116 @@
+"""Overrides from the command line: `PATH=VALUE`. The rule: a path finds the longest key that exists.
+
+So `search_space.optimizer.b1.low=0.8` means the key `optimizer.b1`. Values are YAML. Mappings on the way are made
+where there are none.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from sweeps.wording import Fault, Path, path_text, show
+from sweeps.yaml_reader import MAX_DEPTH, Reading, read
+
+_PARAMETER = re.compile(r"(?:(?:optimizer|model|dataset)\.)?[^.\[\]]+")
+_KEY = re.compile(r"[^.\[\]]+")
+_POSITION = re.compile(r"\[?([0-9]{1,9})\]?(?=[.\[]|\Z)")
+
+
+class Override(NamedTuple):
+    """An override that was understood: the path, split into its steps, and the value to put there."""
+
+    path: Path
+    value: object
+
+
+def split_path(tree: object, text: str) -> Path:
+    """The steps of a path as a person writes it, by the keys that `tree` has; ValueError says where it is no path.
+
+    >>> split_path({"search_space": {"optimizer.b1": {"low": 0}}}, "search_space.optimizer.b1.low")
+    ('search_space', 'optimizer.b1', 'low')
+    """
+    steps: Path = ()
+    node, rest = tree, text
+    while rest:
+        step, length = _step(node, steps, rest)
+        node = _child(node, step)
+        steps, rest = (*steps, step), rest[length:]
+        if rest[:1] == "." and len(rest) > 1:
+            rest = rest[1:]
+        elif rest and rest[0] != "[":
+            raise ValueError(f"`{rest}` after `{path_text(steps)}`")
+    return steps
+
+
+def _step(node: object, steps: Path, rest: str) -> tuple[str | int, int]:
+    """The next step of a path and its length in characters."""
+    if isinstance(node, list):
+        if found := _POSITION.match(rest):
+            return int(found[1]), len(found[0])
+        raise ValueError(f"`{rest}` in the list `{path_text(steps)}`")
+    if isinstance(node, dict):
+        known = [key for key in node if rest == key or rest.startswith((f"{key}.", f"{key}["))]
+        if known:
+            longest = max(known, key=len)
+            return longest, len(longest)
+    names_parameters = (
+        steps in (("search_space",),) or steps[-1:] == ("when",) or (len(steps) == 2 and steps[0] == "enqueue")
+    )
+    found = (_PARAMETER if names_parameters else _KEY).match(rest)
+    if found is None:
+        raise ValueError(f"`{rest}`")
+    return found[0], len(found[0])
+
+
+def _child(node: object, step: str | int) -> object:
+    if isinstance(node, dict):
+        return node.get(step)
+    if isinstance(node, list) and isinstance(step, int) and step < len(node):
+        return node[step]
+    return None
+
+
+def understand(tree: dict[str, Any], text: str) -> Override | Fault:
+    """One override, or what is wrong with it."""
+    written, equals, value = text.partition("=")
+    written = written.strip()
+    if not equals or not written:
+        return Fault((), "an override must be PATH=VALUE", show(text), "For instance budget.trials=8")
+    reading: Reading = read(value) if value.strip() else Reading(None, {}, [])
+    if reading.flaws:
+        return reading.flaws[0].fault._replace(path=())
+    try:
+        path = split_path(tree, written)
+    except ValueError as error:
+        return Fault((), "an override's path must be keys joined by dots", str(error))
+    if len(path) > MAX_DEPTH:
+        return Fault((), f"a path must have at most {MAX_DEPTH} steps", str(len(path)))
+    return Override(path, reading.value)
+
+
+def put(tree: dict[str, Any], override: Override) -> Fault | None:
+    """Put the value in its place in `tree`; where that cannot be, leave `tree` alone and say why."""
+    node: Any = tree
+    for at, step in enumerate(override.path):
+        if not _takes(node, step):
+            here = path_text(override.path[:at])
+            rule = f"`{here}` has no `{path_text((step,))}` to set, because it is {show(node)}"
+            return Fault(override.path, rule, advice=f"Set `{here}` as a whole")
+        is_last = at == len(override.path) - 1
+        below = _child(node, step)
+        if is_last or below is None:
+            below = override.value if is_last else {}
+            if isinstance(node, list) and step == len(node):
+                node.append(below)
+            else:
+                node[step] = below
+        node = below
+    return None
+
+
+def _takes(node: object, step: str | int) -> bool:
+    """Whether `node` has, or can be given, something at `step`; a list can grow by one."""
+    if isinstance(node, list):
+        return isinstance(step, int) and step <= len(node)
+    return isinstance(node, dict) and isinstance(step, str)

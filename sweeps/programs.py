@@ -1,0 +1,112 @@
+"""The programs of a sweep: a trial comes in, the compiled program that it rides in and its lane values come out.
+
+The rule: a dataset is loaded once and is on each device once; a signature has one program a device.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from sweeps import space
+from sweeps.config import SweepConfig
+from sweeps.datasets.base import Dataset
+from sweeps.datasets.loading import Datasets
+from sweeps.devices import Policy
+from sweeps.training import lane, microbatch
+from sweeps.training.losses import outputs_needed
+from sweeps.training.program import Program
+from sweeps.training.signature import Arguments, Signature, lane_program, sign
+
+
+class Occupant(NamedTuple):
+    """A trial that is to ride in a lane: its program's signature, and the values that tell it from its neighbours."""
+
+    number: int
+    epochs: int
+    batch_size: int
+    examples: int
+    signature: Signature
+    ints: np.ndarray  # i32 [lane.INTS]
+    floats: np.ndarray  # f32 [hyperparameters]
+    cost: float  # modelled work of an epoch, in rows times parameters
+
+
+class Programs:
+    """Makes and keeps programs. Not for use from several threads, except through the programs themselves."""
+
+    def __init__(self, config: SweepConfig, policy: Policy, datasets: Datasets) -> None:
+        self._config, self._policy, self._datasets = config, policy, datasets
+        self._data: dict[tuple[tuple[str, Arguments], jax.Device], lane.Data] = {}
+        self._programs: dict[tuple[Signature, jax.Device], Program] = {}
+        self._parameters: dict[Signature, int] = {}
+        self.micro_batches = micro_batches(config, policy)
+
+    def occupant(self, number: int, trial: space.Trial) -> Occupant:
+        """A trial as a lane sees it.
+
+        Raises:
+            ModelError, DataError: the trial's own choices cannot be trained.
+        """
+        signature, floats = sign(trial, self._config.metrics)
+        examples = self.dataset(signature).train.rows
+        body = microbatch.choose_body(trial.batch_size, self.micro_batches)
+        # A searched seed is a trial's whole identity; otherwise trials differ by their number.
+        seed, stream = (self._config.seed, number) if trial.seed is None else (trial.seed, 0)
+        ints = np.zeros(lane.INTS, np.int32)
+        ints[[lane.NUMBER, lane.SEED, lane.BATCH_SIZE, lane.BODY, lane.RUNNING]] = (
+            stream, np.uint32(seed).astype(np.int32), trial.batch_size, body, 1,
+        )  # fmt: skip
+        rows = examples * microbatch.cost_per_example(trial.batch_size, self.micro_batches[body])
+        cost = rows * self._parameter_count(signature)
+        return Occupant(
+            number, trial.epochs, trial.batch_size, examples, signature, ints, np.float32(floats).reshape(-1), cost
+        )
+
+    def program(self, signature: Signature, device: jax.Device) -> Program:
+        """The program of a signature on a device; it compiles when it is first used."""
+        place = (signature, device)
+        if place not in self._programs:
+            self._programs[place] = Program(
+                self._lane_program(signature),
+                self._on(device, signature),
+                self.micro_batches,
+                self._policy.lanes_per_population,
+                device,
+            )
+        return self._programs[place]
+
+    def dataset(self, signature: Signature) -> Dataset:
+        use, arguments = signature.dataset
+        return self._datasets.get(use, dict(arguments))
+
+    def _lane_program(self, signature: Signature) -> lane.LaneProgram:
+        dataset = self.dataset(signature)
+        outputs = outputs_needed(signature.loss, dataset.classes, dataset.target_width)
+        return lane_program(signature, dataset.input_shape, outputs)
+
+    def _parameter_count(self, signature: Signature) -> int:
+        if signature not in self._parameters:
+            model = self._lane_program(signature).model
+            params = jax.eval_shape(model.init, jax.random.key(0))
+            self._parameters[signature] = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
+        return self._parameters[signature]
+
+    def _on(self, device: jax.Device, signature: Signature) -> lane.Data:
+        place = (signature.dataset, device)
+        if place not in self._data:
+            dataset = self.dataset(signature)
+            affine = np.array([dataset.scale, dataset.shift], np.float32)
+            arrays = lane.Data(*dataset.train, *dataset.valid, affine)
+            self._data[place] = jax.device_put(arrays, device)
+        return self._data[place]
+
+
+def micro_batches(config: SweepConfig, policy: Policy) -> tuple[int, ...]:
+    """The micro-batch sizes that the config's batch sizes are taken in, ascending."""
+    if config.micro_batch != "auto":
+        return (int(config.micro_batch),)
+    most = 1 if policy.lanes_per_population is not None else microbatch.MOST_BODIES
+    return microbatch.choose_micro_batches(space.batch_sizes(config), most)

@@ -1,0 +1,31 @@
+"""How far a sweep is: what the runner yields and a display shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Standing(NamedTuple):
+    """The best completed trial so far."""
+
+    number: int
+    value: float
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One look at a running sweep. `total` and `seconds_left` are None where nobody knows."""
+
+    done: int
+    total: int | None
+    busy: int
+    lanes: int
+    best: Standing | None
+    examples_per_second: float
+    seconds_left: float | None
+    outcomes: Mapping[str, int]  # ended trials by outcome
+    compilations: int  # of the training program in this run, as JAX counts them
+    news: tuple[str, ...]  # a line for each trial that ended since the last look

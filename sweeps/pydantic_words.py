@@ -1,0 +1,98 @@
+"""Pydantic's errors in words of our own. The rule: none of its sentences reaches a user.
+
+The leaves raise `values.wrong`, which carries the words already; what is left are errors about shape: a key too
+many or too few, a mapping where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from sweeps.parameters import Choices, FloatRange, IntRange
+from sweeps.schema import KINDS, Budget, Objective, SweepConfig
+from sweeps.wording import Fault, Path, did_you_mean, listing, nearest, path_text, show
+
+_KEYS = {
+    "objective": tuple(Objective.model_fields),
+    "budget": tuple(Budget.model_fields),
+    "float": tuple(FloatRange.model_fields),
+    "int": tuple(IntRange.model_fields),
+    "categorical": tuple(Choices.model_fields),
+}
+_EXAMPLES = {
+    key: field.examples[0]
+    for model in (SweepConfig, Objective, Budget, FloatRange, IntRange, Choices)
+    for key, field in model.model_fields.items()
+    if field.examples
+}
+
+
+def faults_of(error: ValidationError, path: Path) -> Iterator[Fault]:
+    """What `error`, raised for the value at `path`, says."""
+    for details in error.errors(include_url=False):
+        location = details["loc"]
+        kind = str(location[0]) if location and path[:1] == ("search_space",) else ""
+        # A member of the union of an entry adds its tag to the location.
+        inside = location[1:] if kind in (*KINDS, "fixed") else location
+        yield from _worded(details, (*path, *inside), kind or str(path[0]))
+
+
+def missing(path: Path) -> Fault:
+    """The fault of a key that must be given."""
+    key = _with_example(path)
+    return Fault(path, "must be given", advice=f"For instance `{key}: {show(_EXAMPLES[key])}`" if key else "")
+
+
+def mapping_wanted(path: Path, value: object) -> Fault:
+    """The fault of a value that must be a mapping."""
+    key = _with_example(path)
+    return Fault(path, f"must be a mapping such as {show(_EXAMPLES[key])}" if key else "must be a mapping", show(value))
+
+
+def _with_example(path: Path) -> str:
+    """The last key of a path that has an example, or ""."""
+    return next((step for step in reversed(path) if isinstance(step, str) and step in _EXAMPLES), "")
+
+
+def _worded(details: ErrorDetails, path: Path, of: str) -> Iterator[Fault]:
+    value, context = details["input"], details.get("ctx", {})
+    match details["type"]:
+        case "broken_rules":
+            for fault in context["faults"]:
+                yield fault._replace(path=(*path, *fault.path))
+        case "missing":
+            yield missing(path)
+        case "extra_forbidden":
+            keys = _KEYS[of]
+            yield Fault(path, "unknown key", advice=did_you_mean(path[-1], keys, f"Known are {listing(keys, 'and')}"))
+        case "literal_error":
+            words = _literals(path)
+            yield Fault(path, f"must be {listing(words)}", show(value), did_you_mean(value, words))
+        case "union_tag_not_found" | "union_tag_invalid":
+            yield _kind_wanted(path, value)
+        case "tuple_type":
+            yield Fault(path, f"must be a list such as {show(_EXAMPLES[str(path[0])])}", show(value))
+        case "model_type" if of in _KEYS or not path:
+            yield mapping_wanted(path, value)
+        case "model_type":
+            yield Fault(path, "must be a name, or a mapping with `use`", show(value))
+        case _:
+            yield mapping_wanted(path, value)
+
+
+def _literals(path: Path) -> tuple[str, ...]:
+    return ("maximize", "minimize") if path_text(path) == "objective.direction" else KINDS
+
+
+def _kind_wanted(path: Path, entry: Mapping[str, Any]) -> Fault:
+    """The fault of an entry without a `type` that is known, with the type that its other keys suggest."""
+    ends = [entry[key] for key in ("low", "high") if key in entry]
+    whole = all(isinstance(end, int) for end in ends)
+    guess = "categorical" if "choices" in entry else "int" if whole and not entry.get("log") else "float"
+    got = show(entry["type"]) if "type" in entry else "none"
+    near = nearest(entry.get("type"), KINDS) or guess
+    return Fault((*path, "type"), f"must be {listing(KINDS)}", got, f"Did you mean `type: {near}`?")

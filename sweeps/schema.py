@@ -1,0 +1,182 @@
+"""The shape of a config, section by section. The rule: every key is described here, and nowhere else.
+
+These models hold what is right within one section; what must hold between sections is in `rules`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from sweeps.parameters import Choices, FloatRange, Frozen, IntRange, Parameter
+from sweeps.values import (
+    Argument,
+    Count,
+    FrozenDict,
+    Number,
+    Positive,
+    Seed,
+    Text,
+    Value,
+    text,
+    whole,
+    wrong,
+)
+from sweeps.wording import did_you_mean, show
+
+
+class Component(Frozen):
+    """Something to build: what to `use`, and its arguments, which are all the other keys.
+
+    >>> Component(use="adam", b1=0.8).arguments
+    {'b1': 0.8}
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Argument] = Field(init=False)
+
+    use: Text = Field(description="A built-in name, or `module:name` of your own; the other keys are its arguments.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"use": value} if isinstance(value, str) else value
+
+    @property
+    def arguments(self) -> dict[str, Value]:
+        """All keys but `use`."""
+        return dict(self.model_extra or {})
+
+    def with_arguments(self, **arguments: Value) -> Component:
+        """A copy with some arguments replaced or added; `use` can be among them."""
+        return Component(**{"use": self.use, **self.arguments, **arguments})  # type: ignore[arg-type]
+
+    def __hash__(self) -> int:
+        return hash((self.use, frozenset(self.arguments.items())))
+
+
+class Objective(Frozen):
+    """What makes one trial better than another."""
+
+    metric: Text = Field(
+        description="`valid_` and one of `metrics`, or `valid_loss`, or `train_loss`.", examples=["valid_accuracy"]
+    )
+    direction: Literal["maximize", "minimize"] = Field(description="Which way is better.", examples=["maximize"])
+
+
+class Budget(Frozen):
+    """When to stop: at whichever of these comes first."""
+
+    trials: Count | None = Field(default=None, description="How many trials to run.", examples=[64])
+    minutes: Positive | None = Field(default=None, description="How many minutes to run for.", examples=[30])
+    target: Number | None = Field(
+        default=None, description="Stop as soon as a trial's objective is this good.", examples=[0.98]
+    )
+
+
+KINDS = ("float", "int", "categorical")
+
+
+def _auto_or_count(value: object) -> object:
+    if value == "auto":
+        return value
+    if isinstance(value, str):
+        raise wrong("must be `auto` or a whole number of at least 1", show(value), did_you_mean(value, ["auto"]))
+    count = whole(value)
+    if count < 1:
+        raise wrong("must be `auto` or a whole number of at least 1", show(value))
+    return count
+
+
+def _kind(entry: object) -> str | None:
+    """Which member of the union an entry of the search space is."""
+    if isinstance(entry, FloatRange | IntRange | Choices):
+        return entry.type
+    if not isinstance(entry, Mapping):
+        return "fixed"
+    return next((kind for kind in KINDS if entry.get("type") == kind), None)
+
+
+Auto = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_count)]
+Entry = Annotated[
+    Annotated[FloatRange, Tag("float")]
+    | Annotated[IntRange, Tag("int")]
+    | Annotated[Choices, Tag("categorical")]
+    | Annotated[Argument, Tag("fixed")],
+    Discriminator(_kind),
+]
+SearchSpace = Annotated[Mapping[str, Entry], AfterValidator(FrozenDict)]
+Known = Annotated[Mapping[str, Argument], AfterValidator(FrozenDict)]
+
+
+NAME = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")
+
+
+def _name(value: object) -> str:
+    name = text(value)
+    # `$` alone would let a line break through.
+    if not NAME.match(name) or name.endswith("\n"):
+        rule = "must be 1 to 64 of the characters a to z, A to Z, 0 to 9, `.`, `_` and `-`, and not begin with a dot"
+        raise wrong(rule, show(name), "The results go to a folder of this name")
+    return name
+
+
+class SweepConfig(Frozen):
+    """A sweep, as its file says it. `load_config` and `parse_config` make one and check what spans its sections."""
+
+    name: Annotated[str, BeforeValidator(_name)] = Field(
+        description="The sweep's name; its results go to the folder of this name.", examples=["mnist"]
+    )
+    seed: Seed = Field(default=0, description="The number that all randomness starts from.")
+    dataset: Component = Field(
+        description="A built-in dataset, or `module:function`; the other keys are its arguments.",
+        examples=[{"use": "mnist"}],
+    )
+    model: Component = Field(
+        description="`module:name` of a model; the other keys are its arguments.",
+        examples=[{"use": "models.mlp:MLP", "hidden": [128]}],
+    )
+    loss: Component = Field(description="What training minimises.", examples=["softmax_cross_entropy"])
+    metrics: tuple[Text, ...] = Field(
+        default=(),
+        description="What else to measure on the validation split after every epoch.",
+        examples=[["accuracy"]],
+    )
+    optimizer: Component = Field(
+        default=Component(use="adam"),
+        description="Any optax optimizer by name; the other keys are its arguments.",
+        examples=[{"use": "adam"}],
+    )
+    search_space: SearchSpace = Field(
+        description="The hyperparameters: a plain value is fixed, a mapping with `type` is searched.",
+        examples=[{"epochs": {"type": "int", "low": 1, "high": 8}, "batch_size": 64}],
+    )
+    objective: Objective = Field(
+        description="What makes one trial better than another.",
+        examples=[{"metric": "valid_accuracy", "direction": "maximize"}],
+    )
+    sampler: Component = Field(default=Component(use="tpe"), description="How trials are proposed.", examples=["tpe"])
+    pruner: Component = Field(
+        default=Component(use="none"), description="How trials are stopped early.", examples=["none"]
+    )
+    budget: Budget = Field(default=Budget(), description="When to stop.", examples=[{"trials": 64}])
+    enqueue: tuple[Known, ...] = Field(
+        default=(),
+        description="Known good configurations to try first, in this order.",
+        examples=[[{"epochs": 3, "batch_size": 64}]],
+    )
+    lanes: Auto = Field(default="auto", description="How many trials train at once; `auto` fills the device.")
+    micro_batch: Auto = Field(
+        default="auto", description="Rows that the compiled program takes at a time; `auto` follows the search space."
+    )
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The searched parameters by name, each after those that its `when` names."""
+        return {name: entry for name, entry in self.search_space.items() if isinstance(entry, Parameter)}
+
+    def fixed(self) -> dict[str, Value]:
+        """The fixed parameters by name."""
+        return {name: entry for name, entry in self.search_space.items() if not isinstance(entry, Parameter)}

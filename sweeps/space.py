@@ -1,0 +1,148 @@
+"""The search space at work: which parameters a trial has, and what they make of the config. The rule: pure functions.
+
+Names of parameters: `epochs`, `batch_size`, `learning_rate`, `seed`, `loss`, or an argument of a component by its
+dotted name, such as `optimizer.b1`, `model.hidden` or `dataset.use`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from sweeps.parameters import Choices, IntRange, Parameter
+from sweeps.schema import Component, SweepConfig
+from sweeps.values import Value
+
+MAX_BATCH_SIZES = 64
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A config with one trial's parameters in their places.
+
+    `learning_rate` is None when the search space has none; then the optimizer's own argument or default holds.
+    `seed` is None unless it is a parameter.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float | None
+    seed: int | None
+    dataset: Component
+    model: Component
+    loss: Component
+    optimizer: Component
+
+
+def resolve(config: SweepConfig, params: Mapping[str, Value]) -> Trial:
+    """The trial that `params`, the active searched parameters, make of `config`.
+
+    Raises:
+        ValueError: `params` are not those of this config's search space.
+    """
+    values = config.fixed()
+    unknown = params.keys() - config.parameters().keys()
+    if unknown:
+        raise ValueError(f"the search space has no parameter {', '.join(sorted(unknown))}")
+    values.update(params)
+    missing = {"epochs", "batch_size"} - values.keys()
+    if missing:
+        raise ValueError(f"a trial needs {' and '.join(sorted(missing))}")
+    learning_rate, seed = values.get("learning_rate"), values.get("seed")
+    return Trial(
+        epochs=int(cast("int", values["epochs"])),
+        batch_size=int(cast("int", values["batch_size"])),
+        learning_rate=None if learning_rate is None else float(cast("float", learning_rate)),
+        seed=None if seed is None else int(cast("int", seed)),
+        dataset=_placed(config.dataset, "dataset", values),
+        model=_placed(config.model, "model", values),
+        loss=config.loss.with_arguments(use=values["loss"]) if "loss" in values else config.loss,
+        optimizer=_placed(config.optimizer, "optimizer", values),
+    )
+
+
+def _placed(component: Component, section: str, values: Mapping[str, Value]) -> Component:
+    """`component` with the values whose dotted names begin with `section`."""
+    prefix = f"{section}."
+    changes = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    return component.with_arguments(**changes) if changes else component
+
+
+def active(config: SweepConfig, chosen: Mapping[str, Value], name: str) -> bool:
+    """Whether a trial has the parameter `name`, given the searched parameters `chosen` for it so far.
+
+    A parameter with `when` is active if each parameter that it names is active and has the wanted value, or one of
+    them where the wanted value is a list. `config.parameters()` lists parents first, so asking in its order is enough.
+    """
+    return unmet(config.search_space, chosen, name) is None
+
+
+def unmet(space: Mapping[str, Parameter | Value], chosen: Mapping[str, Value], name: str) -> tuple[str, Value] | None:
+    """The first condition for `name` that `chosen` and the fixed values of `space` do not meet: (parameter, wanted)."""
+    pending, seen = [name], {name}
+    while pending:
+        entry = space.get(pending.pop())
+        for parent, wanted in (_when(entry) or {}).items():
+            value = chosen.get(parent, space.get(parent))
+            if isinstance(value, Parameter) or parent not in space or not meets(value, wanted):
+                return parent, wanted
+            if parent not in seen:
+                seen.add(parent)
+                pending.append(parent)
+    return None
+
+
+def _when(entry: Parameter | Value) -> Mapping[str, Value] | None:
+    return entry.when if isinstance(entry, Parameter) else None
+
+
+def meets(value: Value, wanted: Value) -> bool:
+    """Whether `value` is the wanted one, or one of them.
+
+    >>> meets("sgd", ("sgd", "adam")), meets((64,), (64,)), meets("lion", "sgd")
+    (True, True, False)
+    """
+    return value == wanted or (isinstance(wanted, tuple) and value in wanted)
+
+
+def epochs_high(config: SweepConfig) -> int:
+    """The most epochs that a trial can have."""
+    return _bounds(config, "epochs")[1]
+
+
+def batch_size_bounds(config: SweepConfig) -> tuple[int, int]:
+    """The smallest and the largest batch size."""
+    return _bounds(config, "batch_size")
+
+
+def batch_sizes(config: SweepConfig) -> tuple[int, ...]:
+    """Batch sizes that a trial can have, in ascending order, both ends included.
+
+    All of them when they are at most 64; otherwise about 64, evenly spread over the range, by ratio when it is `log`.
+    """
+    entry = config.search_space["batch_size"]
+    if isinstance(entry, Choices):
+        sizes = sorted(cast("tuple[int, ...]", entry.choices))
+        spread = (round(part * (len(sizes) - 1)) for part in _parts(len(sizes)))
+        return tuple(dict.fromkeys(sizes[index] for index in spread))
+    low, high = _bounds(config, "batch_size")
+    step = entry.step if isinstance(entry, IntRange) else 1
+    count = (high - low) // step + 1
+    if isinstance(entry, IntRange) and entry.log and count > MAX_BATCH_SIZES:
+        return tuple(dict.fromkeys(round(low * (high / low) ** part) for part in _parts(count)))
+    return tuple(low + step * round(part * (count - 1)) for part in _parts(count))
+
+
+def _parts(count: int) -> list[float]:
+    """At most 64 even parts of the way from 0 to 1, one for each of `count` things when they are fewer."""
+    points = min(count, MAX_BATCH_SIZES)
+    return [index / (points - 1) for index in range(points)] if points > 1 else [0.0]
+
+
+def _bounds(config: SweepConfig, name: str) -> tuple[int, int]:
+    entry = config.search_space[name]
+    if isinstance(entry, IntRange):
+        return entry.low, entry.high
+    values = cast("tuple[int, ...]", entry.choices if isinstance(entry, Choices) else (entry,))
+    return min(values), max(values)

@@ -1,0 +1,174 @@
+"""One lane: its values, its state, and the pure functions that take it through an epoch.
+
+The rule: nothing here knows how many lanes there are. What a lane computes depends on its values, the data and the
+micro-batch alone; `program.py` maps or vmaps these functions over lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from sweeps.training import microbatch
+from sweeps.training.losses import Loss
+from sweeps.training.metrics import Metric
+from sweeps.training.models import Model, Params
+
+NUMBER, SEED, BATCH_SIZE, BODY, RUNNING = range(5)
+INTS = 5
+"""The columns of a lane's whole numbers: trial number, seed, batch size, micro-batch index, whether it runs."""
+EVALUATION_ROWS = 512
+INIT, ORDER, DRAWS, OPTIMIZER = range(4)
+"""What a lane's random keys are for; each is folded into its key."""
+
+
+class Data(NamedTuple):
+    """The rows of a dataset on a device. `x` keeps its storage dtype; `affine` is f32 `[2]`: scale and shift."""
+
+    train_x: jax.Array
+    train_y: jax.Array
+    valid_x: jax.Array
+    valid_y: jax.Array
+    affine: jax.Array
+
+
+class LaneValues(NamedTuple):
+    """What tells one trial from another: `ints` i32 `[INTS]` and `floats` f32 `[hyperparameters]`."""
+
+    ints: jax.Array
+    floats: jax.Array
+
+
+class LaneState(NamedTuple):
+    """A lane between two calls. Scalars unless said otherwise."""
+
+    params: Params
+    optimizer_state: Any
+    epoch: jax.Array  # i32, whole epochs done
+    update: jax.Array  # i32, optimizer updates done in this epoch
+    loss_sum: jax.Array  # f32, the losses of this epoch's examples so far
+
+
+class Gradient(NamedTuple):
+    """The part of a batch's gradient that has been summed so far."""
+
+    params: Params
+    loss: jax.Array  # f32, the mean loss of the batch once it is whole
+
+
+@dataclass(frozen=True)
+class LaneProgram:
+    """The static choices of a program: with them, a lane is values and state alone.
+
+    `build_optimizer(floats by name, key)` makes the optimizer from traced values in `float_names` order.
+    """
+
+    model: Model
+    loss: Loss
+    metrics: tuple[Metric, ...]
+    build_optimizer: Callable[[Mapping[str, jax.Array], jax.Array], optax.GradientTransformationExtraArgs]
+    float_names: tuple[str, ...]
+
+    def key(self, values: LaneValues, purpose: int) -> jax.Array:
+        trial = jax.random.fold_in(jax.random.key(values.ints[SEED]), values.ints[NUMBER])
+        return jax.random.fold_in(trial, purpose)
+
+    def optimizer(self, values: LaneValues) -> optax.GradientTransformationExtraArgs:
+        named = {name: values.floats[index] for index, name in enumerate(self.float_names)}
+        return self.build_optimizer(named, self.key(values, OPTIMIZER))
+
+    def init(self, values: LaneValues) -> LaneState:
+        """A lane at the start of its first epoch."""
+        params = self.model.init(self.key(values, INIT))
+        zero = jnp.zeros((), jnp.int32)
+        return LaneState(params, self.optimizer(values).init(params), zero, zero, jnp.zeros((), jnp.float32))
+
+    def order(self, values: LaneValues, epoch: jax.Array, examples: int, micro_batch: int) -> jax.Array:
+        """The order of this epoch's rows, i32 `[examples + micro_batch]`: a permutation, then padding.
+
+        One stable sort by random bits; two rows that draw the same 32 bits keep their order, which biases nothing that
+        can be measured and halves the cost of `jax.random.permutation`.
+        """
+        bits = jax.random.bits(jax.random.fold_in(self.key(values, ORDER), epoch), (examples,))
+        _, rows = jax.lax.sort_key_val(bits, jnp.arange(examples, dtype=jnp.int32), is_stable=True)
+        return jnp.concatenate([rows, jnp.zeros(micro_batch, jnp.int32)])
+
+    def gradient(
+        self, values: LaneValues, state: LaneState, data: Data, order: jax.Array, index: jax.Array, micro_batch: int
+    ) -> Gradient:
+        """What part `index` of the lane's current batch adds to the gradient of that batch's mean loss."""
+        batch_size = values.ints[BATCH_SIZE]
+        part = microbatch.part(state.update, index, batch_size, len(data.train_x), micro_batch)
+        counts = jnp.arange(micro_batch) < part.rows
+        # A masked row repeats the part's first row: a row of another batch must not leak even a NaN into this one.
+        rows = jax.lax.dynamic_slice(order, (part.start,), (micro_batch,))
+        rows = jnp.where(counts, rows, rows[0])
+        weights = jnp.where(counts, part.weight, 0.0)
+        draws = jax.random.fold_in(jax.random.fold_in(self.key(values, DRAWS), state.epoch), state.update)
+
+        def loss(params: Params) -> jax.Array:
+            x = as_input(data.train_x[rows], data.affine)
+            outputs = self.model.apply(params, x, jax.random.fold_in(draws, index), True)
+            return jnp.sum(weights * self.loss(outputs, data.train_y[rows]))
+
+        value, gradient = jax.value_and_grad(loss)(state.params)
+        return Gradient(gradient, value)
+
+    def update(self, values: LaneValues, state: LaneState, gradient: Gradient, examples: int) -> LaneState:
+        """Apply the summed gradient of a whole batch: one iteration."""
+        optimizer = self.optimizer(values)
+        changes, optimizer_state = optimizer.update(
+            gradient.params, state.optimizer_state, state.params, value=gradient.loss
+        )
+        batch_size = values.ints[BATCH_SIZE]
+        size = jnp.clip(examples - state.update * batch_size, 1, batch_size).astype(jnp.float32)
+        return LaneState(
+            params=optax.apply_updates(state.params, changes),
+            optimizer_state=optimizer_state,
+            epoch=state.epoch,
+            update=state.update + 1,
+            loss_sum=state.loss_sum + gradient.loss * size,
+        )
+
+    def evaluate(self, params: Params, x: jax.Array, y: jax.Array, affine: jax.Array) -> jax.Array:
+        """Mean loss, then the metrics, of a whole split: f32 `[1 + metrics]`."""
+        rows = len(x)
+        chunk = min(rows, EVALUATION_ROWS)
+
+        def forward(start: jax.Array) -> jax.Array:
+            part = as_input(jax.lax.dynamic_slice_in_dim(x, start, chunk), affine)
+            return self.model.apply(params, part, jax.random.key(0), False)
+
+        def fill(index: jax.Array, outputs: jax.Array) -> jax.Array:
+            # The last chunk starts early rather than being padded, so that no row is made up.
+            start = jnp.minimum(index * chunk, rows - chunk)
+            return jax.lax.dynamic_update_slice_in_dim(outputs, forward(start), start, axis=0)
+
+        shape = jax.eval_shape(forward, jnp.zeros((), jnp.int32))
+        outputs = jnp.zeros((rows, *shape.shape[1:]), shape.dtype)
+        outputs = jax.lax.fori_loop(0, -(-rows // chunk), fill, outputs)
+        scores = [self.loss(outputs, y).mean(), *(metric(outputs, y) for metric in self.metrics)]
+        return jnp.stack([score.astype(jnp.float32) for score in scores])
+
+
+def as_input(x: jax.Array, affine: jax.Array) -> jax.Array:
+    """Rows as a model sees them: scaled float32, except that int32 (tokens) stays as it is."""
+    return x if x.dtype == jnp.int32 else x.astype(jnp.float32) * affine[0] + affine[1]
+
+
+def zero_gradient(params: Params) -> Gradient:
+    return Gradient(jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.float32))
+
+
+def add(left: Gradient, right: Gradient) -> Gradient:
+    total: Gradient = jax.tree.map(jnp.add, left, right)
+    return total
+
+
+def is_running(values: LaneValues) -> jax.Array:
+    return values.ints[RUNNING] > 0

@@ -1,0 +1,72 @@
+"""Losses: `loss(outputs, targets)` gives one number a row; the program takes their mean over each batch.
+
+Outputs are logits of shape `[rows, outputs]`; class targets are int32 `[rows]`, other targets float32 `[rows]` or
+`[rows, outputs]`. A loss of the user's own has the same signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from sweeps.errors import DataError, ModelError
+from sweeps.locate import locate
+
+Loss: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """The squared difference, averaged over a row's outputs."""
+    return jnp.square(outputs - _like(targets, outputs)).mean(axis=-1)
+
+
+def binary_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """The cross-entropy of independent yes/no targets (0 or 1), averaged over a row's outputs."""
+    return optax.sigmoid_binary_cross_entropy(outputs, _like(targets, outputs)).mean(axis=-1)
+
+
+def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """The cross-entropy of one class among many; targets are class labels."""
+    return optax.softmax_cross_entropy_with_integer_labels(outputs, targets)
+
+
+LOSSES: dict[str, Loss] = {
+    "mean_squared_error": mean_squared_error,
+    "binary_cross_entropy": binary_cross_entropy,
+    "softmax_cross_entropy": softmax_cross_entropy,
+}
+
+
+def find_loss(use: str) -> Loss:
+    """The loss that `use` names, built in or `module:name`."""
+    if use in LOSSES:
+        return LOSSES[use]
+    loss: Loss = locate(use, ModelError)
+    return loss
+
+
+def outputs_needed(use: str, classes: int | None, target_width: int) -> int:
+    """How many outputs a model must have under a loss: one a class for softmax, else one a target number.
+
+    Raises:
+        DataError: the loss wants class labels and the targets are fractional, or yes/no targets are not 0 and 1.
+    """
+    if use == "softmax_cross_entropy":
+        if classes is None:
+            raise DataError("softmax_cross_entropy needs class labels (whole numbers), but the targets are fractional")
+        return classes
+    if use == "binary_cross_entropy" and classes is not None and classes > 2:
+        raise DataError(
+            f"binary_cross_entropy needs targets 0 and 1, but got {classes} classes; use softmax_cross_entropy"
+        )
+    if ":" in use and classes is not None:
+        return classes
+    return target_width
+
+
+def _like(targets: jax.Array, outputs: jax.Array) -> jax.Array:
+    return targets.reshape(outputs.shape).astype(outputs.dtype)

@@ -1,0 +1,82 @@
+"""What selects a program: the choices of a trial that change shapes or Python control flow.
+
+The rule: the split is derived. A numeric optimizer argument that optax can trace is a value of the lane; every other
+argument is part of the signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sweeps.config import Component
+from sweeps.space import Trial
+from sweeps.training import losses, metrics, optimizers
+from sweeps.training.lane import LaneProgram
+from sweeps.training.models import build_model
+
+Arguments = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Two trials of equal signature ride in lanes of one program."""
+
+    dataset: tuple[str, Arguments]
+    model: tuple[str, Arguments]
+    loss: str
+    metrics: tuple[str, ...]
+    optimizer: tuple[str, Arguments]
+    float_names: tuple[str, ...]
+
+
+def sign(trial: Trial, metric_names: tuple[str, ...]) -> tuple[Signature, tuple[float, ...]]:
+    """A trial's signature, and its values in the order of `float_names`.
+
+    Raises:
+        ModelError: the optimizer cannot be built from the trial's arguments.
+    """
+    arguments = optimizer_arguments(trial.optimizer, trial.learning_rate)
+    names = optimizers.traceable(trial.optimizer.use, tuple(sorted(arguments.items())))
+    static = tuple(sorted((name, value) for name, value in arguments.items() if name not in names))
+    signature = Signature(
+        dataset=frozen(trial.dataset),
+        model=frozen(trial.model),
+        loss=trial.loss.use,
+        metrics=metric_names,
+        optimizer=(trial.optimizer.use, static),
+        float_names=tuple(sorted(names)),
+    )
+    return signature, tuple(float(arguments[name]) for name in signature.float_names)
+
+
+def optimizer_arguments(optimizer: Component, learning_rate: float | None) -> dict[str, Any]:
+    """The optimizer's arguments with the learning rate among them, where there is one."""
+    rate = {} if learning_rate is None else {"learning_rate": learning_rate}
+    return {**optimizer.arguments, **rate}
+
+
+def frozen(component: Component) -> tuple[str, Arguments]:
+    return component.use, tuple(sorted(component.arguments.items()))
+
+
+def lane_program(signature: Signature, input_shape: tuple[int, ...], outputs: int) -> LaneProgram:
+    """The pure functions of a lane of this signature.
+
+    Raises:
+        ModelError: the model, the loss or a metric cannot be found or built.
+    """
+    use, static = signature.optimizer
+
+    def build_optimizer(floats: Mapping[str, Any], key: Any) -> Any:
+        return optimizers.build(use, {**dict(static), **floats}, key)
+
+    model, arguments = signature.model
+    return LaneProgram(
+        model=build_model(model, dict(arguments), input_shape, outputs),
+        loss=losses.find_loss(signature.loss),
+        metrics=tuple(metrics.find_metric(metric) for metric in signature.metrics),
+        build_optimizer=build_optimizer,
+        float_names=signature.float_names,
+    )

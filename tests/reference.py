@@ -1,0 +1,69 @@
+"""The meaning of the system in forty lines: one trial, trained in a plain, unjitted loop.
+
+No lanes, no micro-batches, no masks: each batch is sliced whole and its mean loss is differentiated at once. Everything
+fast is compared with this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from sweeps.datasets.base import Dataset
+from sweeps.training.models import Model
+
+INIT, ORDER, DRAWS = 0, 1, 2
+
+
+class Epoch(NamedTuple):
+    train_loss: float
+    valid_loss: float
+    metrics: tuple[float, ...]
+
+
+def train(  # noqa: PLR0913
+    dataset: Dataset,
+    model: Model,
+    loss: Callable[..., jax.Array],
+    metrics: tuple[Callable[..., jax.Array], ...],
+    optimizer: optax.GradientTransformation,
+    *,
+    seed: int,
+    number: int,
+    batch_size: int,
+    epochs: int,
+) -> tuple[Any, list[Epoch]]:
+    """Parameters after the last epoch, and what each epoch reported."""
+    x, y = dataset.train
+    lane_key = jax.random.fold_in(jax.random.key(seed), number)
+    params = model.init(jax.random.fold_in(lane_key, INIT))
+    state, history = optimizer.init(params), []
+    for epoch in range(epochs):
+        bits = jax.random.bits(jax.random.fold_in(jax.random.fold_in(lane_key, ORDER), epoch), (len(x),))
+        order, losses = np.argsort(np.asarray(bits), kind="stable"), []
+        for start in range(0, len(x), batch_size):
+            rows = order[start : start + batch_size]
+            draws = jax.random.fold_in(jax.random.fold_in(lane_key, DRAWS), epoch)
+            key = jax.random.fold_in(jax.random.fold_in(draws, start // batch_size), 0)
+
+            def mean_loss(params: Any, rows: np.ndarray = rows, key: jax.Array = key) -> jax.Array:
+                return loss(model.apply(params, inputs(dataset, x[rows]), key, True), jnp.asarray(y[rows])).mean()
+
+            value, gradient = jax.value_and_grad(mean_loss)(params)
+            changes, state = optimizer.update(gradient, state, params)
+            params = optax.apply_updates(params, changes)
+            losses.append(float(value) * len(rows))
+        outputs = model.apply(params, inputs(dataset, dataset.valid.x), lane_key, False)
+        targets = jnp.asarray(dataset.valid.y)
+        scores = [float(metric(outputs, targets)) for metric in metrics]
+        history.append(Epoch(sum(losses) / len(x), float(loss(outputs, targets).mean()), tuple(scores)))
+    return params, history
+
+
+def inputs(dataset: Dataset, x: np.ndarray) -> jax.Array:
+    return jnp.asarray(x.astype(np.float32) * np.float32(dataset.scale) + np.float32(dataset.shift))

@@ -1,0 +1,219 @@
+"""Every import in `sweeps/` goes down the layers, and a third-party library is imported only in its rooms.
+
+A room is a file of `sweeps/`, or a folder of it. A room imports from lower layers, and from the rows above its own in
+its layer; so there is no circle anywhere. Imports inside functions count too. A new file needs a row here.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "sweeps"
+
+# Layer by layer, lowest first: the room, and the third-party libraries that it may import.
+LAYERS: tuple[dict[str, str], ...] = (
+    {
+        "errors": "",
+        "version": "",
+        "progress": "",
+        "environment": "",
+        "files": "",
+        "run_folder": "",
+        "locate": "",
+        "wording": "",
+        "yaml_scalars": "",
+    },
+    {
+        "yaml_reader": "yaml",
+        "yaml_file": "",
+        "yaml_writer": "yaml",
+        "plain": "pydantic",
+        "overrides": "",
+        "values": "pydantic pydantic_core",
+        "names": "",
+        "parameters": "pydantic",
+        "schema": "pydantic",
+        "methods": "pydantic_core",
+        "entries": "pydantic_core",
+        "pydantic_words": "pydantic pydantic_core",
+        "sections": "pydantic",
+        "space": "",
+        "grid": "",
+        "conditions": "",
+        "rules": "pydantic_core",
+        "draft": "",
+        "json_schema": "",
+        "config": "",
+    },
+    {
+        "log_line": "",
+        "log": "",
+        "ledger": "",
+        "dimensions": "optuna",
+        "samplers": "optuna",
+        "study": "optuna",
+        "datasets": "numpy pandas",
+        "training": "jax optax flax numpy",
+    },
+    {
+        "devices": "jax",
+        "programs": "jax numpy",
+        "population": "jax numpy",
+        "crew": "",
+        "best": "jax numpy",
+        "tables": "pandas pyarrow",
+        "results": "numpy pandas",
+        "journal": "",
+        "budget": "",
+        "stopwatch": "",
+        "preflight": "",
+    },
+    {
+        "runner": "numpy",
+        "start": "",
+    },
+    {
+        "display": "rich",
+        "command_check": "rich",
+        "command_show": "pandas rich",
+        "command_run": "rich",
+        "cli": "typer rich",
+        "__init__": "",
+    },
+)
+ROWS = {room: (layer, row) for layer, rooms in enumerate(LAYERS) for row, room in enumerate(rooms)}
+LIBRARIES = {room: set(libraries.split()) for rooms in LAYERS for room, libraries in rooms.items()}
+SLOW = {"jax", "optax", "flax", "optuna", "pandas", "pyarrow", "numpy", "pydantic"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+class Import(NamedTuple):
+    """One imported module: its dotted name, and whether importing the file is enough to import it."""
+
+    module: str
+    is_eager: bool
+
+
+def imports(source: str) -> Iterator[Import]:
+    """Every module that a source imports; of `from a import b` both `a` and `a.b`, for `b` may be a module."""
+    yield from _imports(ast.parse(source).body, is_eager=True)
+
+
+def _imports(nodes: list[ast.AST] | list[ast.stmt], *, is_eager: bool) -> Iterator[Import]:
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, is_eager) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written in full"
+            yield Import(str(node.module), is_eager)
+            yield from (Import(f"{node.module}.{alias.name}", is_eager) for alias in node.names)
+        elif isinstance(node, ast.Call) and _named(node.func) in {"import_module", "__import__"}:
+            yield from (Import(str(name.value), is_eager) for name in node.args[:1] if isinstance(name, ast.Constant))
+        is_lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _is_for_types(node)
+        yield from _imports(list(ast.iter_child_nodes(node)), is_eager=is_eager and not is_lazy)
+
+
+def _named(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def room_of(module: str) -> str | None:
+    """The room of one of our modules; None for `sweeps` itself and for the names that it exports."""
+    parts = module.split(".")
+    is_room = len(parts) > 1 and (parts[1] in ROWS or (PACKAGE / f"{parts[1]}.py").exists())
+    return parts[1] if is_room else None
+
+
+def violations(room: str, source: str) -> list[str]:
+    """What a room's source imports and must not."""
+    if room not in ROWS:
+        return [f"{room} has no row in LAYERS"]
+    return sorted({complaint for found in imports(source) if (complaint := _complaint(room, found.module))})
+
+
+def _complaint(room: str, module: str) -> str:
+    top, _, _ = module.partition(".")
+    if top == "sweeps":
+        target = room_of(module)
+        if target is None or target == room:
+            return ""
+        return "" if ROWS.get(target, (99, 0)) < ROWS[room] else f"{room} imports {target}, which is not below it"
+    if top in sys.stdlib_module_names or top in LIBRARIES[room]:
+        return ""
+    return f"{room} imports {top}, which is not a library of its room"
+
+
+def reached(path: Path, seen: set[Path]) -> set[str]:
+    """The top names of everything outside `sweeps` that importing a file imports."""
+    found: set[str] = set()
+    for module in [entry.module for entry in imports(path.read_text(encoding="utf-8")) if entry.is_eager]:
+        if module.split(".")[0] != "sweeps":
+            found.add(module.split(".")[0])
+            continue
+        base = PACKAGE.joinpath(*module.split(".")[1:])
+        for file in (base.with_suffix(".py"), base / "__init__.py"):
+            if file.exists() and file not in seen:
+                seen.add(file)
+                found |= reached(file, seen)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert violations(room, path.read_text(encoding="utf-8")) == []
+
+
+def test_every_row_is_a_room_that_exists() -> None:
+    assert {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} == set(ROWS)
+
+
+@pytest.mark.parametrize("name", ["cli", "__init__"])
+def test_the_command_line_answers_before_any_slow_library_is_loaded(name: str) -> None:
+    assert reached(PACKAGE / f"{name}.py", set()) & SLOW == set()
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("log", "import json\nfrom sweeps.errors import SweepError"),
+        ("log", "from sweeps import errors, files"),
+        ("training", "import jax.numpy as jnp\nfrom sweeps.training import lane"),
+        ("cli", "def run():\n    from sweeps import runner"),
+        ("results", "from sweeps.tables import fold"),
+        ("config", "import importlib\nimportlib.import_module(name)"),
+    ],
+)
+def test_an_import_from_below_is_allowed(room: str, source: str) -> None:
+    assert violations(room, source) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("log", "from sweeps.runner import run"),
+        ("log", "from sweeps import runner"),
+        ("log", "import sweeps.tables"),
+        ("log", "def lazily():\n    from sweeps import tables"),
+        ("log", "class A:\n    if True:\n        import numpy as np"),
+        ("tables", "from sweeps.results import load"),
+        ("config", "import jax"),
+        ("config", "import importlib\nimportlib.import_module('jax.numpy')"),
+        ("training", "import optuna"),
+        ("datasets", "from models.mlp import MLP"),
+        ("cli", "import models"),
+        ("brand_new", "import json"),
+    ],
+)
+def test_any_other_import_is_a_violation(room: str, source: str) -> None:
+    assert violations(room, source)
