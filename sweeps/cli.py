@@ -1,4 +1,4 @@
-"""The `sweep` command: parse, call, print. The rule: no decision is taken here, and nothing is imported before it is used."""
+"""The `sweep` command: parse, call, print. The rule: nothing is decided here or imported before it is used."""
 
 from __future__ import annotations
 
@@ -59,7 +59,11 @@ def run(
     from sweeps import command_run
 
     more = [] if trials is None else [f"budget.trials={trials}"]
-    command_run.run(_console(), file, results, [*(overrides or []), *more])
+    try:
+        command_run.run(_console(), file, results, [*(overrides or []), *more])
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command continues", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @app.command()
@@ -114,6 +118,3 @@ def main() -> None:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command continues", err=True)
-        sys.exit(INTERRUPTED)

@@ -16,8 +16,15 @@ from sweeps.wording import Fault, Path, did_you_mean, one_line, show
 Space = Mapping[str, Parameter | Value]
 
 
-def condition_faults(sections: Sections) -> Iterator[Fault]:
-    """What is wrong with the `when` of any parameter."""
+def parameter_faults(sections: Sections) -> Iterator[Fault]:
+    """What is wrong with any `when`, and with the configurations to try first."""
+    wrong = list(_condition_faults(sections))
+    yield from wrong
+    if sections.names:
+        yield from _enqueue_faults(sections, are_conditions_right=not wrong)
+
+
+def _condition_faults(sections: Sections) -> Iterator[Fault]:
     space = sections.search_space
     for name, when in _conditions(space).items():
         for parent, wanted in when.items():
@@ -36,8 +43,7 @@ def condition_faults(sections: Sections) -> Iterator[Fault]:
         yield Fault(("search_space", cycle[0], "when"), "conditions must not run in a circle", circle)
 
 
-def enqueue_faults(sections: Sections) -> Iterator[Fault]:
-    """What is wrong with the configurations to try first."""
+def _enqueue_faults(sections: Sections, *, are_conditions_right: bool) -> Iterator[Fault]:
     for index, known in enumerate(sections.enqueue or ()):
         if not known:
             yield Fault(("enqueue", index), "must name at least one parameter", "{}", "Remove it")
@@ -46,7 +52,11 @@ def enqueue_faults(sections: Sections) -> Iterator[Fault]:
                 advice = did_you_mean(name, sorted(sections.names), "Name one of the search space")
                 yield Fault(("enqueue", index, name), "unknown parameter", advice=advice)
             elif name in sections.search_space:
-                yield from _misplaced(("enqueue", index, name), name, value, known, sections.search_space)
+                path, space = ("enqueue", index, name), sections.search_space
+                outside = list(_outside(path, value, space[name]))
+                yield from outside
+                if are_conditions_right and not outside:
+                    yield from _inactive(path, known, space)
 
 
 def parents_first(space: Space) -> FrozenDict[str, Parameter | Value]:
@@ -108,18 +118,19 @@ def _walk(left: Mapping[str, list[str]]) -> list[str]:
     return list(trail)[trail[name] :]
 
 
-def _misplaced(path: Path, name: str, value: Value, known: Mapping[str, Value], space: Space) -> Iterator[Fault]:
-    entry = space[name]
-    if not isinstance(entry, Parameter):
-        if value != entry:
-            yield Fault(path, f"is fixed at {show(entry)} by `search_space.{name}`", show(value), "Remove it here")
-        return
-    if not entry.contains(value):
-        yield Fault(path, f"must be in the search space, {entry}", show(value))
-        return
-    missing = unmet(space, known, name)
-    if missing is not None:
-        parent, wanted = missing
+def _outside(path: Path, value: Value, entry: Parameter | Value) -> Iterator[Fault]:
+    if isinstance(entry, Parameter):
+        if not entry.contains(value):
+            yield Fault(path, f"must be in the search space, {entry}", show(value))
+    elif value != entry:
+        yield Fault(path, f"is fixed at {show(entry)} by `search_space.{path[-1]}`", show(value), "Remove it here")
+
+
+def _inactive(path: Path, known: Mapping[str, Value], space: Space) -> Iterator[Fault]:
+    name = str(path[-1])
+    condition = unmet(space, known, name)
+    if condition is not None:
+        parent, wanted = condition
         got = show(known[parent]) if parent in known else "none"
         words = f"one of {show(wanted)}" if isinstance(wanted, tuple) else show(wanted)
         yield Fault(path, f"needs `{parent}` to be {words} in the same entry", got, f"Add it, or remove `{name}`")

@@ -31,12 +31,12 @@ class Policy(NamedTuple):
         return self.populations * (self.lanes_per_population or 1)
 
 
-def choose_policy(config: SweepConfig, trials: int | None) -> Policy:
-    """The policy for the accelerator that is there and at most `trials` trials."""
+def choose_policy(config: SweepConfig) -> Policy:
+    """The policy for the accelerator that is there."""
     devices = tuple(jax.local_devices())
     if devices[0].platform == "cpu":
         return mapped_policy(devices[0], config, cores())
-    return vmapped_policy(devices, config, trials)
+    return vmapped_policy(devices, config)
 
 
 def mapped_policy(device: jax.Device, config: SweepConfig, threads: int) -> Policy:
@@ -44,8 +44,8 @@ def mapped_policy(device: jax.Device, config: SweepConfig, threads: int) -> Poli
     return Policy((device,), min(threads, lanes), lanes, None)
 
 
-def vmapped_policy(devices: tuple[jax.Device, ...], config: SweepConfig, trials: int | None) -> Policy:
-    wanted = min(VMAPPED_LANES, trials or VMAPPED_LANES) if config.lanes == "auto" else int(config.lanes)
+def vmapped_policy(devices: tuple[jax.Device, ...], config: SweepConfig) -> Policy:
+    wanted = min(VMAPPED_LANES, config.budget.trials or VMAPPED_LANES) if config.lanes == "auto" else int(config.lanes)
     populations = min(2 * len(devices), wanted)
     return Policy(devices, 1, populations, -(-wanted // populations))
 

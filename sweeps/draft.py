@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sweeps.conditions import canonical, condition_faults, enqueue_faults, parents_first
+from sweeps.conditions import canonical, parameter_faults, parents_first
 from sweeps.entries import COMPONENTS
 from sweeps.errors import Complaint, ConfigError
 from sweeps.overrides import Override, put, split_path, understand
@@ -41,8 +41,8 @@ class Places:
         self._order = itertools.count(_AFTER_THE_FILE)
 
     def line(self, number: int) -> Place:
-        """A line of the source."""
-        return Place(f"{self._source}:{number}", number)
+        """A line of the source, which has none when it is not text."""
+        return Place(f"{self._source}:{number}" if number else self._source, number)
 
     def override(self, text: str) -> Place:
         """The next override."""
@@ -130,12 +130,7 @@ class Draft:
         """Complain about everything that the config's own rules forbid."""
         self._name_components()
         self.sections, faults = check_sections(self.tree)
-        rest = (
-            spanning_faults(self.tree, self.sections),
-            condition_faults(self.sections),
-            enqueue_faults(self.sections),
-        )
-        every = itertools.chain(faults, *rest)
+        every = itertools.chain(faults, spanning_faults(self.tree, self.sections), parameter_faults(self.sections))
         for fault in itertools.islice(every, MAX_COMPLAINTS):
             self.complain(*fault)
         if next(every, None) is not None:

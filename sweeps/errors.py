@@ -25,7 +25,8 @@ class Complaint:
     """One mistake in a config, in one line.
 
     `where` is `file:line` (or `--set`), `path` the YAML path (`search_space.epochs.low`), `rule` what must hold,
-    `got` what was found instead ("" where there is nothing to show) and `advice` what to do next ("" where the rule says it).
+    `got` what was found instead ("" where there is nothing to show) and `advice` what to do next ("" where the rule
+    says it).
     """
 
     where: str

@@ -8,15 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sweeps import tables
 from sweeps.config import SweepConfig
-from sweeps.ledger import Entry, Record
+from sweeps.ledger import Entry, Ledger, Record
 from sweeps.log import LogWriter, read_log, timestamp
 from sweeps.run_folder import RunFolder
-from sweeps.study import StudyEvent
-from sweeps.tables import Fold
+
+if TYPE_CHECKING:
+    from sweeps.study import StudyEvent  # Optuna is not needed to keep a log
 
 TABLES_SECONDS = 5.0
 """The tables are written so often at most, and never for more than a twentieth of the time."""
@@ -28,28 +28,28 @@ class Journal:
 
     def __init__(self, config: SweepConfig, folder: RunFolder) -> None:
         self._folder, self._objective = folder, config.objective
-        self._fold = Fold(config.objective.metric, config.objective.direction)
+        self._ledger = Ledger()
         self._writer = LogWriter(folder.log, WORKER)
         self.past: Sequence[Record] = read_log(folder.log).records
         for record in self.past:
-            self._fold.add(record)
+            self._ledger.add(record)
         self._tables_due = time.monotonic() + TABLES_SECONDS
 
     @property
     def trials(self) -> dict[int, Entry]:
-        return self._fold.ledger.trials
+        return self._ledger.trials
 
     def best(self) -> Entry | None:
-        return self._fold.ledger.best(self._objective.direction)
+        return self._ledger.best(self._objective.direction)
 
     @property
     def kept(self) -> int | None:
         """The number of the trial whose parameters are in `best/`."""
-        return self._fold.ledger.kept
+        return self._ledger.kept
 
     def record(self, kind: str, **fields: Any) -> None:
         """Append one record; it is on the disk after the next `flush`."""
-        self._fold.add(self._writer.append({"kind": kind, "time": timestamp(), **fields}))
+        self._ledger.add(self._writer.append({"kind": kind, "time": timestamp(), **fields}))
 
     def flush(self) -> None:
         self._writer.flush()
@@ -57,13 +57,17 @@ class Journal:
             self.write_tables()
 
     def write_tables(self) -> None:
+        from sweeps import tables  # noqa: PLC0415  (pandas takes a third of a second, which training need not wait for)
+
         started = time.monotonic()
-        tables.write(self._fold.tables(), self._folder.path)
+        tables.write(
+            tables.tabulate(self._ledger, self._objective.metric, self._objective.direction), self._folder.path
+        )
         ended = time.monotonic()
         self._tables_due = ended + max(TABLES_SECONDS, 20 * (ended - started))
 
     def study_events(self) -> Iterator[StudyEvent]:
-        """What the study is told of the past. A trial that has not ended is asked for again and reports anew."""
+        """What the study is told of the past, each trial's latest attempt alone; an unfinished one reports anew."""
         for record in self.past:
             kind, number = record["kind"], record.get("number")
             entry = self.trials.get(number) if isinstance(number, int) else None
@@ -71,7 +75,7 @@ class Journal:
                 continue
             ended = bool(entry.ending) and record.get("attempt") == entry.attempt
             if kind == "ask":
-                yield ("ask", entry.number, _hashable(record["params"]))
+                yield ("ask", entry.number, record["params"])
             elif kind == "epoch" and ended:
                 yield ("report", entry.number, record["epoch"], figure(record, self._objective.metric))
             elif kind == "outcome" and ended:
@@ -103,11 +107,3 @@ def figure(record: Record, metric: str) -> float:
     """The objective in an epoch's record."""
     value = record.get(metric, record.get("metrics", {}).get(metric))
     return float(value)
-
-
-def _hashable(params: dict[str, Any]) -> dict[str, Any]:
-    return {name: _tuples(value) for name, value in params.items()}
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

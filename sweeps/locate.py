@@ -1,64 +1,111 @@
-"""The one seam for extension: `module:name` to the object it names.
+"""The one seam for extension: `module:name` to the object it names, and a path in a config to the file it names.
 
-The project folder (the working directory, then the folder above the config's `configs/`) is looked up first, then
-what is installed.
+The rule: the project's folders (the working directory, then the folder above the config's `configs/`) are looked in
+first, then what is installed. Whatever goes wrong in a user's code is told with its file and line.
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import importlib
 import inspect
+import pkgutil
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sweeps.errors import SweepError
 
+_PACKAGE = Path(__file__).parent
+_folders: ContextVar[tuple[Path, ...]] = ContextVar("_folders", default=())
+
 
 @contextlib.contextmanager
 def project_folders(config_file: Path | None) -> Iterator[None]:
-    """Put the project's folders at the front of the import path while a sweep runs."""
+    """Put the project's folders first while a sweep is checked or runs, for modules and for files."""
     folders = [Path.cwd()]
     if config_file is not None and config_file.resolve().parent.name == "configs":
         folders.append(config_file.resolve().parent.parent)
-    added = [str(folder) for folder in folders if str(folder) not in sys.path]
-    sys.path[:0] = added
+    folders = list(dict.fromkeys(folders))
+    sys.path[:0] = map(str, folders)
+    before = _folders.set(tuple(folders))
     try:
         yield
     finally:
-        for folder in added:
-            sys.path.remove(folder)
+        _folders.reset(before)
+        for folder in folders:
+            with contextlib.suppress(ValueError):  # a user's module may have changed the path too
+                sys.path.remove(str(folder))
+
+
+def find_file(path: str, error: type[SweepError]) -> Path:
+    """The file that a config means by `path`: itself where it is absolute, else the first in the project's folders.
+
+    Raises:
+        error: there is none; the folders that were looked in are named.
+    """
+    folders = _folders.get() or (Path.cwd(),)
+    for folder in folders:
+        if (folder / path).exists():
+            return folder / path
+    looked = "" if Path(path).is_absolute() else f" in {' or '.join(map(str, folders))}"
+    raise error(f"there is no file {path}{looked}")
 
 
 def locate(use: str, error: type[SweepError]) -> Any:
-    """The attribute `name` of `module`, as `use="module:name"` says.
+    """The attribute `name` of `module`, as `use="module:name"` says; dots in `name` go on to attributes of it.
 
     Raises:
         error: no such module, an exception while it was imported (with the user's file and line), no such attribute.
     """
-    module_name, _, name = use.partition(":")
+    module_name, _, names = use.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *names.split("."))):
+        raise error(f"must be `module:name`, such as `models.mlp:MLP`, but got {use!r}")
+    found = _module(module_name, error)
+    for name in names.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            public = [attribute for attribute in vars(found) if not attribute.startswith("_")]
+            raise error(f"module {module_name} has no {names!r}{_hint(name, public)}") from None
+    if not callable(found):
+        raise error(f"{use} must be a function or a class, but it is {type(found).__name__}")
+    return found
+
+
+def _module(name: str, error: type[SweepError]) -> Any:
     try:
-        module = importlib.import_module(module_name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        if missing.name is not None and (module_name == missing.name or module_name.startswith(f"{missing.name}.")):
-            raise error(f"there is no module {module_name!r} in {Path.cwd()} or among the installed packages") from None
+        if missing.name is None or not f"{name}.".startswith(f"{missing.name}."):
+            raise error(
+                f"module {name} needs the package {missing.name!r}, which is not installed: pip install {missing.name}"
+            ) from missing
+        places = " or ".join(map(str, _folders.get() or (Path.cwd(),)))
         raise error(
-            f"{module_name} needs the package {missing.name!r}, which is not installed: pip install {missing.name}"
-        ) from missing
-    except Exception as failure:
-        raise error(
-            f"importing {module_name} failed at {origin(failure)}: {type(failure).__name__}: {failure}"
-        ) from failure
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        public = [attribute for attribute in vars(module) if not attribute.startswith("_")]
-        near = difflib.get_close_matches(name, public, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise error(f"module {module_name} has no attribute {name!r}{hint}") from None
+            f"there is no module {name!r} in {places}, nor is it installed{_hint(name, _neighbours(name))}"
+        ) from None
+    except (Exception, SystemExit) as failure:
+        raise error(failed(f"importing {name}", failure)) from failure
+
+
+def _neighbours(module_name: str) -> list[str]:
+    """Modules beside the one that is not there."""
+    package, dot, _ = module_name.rpartition(".")
+    parent = sys.modules.get(package)
+    if not dot:
+        return [found.name for found in pkgutil.iter_modules([str(folder) for folder in _folders.get()])]
+    return [f"{package}.{found.name}" for found in pkgutil.iter_modules(getattr(parent, "__path__", []))]
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f". Did you mean `{near[0]}`?" if near else ""
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -87,34 +134,62 @@ def argument_faults(
     `taken` maps what the function takes to whether it needs it; it may take `derived` too, but a config does not give
     those.
     """
-    given = list(given)
-    known = [name for name in taken if name not in set(derived)]
+    given, derived = list(given), set(derived)
+    known = [name for name in taken if name not in derived]
     faults = []
     for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            takes = f"{use} takes {', '.join(known)}" if known else f"{use} takes no arguments"
-            faults.append(ArgumentFault(name, "unknown argument", f"Did you mean `{near[0]}`?" if near else takes))
+        if name in derived:
+            faults.append(ArgumentFault(name, "comes from the data and is not for a config to give", "Remove it"))
+        elif name not in known:
+            takes = f". {use} takes {', '.join(known)}" if known else f". {use} takes no arguments"
+            faults.append(ArgumentFault(name, "unknown argument", (_hint(name, known) or takes).removeprefix(". ")))
     missing = [name for name in known if taken[name] and name not in given]
     return faults + [ArgumentFault(name, f"{use} needs this argument", "") for name in missing]
 
 
 def taken_by(target: Callable[..., Any]) -> dict[str, bool] | None:
     """The arguments that a function takes by name, each with whether it needs it; None if it takes any."""
-    found = parameters(target).values()
+    try:
+        found = parameters(target).values()
+    except ValueError:  # a function written in C may have no signature
+        return None
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in found):
         return None
-    return {parameter.name: parameter.default is inspect.Parameter.empty for parameter in found}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {each.name: each.default is inspect.Parameter.empty for each in found if each.kind in named}
+
+
+def failed(what: str, failure: BaseException) -> str:
+    """That `what` failed, in one line: where in the user's own code, if it was there, and why."""
+    place = _place(failure)
+    return f"{what} failed{f' at {place}' if place else ''}: {reason(failure)}"
+
+
+def reason(failure: BaseException) -> str:
+    """An exception in one line: its type and the first line of what it says."""
+    said = failure.msg if isinstance(failure, SyntaxError) else str(failure).strip().partition("\n")[0]
+    return f"{type(failure).__name__}{f': {said}' if said else ''}"
 
 
 def origin(failure: BaseException) -> str:
     """`file:line` of the last frame of a user's own code in a traceback."""
+    return _place(failure) or "an unknown place"
+
+
+def _place(failure: BaseException) -> str:
     if isinstance(failure, SyntaxError) and failure.filename:
         return f"{failure.filename}:{failure.lineno}"
-    place, trace = "an unknown place", failure.__traceback__
+    place, trace = "", failure.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        if "site-packages" not in file and not file.startswith("<") and Path(file).parent != Path(__file__).parent:
+        # Code that was compiled elsewhere has a relative name, generated code one in angle brackets.
+        if Path(file).is_absolute() and not any(Path(file).is_relative_to(folder) for folder in _not_the_users()):
             place = f"{file}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
+
+
+@functools.cache
+def _not_the_users() -> tuple[Path, ...]:
+    installed = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return (_PACKAGE, *map(Path, installed))

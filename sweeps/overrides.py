@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 from sweeps.wording import Fault, Path, path_text, show
 from sweeps.yaml_reader import MAX_DEPTH, Reading, read
 
-_PARAMETER = re.compile(r"(?:(?:optimizer|model|dataset)\.)?[^.\[\]]+")
+# A new parameter's name: one word, or two unless the second is a key of its entry.
+_PARAMETER = re.compile(
+    r"(?:optimizer|model|dataset)\.[^.\[\]]+"
+    r"|[^.\[\]]+(?:\.(?!(?:type|low|high|log|step|choices|when)(?:[.\[]|\Z))[^.\[\]]+)?"
+)
+LONGEST_PATH = 1000
+
 _KEY = re.compile(r"[^.\[\]]+")
 _POSITION = re.compile(r"\[?([0-9]{1,9})\]?(?=[.\[]|\Z)")
 
@@ -54,10 +60,9 @@ def _step(node: object, steps: Path, rest: str) -> tuple[str | int, int]:
         if known:
             longest = max(known, key=len)
             return longest, len(longest)
-    names_parameters = (
-        steps in (("search_space",),) or steps[-1:] == ("when",) or (len(steps) == 2 and steps[0] == "enqueue")
-    )
-    found = (_PARAMETER if names_parameters else _KEY).match(rest)
+    if steps[-1:] == ("when",) or (len(steps) == 2 and steps[0] == "enqueue"):
+        return rest, len(rest)
+    found = (_PARAMETER if steps == ("search_space",) else _KEY).match(rest)
     if found is None:
         raise ValueError(f"`{rest}`")
     return found[0], len(found[0])
@@ -77,6 +82,8 @@ def understand(tree: dict[str, Any], text: str) -> Override | Fault:
     written = written.strip()
     if not equals or not written:
         return Fault((), "an override must be PATH=VALUE", show(text), "For instance budget.trials=8")
+    if len(written) > LONGEST_PATH:
+        return Fault((), f"a path must have at most {LONGEST_PATH:,} characters", f"{len(written):,}")
     reading: Reading = read(value) if value.strip() else Reading(None, {}, [])
     if reading.flaws:
         return reading.flaws[0].fault._replace(path=())

@@ -7,6 +7,7 @@ last of them, so that every range ends on a value that it can propose.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -29,7 +30,7 @@ from sweeps.values import (
 )
 from sweeps.wording import Fault, show
 
-MAX_STEPS = 10**9
+MAX_STEPS = 10**6
 
 Range64 = Annotated[Whole, AfterValidator(between(-(2**53), 2**53))]
 When = Annotated[Mapping[str, Argument], AfterValidator(FrozenDict)]
@@ -222,6 +223,10 @@ def _range_faults(numbers: FloatRange | IntRange) -> list[Fault]:
 
 
 def _last_step(low: float, high: float, step: float) -> float:
-    """The last of low, low + step, … that is not above `high`, in decimal so that 0.3 three times is 0.9."""
+    """The last of low, low + step, … that is not above `high`, in decimal so that 0.3 three times is 0.9.
+
+    A `high` that misses a step by no more than rounding is on it; so the last step of a last step is itself.
+    """
     first, last, each = (Decimal(repr(value)) for value in (low, high, step))
-    return float(first + (last - first) // each * each)
+    rounding = max(1e-9, 4 * sys.float_info.epsilon * max(abs(low), abs(high)) / step)
+    return float(first + int((last - first) / each + Decimal(rounding)) * each)

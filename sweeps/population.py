@@ -15,8 +15,9 @@ import numpy as np
 
 from sweeps.programs import Occupant
 from sweeps.training import lane as lanes
+from sweeps.training.epoch import Report
 from sweeps.training.lane import LaneState, LaneValues
-from sweeps.training.program import Program, Report
+from sweeps.training.program import Program
 
 
 class LaneEpoch(NamedTuple):
@@ -116,7 +117,7 @@ class Population:
             assert occupant is not None
             ints[lane], floats[lane] = occupant.ints, occupant.floats
         values = LaneValues(ints, floats)  # type: ignore[arg-type]  # NumPy arrays travel with the call
-        return values if self.lane_count is not None else LaneValues(ints[0], floats[0])  # type: ignore[arg-type]
+        return values if self.lane_count is not None else LaneValues(ints[0], floats[0])
 
     def _start_fresh_lanes(self, values: LaneValues) -> None:
         assert self.program is not None

@@ -6,18 +6,17 @@ name as a Python object is checked without importing JAX.
 
 from __future__ import annotations
 
-import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from sweeps import space
-from sweeps.config import Choices, Component, Draft, Value
+from sweeps.config import Choices, Component, Draft, FloatRange, IntRange, Value
 from sweeps.datasets import loading
 from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ModelError, SweepError
-from sweeps.locate import ArgumentFault, argument_faults, locate, taken_by
+from sweeps.locate import ArgumentFault, argument_faults, taken_by
 from sweeps.training.optax_names import ARGUMENTS
 from sweeps.wording import Path, did_you_mean
 
@@ -25,69 +24,87 @@ Found = TypeVar("Found")
 
 
 class Variant(NamedTuple):
-    """One `use` that a component can have, with the arguments that it then gets (those searched, by a sample)."""
+    """A component as some trials have it; `place` is where the choice is written that makes it so."""
 
     use: str
     arguments: dict[str, Value]
+    place: Path
 
 
 def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
     """Add to the draft what is wrong with the things it names; the dataset, where it is right."""
     _optimizers(draft)
-    _named_objects(draft)
-    found = [_dataset(draft, variant, datasets) for variant in variants(draft, "dataset")]
-    dataset = found[0] if found else None
-    if dataset is not None:
-        _batch_sizes(draft, dataset)
-    for variant in variants(draft, "model"):
-        _model(draft, variant, dataset)
-    return dataset
+    found = _datasets(draft, datasets)
+    _batch_sizes(draft, found)
+    _models(draft, found)
+    return found[0] if found else None
 
 
-def variants(draft: Draft, section: str) -> list[Variant]:
-    """Every `use` of a component that the search space allows; none where the section itself is wrong."""
+def variants(draft: Draft, section: str) -> dict[str, list[Variant]]:
+    """How a component can look, by `use`: each choice and each end of a range once; {} where the section is wrong."""
     component: Component | None = getattr(draft.sections, section)
-    if component is None:
-        return []
-    searched = {
-        name.partition(".")[2]: entry
-        for name, entry in draft.sections.search_space.items()
-        if name.startswith(f"{section}.")
-    }
-    uses = _samples(searched.pop("use", component.use))
-    return [Variant(str(use), {**component.arguments, **_given(section, searched, use)}) for use in uses]
+    found: dict[Component, Variant] = {}
+    for place, chosen in assignments(draft.sections.search_space) if component is not None else ():
+        active = {
+            name.partition(".")[2]: value
+            for name, value in chosen.items()
+            if name.startswith(f"{section}.") and space.unmet(draft.sections.search_space, chosen, name) is None
+        }
+        made = component.with_arguments(**active) if component is not None else Component(use="")
+        found.setdefault(made, Variant(made.use, made.arguments, place or (section,)))
+    by_use: dict[str, list[Variant]] = {}
+    for variant in found.values():
+        by_use.setdefault(variant.use, []).append(variant)
+    return by_use
 
 
-def _given(section: str, searched: Mapping[str, Any], use: Value) -> dict[str, Value]:
-    """A sample of each searched argument that exists when the component is `use`."""
-    given = {}
-    for name, entry in searched.items():
-        wanted = (getattr(entry, "when", None) or {}).get(f"{section}.use", use)
-        if space.meets(use, wanted):
-            given[name] = _samples(entry)[0]
-    return given
+def assignments(parameters: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Value]]]:
+    """Values for all parameters: the first of each, and then every other one of one parameter at a time."""
+    first = {name: next(iter(samples(name, entry)))[1] for name, entry in parameters.items()}
+    yield (), first
+    for name, entry in parameters.items():
+        for place, value in samples(name, entry):
+            chosen = {**first, name: value}
+            _reach(name, parameters, chosen)
+            yield place, chosen
 
 
-def _samples(entry: Any) -> tuple[Value, ...]:
+def _reach(name: str, parameters: Mapping[str, Any], chosen: dict[str, Value]) -> None:
+    """Choose the parents of a conditional parameter so that it is active."""
+    pending, seen = [name], {name}
+    while pending:
+        for parent, wanted in (getattr(parameters[pending.pop()], "when", None) or {}).items():
+            if parent in parameters and parent not in seen:
+                seen.add(parent)
+                pending.append(parent)
+                fitting = (value for _, value in samples(parent, parameters[parent]) if space.meets(value, wanted))
+                chosen[parent] = next(fitting, wanted)
+
+
+def samples(name: str, entry: Any) -> list[tuple[Path, Value]]:
+    """The values of a parameter that are worth trying, each with where it is written."""
+    place: Path = ("search_space", name)
     if isinstance(entry, Choices):
-        return tuple(entry.choices)
-    return (getattr(entry, "low", entry),)
+        return [((*place, "choices", index), choice) for index, choice in enumerate(entry.choices)]
+    if isinstance(entry, FloatRange | IntRange):
+        return [((*place, "low"), entry.low), ((*place, "high"), entry.high)]
+    return [(place, entry)]
 
 
 def _optimizers(draft: Draft) -> None:
-    for use, arguments in variants(draft, "optimizer"):
+    for use, looks in variants(draft, "optimizer").items():
         taken = _taken_by_optimizer(draft, use)
         if taken is None:
             continue
         rate = {"learning_rate"} & draft.sections.names
-        for fault in argument_faults(use, taken, {*arguments, *rate}):
-            if fault.name == "learning_rate":
-                rule = f"{use} needs a learning rate: give a number, or a range to search"
-                draft.complain(
-                    ("search_space", "learning_rate"), rule if taken.get(fault.name) else f"{use} takes none"
-                )
-            else:
+        for fault in argument_faults(use, taken, [*_names(looks), *rate]):
+            if fault.name != "learning_rate":
                 _complain(draft, "optimizer", fault)
+            elif "learning_rate" in taken:
+                advice = "Give a number, or a range such as {type: float, low: 1e-5, high: 1e-1, log: true}"
+                draft.complain(("search_space", "learning_rate"), f"{use} needs a learning rate", "", advice)
+            else:
+                draft.complain(("search_space", "learning_rate"), f"{use} takes no learning rate", "", "Remove it")
 
 
 def _taken_by_optimizer(draft: Draft, use: str) -> Mapping[str, bool] | None:
@@ -97,68 +114,82 @@ def _taken_by_optimizer(draft: Draft, use: str) -> Mapping[str, bool] | None:
     try:
         return taken_by(importlib.import_module("sweeps.training.optimizers").find_optimizer(use))
     except ModelError as error:
-        draft.complain(_place(draft, "optimizer", "use"), str(error), "", did_you_mean(use, tuple(ARGUMENTS)))
+        advice = "" if ":" in use else did_you_mean(use, tuple(ARGUMENTS))
+        draft.complain(_place(draft, "optimizer", "use"), str(error), "", advice)
         return None
 
 
-def _named_objects(draft: Draft) -> None:
-    """Losses and metrics of the user's own."""
-    losses = [str(use) for use in _samples(draft.sections.search_space.get("loss", ()))] if draft.sections.names else []
-    named: list[tuple[Path, str]] = [
-        (("loss",), use) for use in losses or ([draft.sections.loss.use] if draft.sections.loss else [])
-    ]
-    named += [(("metrics", index), use) for index, use in enumerate(draft.sections.metrics or ())]
-    for path, use in named:
-        if ":" in use:
-            _tried(draft, path, functools.partial(locate, use, ModelError))
+def _datasets(draft: Draft, datasets: Datasets) -> list[Dataset]:
+    """The datasets that trials can have, where they are right."""
+    found = []
+    for use, looks in variants(draft, "dataset").items():
+        faults = _tried(draft, _place(draft, "dataset", "use"), loading.faults, use, dict.fromkeys(_names(looks)))
+        for fault in faults or ():
+            _complain(draft, "dataset", fault)
+        if faults == []:
+            found += [_tried(draft, look.place, datasets.get, use, look.arguments) for look in looks]
+    return [dataset for dataset in found if dataset is not None]
 
 
-def _dataset(draft: Draft, variant: Variant, datasets: Datasets) -> Dataset | None:
-    faults = _tried(draft, _place(draft, "dataset", "use"), lambda: loading.faults(variant.use, variant.arguments))
-    for fault in faults or ():
-        _complain(draft, "dataset", fault)
-    if faults is None or faults:
-        return None
-    return _tried(draft, ("dataset",), lambda: datasets.get(variant.use, variant.arguments))
-
-
-def _batch_sizes(draft: Draft, dataset: Dataset) -> None:
+def _batch_sizes(draft: Draft, found: list[Dataset]) -> None:
     entry = draft.sections.search_space.get("batch_size")
-    if entry is None:
+    if entry is None or not found:
         return
-    rule = f"a batch must not be larger than the {dataset.train.rows:,} training rows"
-    for place, size in _largest(entry).items():
-        if size > dataset.train.rows:
-            draft.complain(("search_space", "batch_size", *place), rule, f"{size:,}")
+    rows = min(dataset.train.rows for dataset in found)
+    for place, size in samples("batch_size", entry):
+        if int(str(size)) > rows:
+            draft.complain(place, f"a batch must not be larger than the {rows:,} training rows", f"{size:,}")
 
 
-def _largest(entry: Any) -> dict[Path, int]:
-    """Where batch sizes are given, and the largest there."""
-    if isinstance(entry, Choices):
-        return {("choices", index): int(str(size)) for index, size in enumerate(entry.choices)}
-    return {("high",): entry.high} if hasattr(entry, "high") else {(): int(entry)}
+class Shape(NamedTuple):
+    """What a model must map from and to: an input's shape, and a number of outputs."""
+
+    inputs: tuple[int, ...]
+    outputs: int
 
 
-def _model(draft: Draft, variant: Variant, dataset: Dataset | None) -> None:
-    if ":" not in variant.use:
-        rule = "must be `module:name` of a model, such as `models.mlp:MLP`"
-        draft.complain(_place(draft, "model", "use"), rule, repr(variant.use))
-        return
-    models = importlib.import_module("sweeps.training.models")
-    faults = _tried(draft, _place(draft, "model", "use"), lambda: models.faults(variant.use, variant.arguments))
-    for fault in faults or ():
-        _complain(draft, "model", fault)
-    loss = draft.sections.loss
-    if faults is None or faults or dataset is None or loss is None:
-        return
-    needed = importlib.import_module("sweeps.training.losses").outputs_needed
-    outputs = _tried(draft, ("loss",), lambda: needed(loss.use, dataset.classes, dataset.target_width))
-    if outputs is not None:
-        _tried(
-            draft,
-            ("model",),
-            lambda: models.build_model(variant.use, variant.arguments, dataset.input_shape, outputs),
-        )
+def _models(draft: Draft, found: list[Dataset]) -> None:
+    for use, looks in variants(draft, "model").items():
+        place = _place(draft, "model", "use")
+        if ":" not in use:
+            draft.complain(place, "must be `module:name` of a model, such as `models.mlp:MLP`", repr(use))
+            continue
+        models = importlib.import_module("sweeps.training.models")
+        faults = _tried(draft, place, models.faults, use, dict.fromkeys(_names(looks)))
+        for fault in faults or ():
+            _complain(draft, "model", fault)
+        shapes = _shapes(draft, found)
+        if faults == []:
+            for look in looks:
+                for shape in shapes:
+                    _tried(draft, look.place, models.build_model, use, look.arguments, *shape)
+
+
+def _shapes(draft: Draft, found: list[Dataset]) -> list[Shape]:
+    """The shapes that the data and the losses ask of a model; losses and metrics are held against the data here."""
+    fit, losses = (importlib.import_module(f"sweeps.training.{name}") for name in ("fit", "losses"))
+    shapes = []
+    for place, loss in _losses(draft):
+        for dataset in found:
+            outputs = _tried(draft, place, losses.outputs_needed, loss, dataset.classes, dataset.target_width)
+            if outputs is None:
+                continue
+            shapes.append(Shape(dataset.input_shape, outputs))
+            _tried(draft, place, fit.check_loss, loss, outputs, dataset.train.y)
+            for index, metric in enumerate(draft.sections.metrics or ()):
+                _tried(draft, ("metrics", index), fit.check_metric, metric, outputs, dataset.train.y)
+    return list(dict.fromkeys(shapes))
+
+
+def _losses(draft: Draft) -> list[tuple[Path, str]]:
+    searched = draft.sections.search_space.get("loss")
+    if searched is not None:
+        return [(place, str(use)) for place, use in samples("loss", searched)]
+    return [(("loss",), draft.sections.loss.use)] if draft.sections.loss else []
+
+
+def _names(looks: list[Variant]) -> list[str]:
+    return list(dict.fromkeys(name for look in looks for name in look.arguments))
 
 
 def _complain(draft: Draft, section: str, fault: ArgumentFault) -> None:
@@ -171,10 +202,10 @@ def _place(draft: Draft, section: str, name: str) -> Path:
     return ("search_space", dotted) if dotted in draft.sections.names else (section, name)
 
 
-def _tried(draft: Draft, path: Path, find: Callable[[], Found]) -> Found | None:
-    """What `find` finds; None, and a complaint about `path`, where it raises one of our errors."""
+def _tried(draft: Draft, path: Path, find: Callable[..., Found], *arguments: Any) -> Found | None:
+    """What `find(*arguments)` finds; None, and a complaint about `path`, where it raises one of our errors."""
     try:
-        return find()
+        return find(*arguments)
     except SweepError as error:
         draft.complain(path, str(error))
         return None

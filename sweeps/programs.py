@@ -5,6 +5,7 @@ The rule: a dataset is loaded once and is on each device once; a signature has o
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from sweeps import space
 from sweeps.config import SweepConfig
 from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
-from sweeps.devices import Policy
+from sweeps.devices import Policy, choose_policy
 from sweeps.training import lane, microbatch
 from sweeps.training.losses import outputs_needed
 from sweeps.training.program import Program
@@ -37,12 +38,13 @@ class Occupant(NamedTuple):
 class Programs:
     """Makes and keeps programs. Not for use from several threads, except through the programs themselves."""
 
-    def __init__(self, config: SweepConfig, policy: Policy, datasets: Datasets) -> None:
-        self._config, self._policy, self._datasets = config, policy, datasets
+    def __init__(self, config: SweepConfig, datasets: Datasets, policy: Policy | None = None) -> None:
+        self._config, self._datasets = config, datasets
+        self.policy = choose_policy(config) if policy is None else policy
         self._data: dict[tuple[tuple[str, Arguments], jax.Device], lane.Data] = {}
         self._programs: dict[tuple[Signature, jax.Device], Program] = {}
         self._parameters: dict[Signature, int] = {}
-        self.micro_batches = micro_batches(config, policy)
+        self.ladder = ladder(config, self.policy)
 
     def occupant(self, number: int, trial: space.Trial) -> Occupant:
         """A trial as a lane sees it.
@@ -52,18 +54,25 @@ class Programs:
         """
         signature, floats = sign(trial, self._config.metrics)
         examples = self.dataset(signature).train.rows
-        body = microbatch.choose_body(trial.batch_size, self.micro_batches)
         # A searched seed is a trial's whole identity; otherwise trials differ by their number.
         seed, stream = (self._config.seed, number) if trial.seed is None else (trial.seed, 0)
         ints = np.zeros(lane.INTS, np.int32)
-        ints[[lane.NUMBER, lane.SEED, lane.BATCH_SIZE, lane.BODY, lane.RUNNING]] = (
-            stream, np.uint32(seed).astype(np.int32), trial.batch_size, body, 1,
+        ints[[lane.NUMBER, lane.SEED, lane.BATCH_SIZE, lane.RUNNING]] = (
+            stream, np.uint32(seed).astype(np.int32), trial.batch_size, 1,
         )  # fmt: skip
-        rows = examples * microbatch.cost_per_example(trial.batch_size, self.micro_batches[body])
+        rows = examples * microbatch.cost_per_example(trial.batch_size, self.ladder)
         cost = rows * self._parameter_count(signature)
         return Occupant(
-            number, trial.epochs, trial.batch_size, examples, signature, ints, np.float32(floats).reshape(-1), cost
+            number, trial.epochs, trial.batch_size, examples, signature, ints, np.asarray(floats, np.float32), cost
         )
+
+    def compile_ahead(self) -> None:
+        """Begin to compile, before any trial is known, where every trial will have the same program."""
+        trial = space.only_numbers_searched(self._config)
+        if trial is not None:
+            signature = self.occupant(0, trial).signature
+            for device in self.policy.devices:
+                threading.Thread(target=self.program(signature, device).try_compile, daemon=True).start()
 
     def program(self, signature: Signature, device: jax.Device) -> Program:
         """The program of a signature on a device; it compiles when it is first used."""
@@ -72,8 +81,8 @@ class Programs:
             self._programs[place] = Program(
                 self._lane_program(signature),
                 self._on(device, signature),
-                self.micro_batches,
-                self._policy.lanes_per_population,
+                self.ladder,
+                self.policy.lanes_per_population,
                 device,
             )
         return self._programs[place]
@@ -99,14 +108,14 @@ class Programs:
         if place not in self._data:
             dataset = self.dataset(signature)
             affine = np.array([dataset.scale, dataset.shift], np.float32)
-            arrays = lane.Data(*dataset.train, *dataset.valid, affine)
-            self._data[place] = jax.device_put(arrays, device)
+            arrays = jax.device_put((*dataset.train, *dataset.valid, affine), device)
+            self._data[place] = lane.Data(*arrays)
         return self._data[place]
 
 
-def micro_batches(config: SweepConfig, policy: Policy) -> tuple[int, ...]:
+def ladder(config: SweepConfig, policy: Policy) -> tuple[int, ...]:
     """The micro-batch sizes that the config's batch sizes are taken in, ascending."""
     if config.micro_batch != "auto":
         return (int(config.micro_batch),)
-    most = 1 if policy.lanes_per_population is not None else microbatch.MOST_BODIES
-    return microbatch.choose_micro_batches(space.batch_sizes(config), most)
+    most = 1 if policy.lanes_per_population is not None else microbatch.MOST_RUNGS
+    return microbatch.choose_ladder(space.batch_sizes(config), most)

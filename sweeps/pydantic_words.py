@@ -19,9 +19,9 @@ from sweeps.wording import Fault, Path, did_you_mean, listing, nearest, path_tex
 _KEYS = {
     "objective": tuple(Objective.model_fields),
     "budget": tuple(Budget.model_fields),
-    "float": tuple(FloatRange.model_fields),
-    "int": tuple(IntRange.model_fields),
-    "categorical": tuple(Choices.model_fields),
+    "float": ("type", "low", "high", "log", "step", "when"),
+    "int": ("type", "low", "high", "log", "step", "when"),
+    "categorical": ("type", "choices", "when"),
 }
 _EXAMPLES = {
     key: field.examples[0]
@@ -50,7 +50,9 @@ def missing(path: Path) -> Fault:
 def mapping_wanted(path: Path, value: object) -> Fault:
     """The fault of a value that must be a mapping."""
     key = _with_example(path)
-    return Fault(path, f"must be a mapping such as {show(_EXAMPLES[key])}" if key else "must be a mapping", show(value))
+    example = _EXAMPLES.get(key)
+    such_as = f" such as {show(example[0] if isinstance(example, list) else example)}" if key else ""
+    return Fault(path, f"must be a mapping{such_as}", show(value))
 
 
 def _with_example(path: Path) -> str:

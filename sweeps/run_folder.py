@@ -1,4 +1,4 @@
-"""The folder of one sweep: every file name in it, and whether it can be written. The rule: refuse before anything compiles."""
+"""The folder of one sweep: every file name in it. The rule: refuse before anything runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RunFolder:
         return self.path / "best" / "best.json"
 
     def prepare(self) -> None:
-        """Make the folder and write to it once.
+        """Write to the folder once; where it is not there yet, to the folder that it will be made in. Nothing is left.
 
         Raises:
             ResultsError: it cannot be made or written, or leads out of the results folder.
@@ -47,8 +47,8 @@ class RunFolder:
                 f"{self.path} is a link to {self.path.resolve()}; a sweep's folder must lie in the results"
             )
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path) as probe:
+            nearest = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+            with tempfile.TemporaryFile(dir=nearest) as probe:
                 probe.write(b"sweep")
                 os.fsync(probe.fileno())
         except OSError as error:

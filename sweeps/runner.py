@@ -16,8 +16,6 @@ from sweeps import best, space
 from sweeps.budget import reaches_target, total_trials
 from sweeps.config import SweepConfig
 from sweeps.crew import Crew
-from sweeps.datasets.loading import Datasets
-from sweeps.devices import choose_policy
 from sweeps.errors import SweepError
 from sweeps.journal import Journal
 from sweeps.ledger import Entry
@@ -36,13 +34,12 @@ REFRESH_S = 0.1
 class Sweep:
     """One run of a sweep in its folder, over an open journal."""
 
-    def __init__(self, config: SweepConfig, folder: RunFolder, journal: Journal, datasets: Datasets) -> None:
+    def __init__(self, config: SweepConfig, folder: RunFolder, journal: Journal, programs: Programs) -> None:
         self._config, self._folder, self._journal = config, folder, journal
         self._study = Study.replay(config, journal.study_events())
         self._total = total_trials(config, self._study)
         self._asked = len(journal.trials)
-        self._policy = choose_policy(config, self._total)
-        self._programs = Programs(config, self._policy, datasets)
+        self._programs, self._policy = programs, programs.policy
         self._ready: list[Occupant] = []
         self._attempts: Counter[int] = Counter()
         self._closing = ""

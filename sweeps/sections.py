@@ -127,12 +127,9 @@ def _with_searched_use(
     """`tree` with the `use` of the section `key` filled in from the search space, when it is searched and not given."""
     searched = key if key == "loss" else f"{key}.use"
     section = tree.get(key, {})
-    if (
-        searched not in names
-        or key not in (*COMPONENTS, "loss")
-        or not isinstance(section, Mapping)
-        or "use" in section
-    ):
+    # Where the search space is no mapping, nobody knows what it was meant to have.
+    is_searched = searched in names or not isinstance(tree.get("search_space", {}), Mapping)
+    if not is_searched or key not in (*COMPONENTS, "loss") or not isinstance(section, Mapping) or "use" in section:
         return tree
     entry = space.get(searched)
     use = entry.choices[0] if isinstance(entry, Choices) else entry

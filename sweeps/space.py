@@ -69,6 +69,24 @@ def _placed(component: Component, section: str, values: Mapping[str, Value]) -> 
     return component.with_arguments(**changes) if changes else component
 
 
+def only_numbers_searched(config: SweepConfig) -> Trial | None:
+    """A sample trial, if every searched parameter is a number that no choice depends on; otherwise None.
+
+    Then all trials have one program, unless an optimizer refuses some number of its own as a tracer.
+    """
+    sample: dict[str, Value] = {}
+    for name, entry in config.parameters().items():
+        if isinstance(entry, Choices):
+            if name not in {"epochs", "batch_size", "learning_rate", "seed"}:
+                return None
+            sample[name] = entry.choices[0]
+        elif entry.when or name.partition(".")[0] in {"model", "dataset"}:
+            return None
+        else:
+            sample[name] = entry.low
+    return resolve(config, sample)
+
+
 def active(config: SweepConfig, chosen: Mapping[str, Value], name: str) -> bool:
     """Whether a trial has the parameter `name`, given the searched parameters `chosen` for it so far.
 

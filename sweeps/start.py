@@ -5,23 +5,26 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sweeps.budget import is_used_up
 from sweeps import preflight
+from sweeps.budget import is_used_up
 from sweeps.config import Draft, SweepConfig, as_draft, load_config, read_draft, to_yaml
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ResultsError, SweepError
 from sweeps.files import replace_text
 from sweeps.journal import Journal
 from sweeps.locate import project_folders
-from sweeps.results import Results, load
-from sweeps.run_folder import RunFolder
 from sweeps.progress import Progress
+from sweeps.run_folder import RunFolder
 from sweeps.version import __version__
+
+if TYPE_CHECKING:
+    from sweeps.results import Results
 
 MAY_CHANGE = ("budget", "lanes")
 """Keys that a sweep may be continued with other values of: no trial's result depends on them."""
@@ -41,6 +44,8 @@ def run(config: SweepConfig | Mapping[str, Any] | str | Path, results: str | Pat
         checked = prepare(draft, Path(results), datasets)
         for _ in follow(checked, Path(results), datasets):
             pass
+    from sweeps.results import load  # noqa: PLC0415  (pandas, when there is something to read)
+
     return load(Path(results) / checked.name)
 
 
@@ -52,6 +57,10 @@ def prepare(draft: Draft, results: Path, datasets: Datasets) -> SweepConfig:
     """
     if draft.sections.name is not None:
         RunFolder(results / draft.sections.name).prepare()
+    if not draft.complaints:
+        config = draft.config()
+        datasets.prefetch(config.dataset.use, config.dataset.arguments)
+        importlib.import_module("sweeps.programs")  # JAX, while the data is being read
     preflight.examine(draft, datasets)
     return draft.config()
 
@@ -67,10 +76,13 @@ def follow(config: SweepConfig, results: Path, datasets: Datasets) -> Iterator[P
     with Journal(config, folder) as journal:
         if is_used_up(config, journal):
             return
-        from sweeps import environment  # noqa: PLC0415
-        from sweeps.runner import Sweep  # noqa: PLC0415  (JAX takes half a second: only when there is work)
+        from sweeps import environment, programs  # noqa: PLC0415  (JAX, when there is something to train)
 
-        sweep = Sweep(config, folder, journal, datasets)
+        trainable = programs.Programs(config, datasets)
+        trainable.compile_ahead()
+        from sweeps.runner import Sweep  # noqa: PLC0415  (Optuna, while the training program compiles)
+
+        sweep = Sweep(config, folder, journal, trainable)
         described = environment.describe(config.seed, sweep.devices)
         replace_text(folder.environment, json.dumps(described, indent=2) + "\n")
         journal.record("run", version=__version__, environment=described)

@@ -1,19 +1,20 @@
 """The one shape that every dataset takes: three splits of NumPy arrays in their storage type.
 
 The rule: nothing here is scaled or copied to another dtype if it can stay as it is. `scale` and `shift` say what
-the compiled program does to `x` on the device, so that uint8 images stay uint8 in memory.
+the compiled program does to `x` on the device, so that uint8 images stay uint8 in memory. `checked` is the one place
+for shapes and dtypes.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sweeps.datasets.canonical import Array, canonical
 from sweeps.errors import DataError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Split(NamedTuple):
@@ -58,70 +59,79 @@ class Dataset:
 
 
 def checked(dataset: Dataset) -> Dataset:
-    """The dataset with its dtypes made canonical, its classes counted and its shapes found consistent.
+    """The dataset with its dtypes made canonical, its classes counted and its splits found consistent.
+
+    uint8 `x` whose `scale` is left at 1 are taken for images, and get 1/255.
 
     Raises:
-        DataError: a split is empty, `x` and `y` differ in rows, shapes differ between splits, a value is not finite.
+        DataError: a split is empty, `x` and `y` differ in rows, shapes or kinds differ between splits, a value is not
+            finite or does not fit its type, a label is not one of the classes.
     """
-    splits = {name: _canonical(name, split) for name, split in dataset.splits.items()}
-    shapes = {name: split.x.shape[1:] for name, split in splits.items()}
-    if len(set(shapes.values())) > 1:
-        raise DataError(f"every split must have rows of one shape, but got {shapes}")
-    classes, train = dataset.classes, splits["train"]
-    if train.y.dtype == np.int32:
-        highest = max(int(split.y.max()) for split in splits.values())
-        lowest = min(int(split.y.min()) for split in splits.values())
-        classes = highest + 1 if classes is None else classes
-        if lowest < 0 or highest >= classes:
-            raise DataError(f"class labels must be 0 … {classes - 1}, but got {lowest} … {highest}")
-    scale = 1 / 255 if train.x.dtype == np.uint8 and dataset.scale == 1.0 else dataset.scale
-    return replace(dataset, **splits, classes=classes, scale=scale)
+    splits = {name: Split(*canonical(f"{name} ", *_pair(name, split))) for name, split in dataset.splits.items()}
+    for part in ("x", "y"):
+        _check_alike(part, {name: getattr(split, part) for name, split in splits.items()})
+    scale, shift = (_number(name, getattr(dataset, name)) for name in ("scale", "shift"))
+    if splits["train"].x.dtype == np.uint8 and scale == 1.0:
+        scale = 1 / 255
+    return replace(dataset, **splits, scale=scale, shift=shift, classes=_classes(splits, dataset.classes))
 
 
-def from_arrays(x: Array, y: Array, *, valid_fraction: float, test_fraction: float = 0.0, seed: int = 0) -> Dataset:
-    """Rows shuffled by `seed` and cut into test, validation and training splits, in that order.
+def from_arrays(x: Any, y: Any, *, valid_fraction: float, test_fraction: float = 0.0, seed: int = 0) -> Dataset:
+    """Rows of two arrays shuffled by `seed` and cut into test, validation and training splits, in that order.
 
     Raises:
-        DataError: the fractions leave no row for training or validation.
+        DataError: the arrays are not what `checked` takes, or the fractions leave no row for training or validation.
     """
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
-        raise DataError(f"x and y must have the same number of rows, but got shapes {x.shape} and {y.shape}")
-    rows = np.random.default_rng(seed).permutation(len(x))
+    x, y = canonical("", x, y)
+    for name, fraction in (("valid_fraction", valid_fraction), ("test_fraction", test_fraction)):
+        if not 0 <= _number(name, fraction) < 1:
+            raise DataError(f"{name} must be from 0 to less than 1, but got {fraction}")
     tests, valids = round(len(x) * test_fraction), round(len(x) * valid_fraction)
     if valids < 1 or tests + valids >= len(x):
         raise DataError(
             f"valid_fraction and test_fraction must leave rows for training and validation, but got "
             f"{valid_fraction} and {test_fraction} of {len(x):,} rows"
         )
+    rows = np.random.default_rng(seed).permutation(len(x))
     parts = np.split(rows, [tests, tests + valids])
     test, valid, train = (Split(x[part], y[part]) for part in parts)
     return Dataset(train=train, valid=valid, test=test if tests else None)
 
 
-def _canonical(name: str, split: Split) -> Split:
-    x, y = np.asarray(split.x), np.asarray(split.y)
-    if len(x) == 0 or len(x) != len(y):
-        raise DataError(f"the {name} split must have rows, as many x as y, but got {len(x):,} and {len(y):,}")
-    return Split(_canonical_inputs(name, x), _canonical_targets(name, y))
+def _pair(name: str, split: Any) -> tuple[Any, Any]:
+    if not (isinstance(split, tuple) and len(split) == 2):
+        raise DataError(f"the {name} split must be a Split or a pair (x, y), but got {type(split).__name__}")
+    return split[0], split[1]
 
 
-def _canonical_inputs(name: str, x: Array) -> Array:
-    if x.ndim == 1:
-        x = x[:, None]
-    if x.dtype != np.uint8:
-        x = x.astype(np.int32 if x.dtype.kind in "iu" else np.float32, copy=False)
-    return _finite(f"{name} x", x)
+def _number(name: str, value: object) -> float:
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(number := float(value))):  # type: ignore[arg-type]  # a number, as just seen
+        raise DataError(f"{name} must be a finite number, but got {value!r}")
+    return number
 
 
-def _canonical_targets(name: str, y: Array) -> Array:
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    return _finite(f"{name} y", y.astype(np.int32 if y.dtype.kind in "iub" else np.float32, copy=False))
+def _check_alike(part: str, arrays: dict[str, Array]) -> None:
+    """One model reads every split, so their rows must have one shape and one dtype."""
+    kinds = {name: f"{array.dtype} of shape {array.shape[1:]}" for name, array in arrays.items()}
+    if len(set(kinds.values())) > 1:
+        got = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+        raise DataError(f"the {part} of every split must have rows of one shape and dtype, but got {got}")
 
 
-def _finite(what: str, values: Array) -> Array:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        row = int(np.argwhere(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0, 0])
-        raise DataError(f"every value of {what} must be finite, but row {row:,} has a NaN or an infinity")
-    return np.ascontiguousarray(values)
+def _classes(splits: dict[str, Split], given: int | None) -> int | None:
+    """How many classes there are; None where targets are values to regress on."""
+    labels = [split.y for split in splits.values() if split.y.dtype == np.int32]
+    if not labels:
+        if given is not None:
+            raise DataError(f"classes={given} is for targets that are whole numbers, but they are float32")
+        return None
+    lowest, highest = min(int(y.min()) for y in labels), max(int(y.max()) for y in labels)
+    classes = highest + 1 if given is None else int(given)
+    if lowest < 0 or highest >= classes:
+        allowed = f"0 … {classes - 1}" if classes > highest else f"0 … {classes - 1}, as classes={classes} says"
+        raise DataError(
+            f"targets that are whole numbers are class labels and must be {allowed if lowest >= 0 else 'at least 0'}, "
+            f"but got {lowest} … {highest}. Values to regress on must be floats"
+        )
+    return classes

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
-from sweeps.datasets.base import Array, Dataset, checked, from_arrays
+from sweeps.datasets.base import Dataset, checked, from_arrays
 from sweeps.errors import DataError
-from sweeps.locate import ArgumentFault, argument_faults, locate, parameters, taken_by
+from sweeps.locate import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
 
 BUILT_IN = {
     "csv": "sweeps.datasets.csv:csv",
     "linear_regression": "sweeps.datasets.synthetic:linear_regression",
     "mnist": "sweeps.datasets.mnist:mnist",
+}
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "text"),
 }
 SPLIT_ARGUMENTS = ("valid_fraction", "test_fraction", "seed")
 
@@ -31,11 +38,11 @@ def find(use: str) -> Callable[..., Any]:
         return function
     if ":" not in use:
         near = difflib.get_close_matches(use, BUILT_IN, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise DataError(
-            f"the built-in datasets are {', '.join(BUILT_IN)} (or 'module:function'), but got {use!r}{hint}"
-        )
-    return locate(use, DataError)
+        hint = f". Did you mean `{near[0]}`?" if near else ""
+        known = ", ".join(f"`{name}`" for name in BUILT_IN)
+        raise DataError(f"a dataset must be {known} or `module:function` of your own, but got {use!r}{hint}")
+    located: Callable[..., Any] = locate(use, DataError)
+    return located
 
 
 def faults(use: str, arguments: Mapping[str, Any]) -> list[ArgumentFault]:
@@ -61,6 +68,8 @@ def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
     wrong = faults(use, arguments)
     if wrong:
         raise DataError("; ".join(map(str, wrong)))
+    if use in BUILT_IN:
+        _check_kinds(function, arguments)
     taken = parameters(function)
     splitting = {name: arguments[name] for name in SPLIT_ARGUMENTS if name in arguments and name not in taken}
     try:
@@ -68,25 +77,41 @@ def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"dataset {use} raised {type(error).__name__}: {error}") from error
-    return checked(made if isinstance(made, Dataset) else _split(use, made, splitting))
+        raise DataError(failed(use, error)) from error
+    return checked(_as_dataset(use, made, splitting))
 
 
-def _split(use: str, made: object, splitting: Mapping[str, Any]) -> Dataset:
-    if not (isinstance(made, tuple) and len(made) == 2):
-        raise DataError(
-            f"dataset {use} must return a Dataset or a pair (x, y) of arrays, but got {type(made).__name__}"
-        )
+def _check_kinds(function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Hold the arguments of a built-in against its annotations.
+
+    Raises:
+        DataError: a number was wanted and something else given, or the like.
+    """
+    hints = get_type_hints(function)
+    for name, value in arguments.items():
+        kinds, words = _KINDS.get(hints[name], ((object,), ""))
+        if not isinstance(value, kinds) or (isinstance(value, bool) and object not in kinds):
+            raise DataError(f"{name} must be {words}, but got {value!r}")
+
+
+def _as_dataset(use: str, made: object, splitting: Mapping[str, Any]) -> Dataset:
+    if isinstance(made, Dataset):
+        if splitting:
+            raise DataError(f"{use} returns a Dataset, which is split already: remove {', '.join(splitting)}")
+        return made
+    if not (isinstance(made, tuple | list) and len(made) == 2):
+        got = f"{type(made).__name__} of {len(made)}" if isinstance(made, tuple | list) else type(made).__name__
+        raise DataError(f"{use} must return a Dataset or a pair (x, y) of arrays, but got {got}")
     x, y = made
-    arrays: tuple[Array, Array] = (x, y)
-    return from_arrays(*arrays, **{"valid_fraction": 0.2, **splitting})
+    return from_arrays(x, y, **{"valid_fraction": 0.2, **splitting})
 
 
 class Datasets:
-    """Datasets that have been loaded, so that a check and the run after it read a file once."""
+    """Datasets that have been loaded, so that a check and the run after it read a file once. For any thread."""
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, tuple[tuple[str, Any], ...]], Dataset] = {}
+        self._lock = threading.Lock()
 
     def get(self, use: str, arguments: Mapping[str, Any]) -> Dataset:
         """The dataset, loaded when it is first asked for.
@@ -95,6 +120,16 @@ class Datasets:
             DataError: as `load`.
         """
         key = (use, tuple(sorted(arguments.items())))
-        if key not in self._loaded:
-            self._loaded[key] = load(use, arguments)
-        return self._loaded[key]
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = load(use, arguments)
+            return self._loaded[key]
+
+    def prefetch(self, use: str, arguments: Mapping[str, Any]) -> None:
+        """Begin to load a dataset beside other work. What goes wrong is said by the `get` that follows."""
+
+        def fetch() -> None:
+            with contextlib.suppress(DataError):
+                self.get(use, arguments)
+
+        threading.Thread(target=fetch, daemon=True).start()

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps.datasets.base import Array, Dataset, Split, from_arrays
+from sweeps.datasets.base import Dataset, Split, from_arrays
+from sweeps.datasets.canonical import Array
 
 FOLDER = Path(__file__).parent / "mnist"
-ROWS = {"train": 60_000, "t10k": 10_000}
 
 
-def mnist(valid_fraction: float = 0.1, seed: int = 0) -> Dataset:
+def mnist(*, valid_fraction: float = 0.1, seed: int = 0) -> Dataset:
     """Images as uint8 `[rows, 28, 28]`, labels 0 … 9; a part of the 60,000 becomes the validation split."""
     dataset = from_arrays(*read("train"), valid_fraction=valid_fraction, seed=seed)
     return Dataset(dataset.train, dataset.valid, Split(*read("t10k")), scale=1 / 255, classes=10)

@@ -8,6 +8,7 @@ from sweeps.datasets.base import Dataset, from_arrays
 
 
 def linear_regression(
+    *,
     rows: int = 10_000,
     features: int = 8,
     noise: float = 0.1,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import jax
 
@@ -19,9 +18,9 @@ def training_compilations() -> int:
     return _count
 
 
-def _listen(event: str, duration_s: float, **details: Any) -> None:
+def _listen(event: str, duration_secs: float, **details: str | int) -> None:
     global _count  # noqa: PLW0603  (JAX's listeners are global and cannot be taken back)
-    del duration_s
+    del duration_secs
     if event == _EVENT and details.get("fun_name") == TRAINING_FUNCTION:
         with _lock:
             _count += 1

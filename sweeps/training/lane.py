@@ -19,9 +19,9 @@ from sweeps.training.losses import Loss
 from sweeps.training.metrics import Metric
 from sweeps.training.models import Model, Params
 
-NUMBER, SEED, BATCH_SIZE, BODY, RUNNING = range(5)
-INTS = 5
-"""The columns of a lane's whole numbers: trial number, seed, batch size, micro-batch index, whether it runs."""
+NUMBER, SEED, BATCH_SIZE, RUNNING = range(4)
+INTS = 4
+"""The columns of a lane's whole numbers: trial number, seed, batch size, whether it runs."""
 EVALUATION_ROWS = 512
 INIT, ORDER, DRAWS, OPTIMIZER = range(4)
 """What a lane's random keys are for; each is folded into its key."""
@@ -65,13 +65,14 @@ class Gradient(NamedTuple):
 class LaneProgram:
     """The static choices of a program: with them, a lane is values and state alone.
 
-    `build_optimizer(floats by name, key)` makes the optimizer from traced values in `float_names` order.
+    `build_optimizer(floats by name, key)` makes the optimizer from traced values in `float_names` order; it calls `key`
+    for a random key only if it draws.
     """
 
     model: Model
     loss: Loss
     metrics: tuple[Metric, ...]
-    build_optimizer: Callable[[Mapping[str, jax.Array], jax.Array], optax.GradientTransformationExtraArgs]
+    build_optimizer: Callable[[Mapping[str, jax.Array], Callable[[], jax.Array]], optax.GradientTransformationExtraArgs]
     float_names: tuple[str, ...]
 
     def key(self, values: LaneValues, purpose: int) -> jax.Array:
@@ -80,7 +81,7 @@ class LaneProgram:
 
     def optimizer(self, values: LaneValues) -> optax.GradientTransformationExtraArgs:
         named = {name: values.floats[index] for index, name in enumerate(self.float_names)}
-        return self.build_optimizer(named, self.key(values, OPTIMIZER))
+        return self.build_optimizer(named, lambda: self.key(values, OPTIMIZER))
 
     def init(self, values: LaneValues) -> LaneState:
         """A lane at the start of its first epoch."""
@@ -98,6 +99,11 @@ class LaneProgram:
         _, rows = jax.lax.sort_key_val(bits, jnp.arange(examples, dtype=jnp.int32), is_stable=True)
         return jnp.concatenate([rows, jnp.zeros(micro_batch, jnp.int32)])
 
+    def draws_key(self, values: LaneValues, state: LaneState, index: jax.Array) -> jax.Array:
+        """What a model draws from in part `index` of the current batch."""
+        update = jax.random.fold_in(jax.random.fold_in(self.key(values, DRAWS), state.epoch), state.update)
+        return jax.random.fold_in(update, index)
+
     def gradient(
         self, values: LaneValues, state: LaneState, data: Data, order: jax.Array, index: jax.Array, micro_batch: int
     ) -> Gradient:
@@ -109,11 +115,11 @@ class LaneProgram:
         rows = jax.lax.dynamic_slice(order, (part.start,), (micro_batch,))
         rows = jnp.where(counts, rows, rows[0])
         weights = jnp.where(counts, part.weight, 0.0)
-        draws = jax.random.fold_in(jax.random.fold_in(self.key(values, DRAWS), state.epoch), state.update)
+        key = self.draws_key(values, state, index) if self.model.draws else jax.random.key(0)
 
         def loss(params: Params) -> jax.Array:
             x = as_input(data.train_x[rows], data.affine)
-            outputs = self.model.apply(params, x, jax.random.fold_in(draws, index), True)
+            outputs = self.model.apply(params, x, key, True)
             return jnp.sum(weights * self.loss(outputs, data.train_y[rows]))
 
         value, gradient = jax.value_and_grad(loss)(state.params)

@@ -26,12 +26,14 @@ def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 
 def binary_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """The cross-entropy of independent yes/no targets (0 or 1), averaged over a row's outputs."""
-    return optax.sigmoid_binary_cross_entropy(outputs, _like(targets, outputs)).mean(axis=-1)
+    losses: jax.Array = optax.sigmoid_binary_cross_entropy(outputs, _like(targets, outputs))
+    return losses.mean(axis=-1)
 
 
 def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """The cross-entropy of one class among many; targets are class labels."""
-    return optax.softmax_cross_entropy_with_integer_labels(outputs, targets)
+    losses: jax.Array = optax.softmax_cross_entropy_with_integer_labels(outputs, targets)
+    return losses
 
 
 LOSSES: dict[str, Loss] = {

@@ -1,8 +1,9 @@
 """Micro-batch arithmetic: how a lane of any batch size walks its epoch in fixed-size parts.
 
-A batch of `batch_size` examples is taken as `ceil(batch_size / micro_batch)` parts, its gradients summed with weight
-`1 / len(batch)`; the last batch of an epoch may be smaller, and counts. Every quantity here may be a traced value;
-only `micro_batch` is a Python int.
+A program has a ladder of micro-batch sizes. A batch that fits one of them is one part of the smallest that it fits,
+masked at its end; a larger one is several parts of the largest, their gradients summed with weight `1 / len(batch)`.
+The last batch of an epoch may be smaller, and counts. Every quantity here may be a traced value; only micro-batch sizes
+are Python ints.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-STEP_OVERHEAD_ROWS = 8
+STEP_OVERHEAD_ROWS = 12
 """What a part costs besides its rows, in rows: measured on MNIST's MLP-128, micro-batches 32 to 512 on a CPU core."""
-UPDATE_OVERHEAD_ROWS = 20
+UPDATE_OVERHEAD_ROWS = 16
 """What an optimizer update costs, in rows: Adam on the same model."""
-MOST_BODIES = 3
-"""A program holds at most so many micro-batch sizes; each is compiled (about 0.3 s for a small model)."""
-WORTHWHILE_GAIN = 0.05
-"""Another micro-batch size must save this fraction of the modelled cost."""
+RUNG_GAIN = 0.025
+"""Another size must save this fraction of the modelled cost: it is compiled too (0.1 s for a small model)."""
+MOST_RUNGS = 4
 LARGEST = 256
 """Past this many rows a matrix product gains nothing more, and activations leave the cache."""
 
@@ -31,7 +31,6 @@ class Part(NamedTuple):
     start: jax.Array  # i32, its first row in the lane's permutation
     rows: jax.Array  # i32 in [0, micro_batch], rows that count; the others are masked
     weight: jax.Array  # f32, 1 / examples in the whole batch
-    completes: jax.Array  # bool, whether it is its batch's last part
 
 
 def parts_per_batch(batch_size: jax.Array, micro_batch: int) -> jax.Array:
@@ -56,49 +55,60 @@ def part(update: jax.Array, index: jax.Array, batch_size: jax.Array, examples: i
         start=jnp.minimum(start, examples),
         rows=jnp.clip(size - index * micro_batch, 0, micro_batch),
         weight=1.0 / size.astype(jnp.float32),
-        completes=index == parts_per_batch(size, micro_batch) - 1,
     )
 
 
-def padding(batch_size: int, micro_batch: int) -> float:
+def rung(batch_size: jax.Array, ladder: Sequence[int]) -> jax.Array:
+    """The index of the smallest micro-batch that a batch fits in, or else of the largest."""
+    return sum((batch_size > size).astype(jnp.int32) for size in ladder[:-1]) + jnp.zeros((), jnp.int32)
+
+
+def micro_batch_of(batch_size: int, ladder: Sequence[int]) -> int:
+    """The same on the host, as a size.
+
+    >>> [micro_batch_of(size, (32, 128)) for size in (20, 32, 33, 500)]
+    [32, 32, 128, 128]
+    """
+    return next((size for size in ladder if size >= batch_size), ladder[-1])
+
+
+def padding(batch_size: int, ladder: Sequence[int]) -> float:
     """The fraction of computed rows that are masked.
 
-    >>> padding(48, 32)
+    >>> padding(48, (32, 64))
     0.25
     """
-    computed = -(-batch_size // micro_batch) * micro_batch
-    return 1 - batch_size / computed
+    micro_batch = micro_batch_of(batch_size, ladder)
+    return 1 - batch_size / (-(-batch_size // micro_batch) * micro_batch)
 
 
-def cost_per_example(batch_size: int, micro_batch: int) -> float:
+def cost_per_example(batch_size: int, ladder: Sequence[int]) -> float:
     """Modelled cost of an example of a batch, in rows: 1 would be a machine without overhead or padding."""
+    micro_batch = micro_batch_of(batch_size, ladder)
     parts = -(-batch_size // micro_batch)
     return (parts * (micro_batch + STEP_OVERHEAD_ROWS) + UPDATE_OVERHEAD_ROWS) / batch_size
 
 
-def choose_body(batch_size: int, micro_batches: Sequence[int]) -> int:
-    """The index of the cheapest micro-batch for a batch size."""
-    return min(range(len(micro_batches)), key=lambda index: cost_per_example(batch_size, micro_batches[index]))
-
-
-def choose_micro_batches(batch_sizes: Sequence[int], most: int = MOST_BODIES) -> tuple[int, ...]:
+def choose_ladder(batch_sizes: Sequence[int], most: int = MOST_RUNGS) -> tuple[int, ...]:
     """The few micro-batch sizes that serve all these batch sizes best, by modelled cost, ascending.
 
-    >>> choose_micro_batches([100])
-    (100,)
-    >>> choose_micro_batches([32, 64, 128, 256, 512])
-    (32, 128)
+    >>> choose_ladder([100]), choose_ladder([1_000])
+    ((100,), (250,))
+    >>> choose_ladder([32, 64, 128, 256, 512])
+    (32, 64, 128)
     """
-    powers = {2**exponent for exponent in range(3, 9)}
-    candidates = sorted({min(size, LARGEST) for size in batch_sizes} | {p for p in powers if p <= max(batch_sizes)})
+    largest = max(batch_sizes)
+    powers = {2**exponent for exponent in range(9) if 2**exponent <= largest}
+    even = {-(-size // parts) for size in batch_sizes for parts in [-(-size // LARGEST)]}
+    candidates = sorted(powers | even)
 
-    def mean_cost(bodies: tuple[int, ...]) -> float:
-        return sum(min(cost_per_example(size, body) for body in bodies) for size in batch_sizes) / len(batch_sizes)
+    def mean_cost(ladder: tuple[int, ...]) -> float:
+        return sum(cost_per_example(size, ladder) for size in batch_sizes) / len(batch_sizes)
 
-    chosen = min(((candidate,) for candidate in candidates), key=mean_cost)
+    chosen: tuple[int, ...] = min(((candidate,) for candidate in candidates), key=mean_cost)
     while len(chosen) < most:
-        wider = min(((*chosen, candidate) for candidate in candidates), key=mean_cost)
-        if mean_cost(wider) > (1 - WORTHWHILE_GAIN) * mean_cost(chosen):
+        longer = min((tuple(sorted({*chosen, candidate})) for candidate in candidates), key=mean_cost)
+        if mean_cost(longer) > (1 - RUNG_GAIN) * mean_cost(chosen):
             break
-        chosen = wider
-    return tuple(sorted(chosen))
+        chosen = longer
+    return chosen

@@ -1,8 +1,8 @@
 """Model adapters: whatever `use:` names becomes one pair of pure functions.
 
 `init(key) -> params` and `apply(params, x, key, training) -> outputs`, with `x` of shape `[rows, *input_shape]`,
-`outputs` of shape `[rows, outputs]` and `params` any nested dict of arrays. `key` feeds whatever the model draws while it
-trains (dropout).
+`outputs` of shape `[rows, outputs]` and `params` any nested dict of arrays. `key` feeds whatever the model draws while
+it trains (dropout).
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ DERIVED = ("input_shape", "outputs", "rngs")
 
 
 class Model(NamedTuple):
-    """A model as two pure functions; see the module's docstring for their shapes."""
+    """A model as two pure functions; `draws` says whether `apply` uses its key."""
 
     init: Callable[[jax.Array], Params]
     apply: Callable[[Params, jax.Array, jax.Array, bool], jax.Array]
+    draws: bool
 
 
 def build_model(use: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int) -> Model:
@@ -88,7 +89,9 @@ def _nnx_model(module: type, arguments: Mapping[str, Any]) -> Model:
     def build(key: jax.Array) -> Any:
         return module(**arguments, rngs=nnx.Rngs(key))
 
-    structure, abstract, rest = nnx.split(nnx.eval_shape(build, jax.random.key(0)), nnx.Param, ...)
+    structure, abstract, rest = nnx.split(  # type: ignore[misc]  # mypy does not follow the `...`
+        nnx.eval_shape(build, jax.random.key(0)), nnx.Param, ...
+    )
     variables = jax.tree.leaves(rest, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
     stateful = sorted({type(variable).__name__ for variable in variables if not isinstance(variable, nnx.RngState)})
     if stateful:
@@ -108,7 +111,7 @@ def _nnx_model(module: type, arguments: Mapping[str, Any]) -> Model:
         outputs: jax.Array = model(x)
         return outputs
 
-    return Model(init, apply)
+    return Model(init, apply, draws=bool(variables))
 
 
 def _plain_model(target: Callable[..., Any], arguments: Mapping[str, Any]) -> Model:
@@ -125,11 +128,12 @@ def _plain_model(target: Callable[..., Any], arguments: Mapping[str, Any]) -> Mo
         outputs: jax.Array = apply(params, x, key, training) if takes_key else apply(params, x)
         return outputs
 
-    return Model(init, applied)
+    return Model(init, applied, draws=takes_key)
 
 
 def _output_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, ...]:
     def forward(key: jax.Array) -> jax.Array:
         return model.apply(model.init(key), jnp.zeros((2, *input_shape)), key, True)
 
-    return jax.eval_shape(forward, jax.random.key(0)).shape
+    shape: tuple[int, ...] = jax.eval_shape(forward, jax.random.key(0)).shape
+    return shape

@@ -35,13 +35,15 @@ def find_optimizer(use: str) -> Callable[..., optax.GradientTransformation]:
     return function
 
 
-def build(use: str, arguments: Mapping[str, Any], key: jax.Array) -> optax.GradientTransformationExtraArgs:
-    """The optimizer with its arguments, some of which may be tracers. An optimizer that draws noise gets `key`."""
+def build(
+    use: str, arguments: Mapping[str, Any], key: Callable[[], jax.Array]
+) -> optax.GradientTransformationExtraArgs:
+    """The optimizer with its arguments, some of which may be tracers. One that draws noise gets `key()`."""
     function = find_optimizer(use)
     parameters = inspect.signature(function).parameters
     converted = {name: _as_annotated(parameters.get(name), value) for name, value in arguments.items()}
     if "key" in parameters and not {"key", "seed"} & set(arguments):
-        converted["key"] = key
+        converted["key"] = key()
     return optax.with_extra_args_support(function(**converted))
 
 
@@ -67,7 +69,7 @@ def _traces(use: str, arguments: dict[str, Any], traced: set[str]) -> Exception 
     params = {"matrix": jnp.zeros((2, 3)), "vector": jnp.zeros(3)}
 
     def update(values: dict[str, jax.Array]) -> Any:
-        optimizer = build(use, {**arguments, **values}, jax.random.key(0))
+        optimizer = build(use, {**arguments, **values}, lambda: jax.random.key(0))
         return optimizer.update(params, optimizer.init(params), params, value=jnp.float32(1))
 
     try:

@@ -6,7 +6,7 @@ argument is part of the signature.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def lane_program(signature: Signature, input_shape: tuple[int, ...], outputs: in
     """
     use, static = signature.optimizer
 
-    def build_optimizer(floats: Mapping[str, Any], key: Any) -> Any:
+    def build_optimizer(floats: Mapping[str, Any], key: Callable[[], Any]) -> Any:
         return optimizers.build(use, {**dict(static), **floats}, key)
 
     model, arguments = signature.model

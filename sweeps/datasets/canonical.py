@@ -1,0 +1,81 @@
+"""Arrays as users have them to arrays as lanes read them: uint8, int32 or float32, contiguous, finite.
+
+The rule: a value either arrives as it was or is complained about by its row; nothing wraps around or becomes infinite.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sweeps.errors import DataError
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+def canonical(which: str, x: Any, y: Any) -> tuple[Array, Array]:
+    """`x` as uint8, int32 or float32 `[rows, *input_shape]`; `y` as int32 labels `[rows]` or float32 values.
+
+    `which` comes before `x` and `y` in messages: "train " or "".
+
+    Raises:
+        DataError: they are not such arrays, or have no rows, or not as many as each other.
+    """
+    x, y = _numbers(f"{which}x", x), _numbers(f"{which}y", y)
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        raise DataError(f"{which}x and y must have the same number of rows, but got shapes {x.shape} and {y.shape}")
+    if x.size == 0 or y.size == 0:
+        raise DataError(f"{which}x and y must have rows with values, but got shapes {x.shape} and {y.shape}")
+    return _inputs(f"{which}x", x), _targets(f"{which}y", y)
+
+
+def _numbers(what: str, given: Any) -> Array:
+    try:
+        array = np.asarray(given)
+    except Exception as error:
+        raise DataError(f"{what} must be an array, but is {type(given).__name__}: {_first_line(error)}") from error
+    if array.dtype.kind not in "biuf":
+        advice = ". Number classes from 0" if what.endswith("y") and array.dtype.kind in "OUST" else ""
+        raise DataError(f"{what} must hold numbers, but its dtype is {array.dtype}{advice}")
+    return array
+
+
+def _inputs(what: str, x: Array) -> Array:
+    if x.ndim == 1:
+        x = x[:, None]
+    if x.dtype == np.uint8:
+        return np.ascontiguousarray(x)
+    return _converted(what, x, np.int32 if x.dtype.kind in "iu" else np.float32)
+
+
+def _targets(what: str, y: Array) -> Array:
+    if y.ndim > 2:
+        raise DataError(f"{what} must have shape [rows] or [rows, outputs], but got {y.shape}")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    is_labels = y.dtype.kind in "iub" and y.ndim == 1
+    return _converted(what, y, np.int32 if is_labels else np.float32)
+
+
+def _converted(what: str, values: Array, dtype: type[np.generic]) -> Array:
+    """`values` in another dtype, where each of them is finite and fits."""
+    if values.dtype.kind == "f":
+        _check(what, np.isfinite(values), "has a NaN or an infinity")
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(values.astype(dtype, copy=False))
+    if dtype is np.float32:
+        _check(what, np.isfinite(converted), "has a number beyond float32, 3.4e38")
+    elif values.dtype.itemsize >= 4 and values.dtype != dtype:
+        _check(what, converted == values, "has a number beyond int32, 2,147,483,647")
+    return converted
+
+
+def _check(what: str, is_right: Array, fault: str) -> None:
+    if not is_right.all():
+        row = int(np.argmin(is_right.reshape(len(is_right), -1).all(axis=1)))
+        raise DataError(f"{what}: row {row:,} {fault} (rows count from 0)")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
