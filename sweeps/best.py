@@ -7,7 +7,9 @@ used without this package.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,7 +23,7 @@ from sweeps.run_folder import RunFolder
 def keep(folder: RunFolder, params: Any, description: Mapping[str, Any]) -> None:
     """Replace what `best/` holds by these parameters (a tree of arrays) and what is known of their trial."""
     with replacing(folder.parameters) as temporary:
-        np.savez(temporary, allow_pickle=False, **named(params))
+        _write_npz(temporary, named(params))
     replace_text(folder.best, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -37,6 +39,14 @@ def restore(folder: RunFolder, like: Any) -> Any:
     except (OSError, KeyError, ValueError) as error:
         raise ResultsError(f"{folder.parameters} does not hold this model's parameters: {error}") from error
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """As `numpy.savez`, which takes arrays as keywords and so refuses one that is named like its own."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
 
 
 def named(params: Any) -> dict[str, Any]:

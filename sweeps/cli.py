@@ -113,7 +113,7 @@ def _console() -> Console:
 def main() -> None:
     """The entry point: one line and exit code 2 for anything that the user can put right."""
     try:
-        app()
+        app(prog_name="sweep")
     except SweepError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from sweeps import display, preflight
-from sweeps.config import Choices, FloatRange, IntRange, SweepConfig, read_draft
+from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig, read_draft
 from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.locate import project_folders
@@ -27,37 +27,51 @@ def check(console: Console, file: Path, overrides: Sequence[str]) -> None:
         dataset = preflight.examine(draft, Datasets())
     config = draft.config()
     assert dataset is not None
-    table = Table.grid(padding=(0, 2))
-    for name, text in facts(config, dataset, Study(config).total):
-        table.add_row(f"  {name}", text)
-    console.print(f"{file}: right", soft_wrap=True, markup=False)
-    console.print(table, markup=False)
+    display.line(console, f"{file}: right")
+    display.facts(console, facts(config, dataset, Study(config).total))
 
 
 def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple[str, str]]:
-    """What the sweep will do, as rows of a name and a text."""
+    """What the sweep will do, as rows of a name and a text. `grid` is the number of points where it is a grid."""
+    first = display.count(len(config.enqueue), "known configuration")
+    return [
+        ("sweep", config.name),
+        ("data", _data(config, dataset)),
+        ("model", _component(config, "model", config.model)),
+        ("loss", "searched" if "loss" in config.search_space else config.loss.use),
+        ("optimizer", _component(config, "optimizer", config.optimizer)),
+        ("objective", f"{config.objective.direction} {config.objective.metric}"),
+        (
+            "sampler",
+            config.sampler.use if config.pruner.use == "none" else f"{config.sampler.use}, {config.pruner.use}",
+        ),
+        *((f"  {name}", described(entry)) for name, entry in config.search_space.items()),
+        ("until", " or ".join(_limits(config, grid))),
+        *([("first", first)] if config.enqueue else []),
+        ("programs", programs_text(config)),
+    ]
+
+
+def _data(config: SweepConfig, dataset: Dataset) -> str:
     shape = " x ".join(map(str, dataset.input_shape))
     classes = f", {dataset.classes} classes" if dataset.classes else ""
     rows = ", ".join(f"{split.rows:,} {name}" for name, split in dataset.splits.items())
-    searched = [(name, described(entry)) for name, entry in config.search_space.items()]
-    limits = [
-        *([f"{grid} trials (the whole grid)"] if grid is not None else []),
-        *([f"{config.budget.trials} trials"] if config.budget.trials is not None else []),
-        *([f"{config.budget.minutes:g} minutes"] if config.budget.minutes is not None else []),
-        *([f"{config.objective.metric} {config.budget.target:g}"] if config.budget.target is not None else []),
-    ]
+    return f"{config.dataset.use}: {rows} rows of {shape} {dataset.train.x.dtype}{classes}"
+
+
+def _component(config: SweepConfig, section: str, component: Component) -> str:
+    use = "searched" if f"{section}.use" in config.search_space else component.use
+    return f"{use} {display.parameters(component.arguments)}".rstrip()
+
+
+def _limits(config: SweepConfig, grid: int | None) -> list[str]:
+    budget = config.budget
+    target = "" if budget.target is None else f"{config.objective.metric} {budget.target:g}"
     return [
-        ("sweep", config.name),
-        ("data", f"{config.dataset.use}: {rows} rows of {shape} {dataset.train.x.dtype}{classes}"),
-        ("model", config.model.use),
-        ("train", f"{config.loss.use} by {config.optimizer.use}"),
-        (
-            "search",
-            f"{config.sampler.use}, pruner {config.pruner.use}, {config.objective.direction} {config.objective.metric}",
-        ),
-        *((f"  {name}", text) for name, text in searched),
-        ("until", " or ".join(limits)),
-        *([("first", f"{len(config.enqueue)} known configurations")] if config.enqueue else []),
+        *([f"{display.count(grid, 'trial')}, the whole grid"] if grid is not None else []),
+        *([display.count(budget.trials, "trial")] if budget.trials is not None else []),
+        *([f"{budget.minutes:g} minutes"] if budget.minutes is not None else []),
+        *([target] if target else []),
     ]
 
 
@@ -72,3 +86,40 @@ def described(entry: object) -> str:
         return f"{display.short(entry)} (fixed)"
     when = ", ".join(f"{name} is {display.short(value)}" for name, value in (entry.when or {}).items())
     return f"{text}, when {when}" if when else text
+
+
+def programs_text(config: SweepConfig) -> str:
+    """How many training programs the sweep can need, and what for."""
+    several = {name: count for name, count in program_counts(config).items() if count > 1}
+    if not several:
+        return "1, compiled once"
+    if math.inf in several.values():
+        each = " and ".join(name for name, count in several.items() if count == math.inf)
+        return f"one for each value of {each}: choices would be fewer"
+    factors = " x ".join(f"{count:g} {name}" for name, count in several.items())
+    return f"at most {math.prod(several.values()):,g}: {factors}"
+
+
+def program_counts(config: SweepConfig) -> dict[str, float]:
+    """How many programs each searched parameter can ask for by itself; their product is the most that a sweep needs.
+
+    Numbers that a lane holds ask for one: epochs, batch size, learning rate, seed, numeric optimizer arguments. Every
+    value of what shapes a program asks for its own: data, model, loss, which optimizer, its other arguments.
+    """
+    counts: dict[str, float] = {}
+    for name, entry in config.parameters().items():
+        shapes = name == "loss" or name.partition(".")[0] in ("dataset", "model") or name == "optimizer.use"
+        if shapes:
+            counts[name] = math.inf if entry.count is None else entry.count
+        elif name.startswith("optimizer.") and isinstance(entry, Choices):
+            counts[name] = len({None if _is_number(choice) else repr(choice) for choice in entry.choices})
+        else:
+            counts[name] = 1
+        # Being there or not is a difference too, unless a parent that is counted already decides it.
+        if "." in name and any(counts.get(parent, 1) == 1 for parent in entry.when or {}):
+            counts[name] += 1
+    return counts
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
 from sweeps import display
 from sweeps.config import SweepConfig, read_draft
 from sweeps.datasets.loading import Datasets
+from sweeps.display import line
 from sweeps.locate import project_folders
 from sweeps.progress import Progress
 
@@ -24,12 +27,15 @@ def run(console: Console, file: Path, results: Path, overrides: Sequence[str]) -
     started = time.monotonic()
     draft, datasets = read_draft(file, overrides), Datasets()
     if not draft.complaints:
-        _print(console, headline(draft.config(), results))
+        line(console, headline(draft.config(), results))
     with project_folders(file):
         from sweeps import start  # noqa: PLC0415  (after the first line, which must not wait)
 
         config = start.prepare(draft, results, datasets)
-        last = display.watch(console, config.objective.metric, start.follow(config, results, datasets))
+        # Closed at once when the display or a Ctrl-C ends it, so that the tables are written before we say so.
+        looks = start.follow(config, results, datasets)
+        with contextlib.closing(cast("Generator[Progress]", looks)):
+            last = display.watch(console, config.objective.metric, looks)
     summary(console, config, results / config.name, last, time.monotonic() - started)
 
 
@@ -46,22 +52,27 @@ def summary(console: Console, config: SweepConfig, folder: Path, last: Progress 
 
     results = load(folder)
     if last is None:
-        _print(console, f"nothing left to do: all {len(results.trials)} trials have ended. More: --trials N")
+        line(console, f"nothing left to do: {display.count(len(results.trials), 'trial')} have ended. {more(config)}")
     else:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in last.outcomes.items())
         times = {0: "not compiled", 1: "compiled once"}.get(last.compilations, f"compiled {last.compilations} times")
-        _print(console, f"{last.done} trials in {display.clock(seconds)}: {counts}. Training program {times}.")
-    best = results.best
-    if best is not None:
-        test = "".join(f", {name} {value:.5g}" for name, value in best.test.items())
-        _print(console, f"best: trial {best.number}, {config.objective.metric} {best.value:.5g}{test}")
-        _print(console, f"      {display.parameters(best.params)}")
+        speed = f", {last.examples_per_second:,.0f} examples/s" if last.examples_per_second else ""
+        line(console, f"{display.count(last.done, 'trial')} in {display.clock(seconds)}: {counts}")
+        line(console, f"training program {times}{speed}")
+    if results.best is not None:
+        line(console, f"best      {config.objective.metric} {results.best.value:.5g}, trial {results.best.number}")
+        for each in display.parameter_lines(console, results.best.params):
+            line(console, each)
+        if results.best.test:
+            tested = ", ".join(f"{name} {value:.5g}" for name, value in results.best.test.items())
+            line(console, f"{display.INDENT}{tested}")
     ascending = config.objective.direction == "minimize"
-    _print(console, f"tables: {folder}/trials and history, .parquet and .csv. To read them:\n")
-    _print(console, "    import pandas as pd")
-    _print(console, f'    trials = pd.read_parquet("{folder}/trials.parquet")')
-    _print(console, f'    print(trials.sort_values("value", ascending={ascending}).head())')
+    line(console, f"tables    {folder}/trials and history, .parquet and .csv; to read them:\n")
+    line(console, "    import pandas as pd")
+    line(console, f'    trials = pd.read_parquet("{folder}/trials.parquet")')
+    line(console, f'    print(trials.sort_values("value", ascending={ascending}).head())')
 
 
-def _print(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)
+def more(config: SweepConfig) -> str:
+    """How to go on with a sweep that is complete."""
+    return "" if config.sampler.use == "grid" else "More: --trials N, or another budget"

@@ -11,18 +11,16 @@ import difflib
 import functools
 import importlib
 import inspect
-import pkgutil
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sweeps.errors import SweepError
 
 _PACKAGE = Path(__file__).parent
-_folders: ContextVar[tuple[Path, ...]] = ContextVar("_folders", default=())
+_folders: list[Path] = []  # of the whole process, as `sys.path` is: data may be read by a thread
 
 
 @contextlib.contextmanager
@@ -33,14 +31,19 @@ def project_folders(config_file: Path | None) -> Iterator[None]:
         folders.append(config_file.resolve().parent.parent)
     folders = list(dict.fromkeys(folders))
     sys.path[:0] = map(str, folders)
-    before = _folders.set(tuple(folders))
+    before = list(_folders)
+    _folders[:] = folders
     try:
         yield
     finally:
-        _folders.reset(before)
+        _folders[:] = before
         for folder in folders:
             with contextlib.suppress(ValueError):  # a user's module may have changed the path too
                 sys.path.remove(str(folder))
+
+
+def _project() -> list[Path]:
+    return _folders or [Path.cwd()]
 
 
 def find_file(path: str, error: type[SweepError]) -> Path:
@@ -49,11 +52,10 @@ def find_file(path: str, error: type[SweepError]) -> Path:
     Raises:
         error: there is none; the folders that were looked in are named.
     """
-    folders = _folders.get() or (Path.cwd(),)
-    for folder in folders:
+    for folder in _project():
         if (folder / path).exists():
             return folder / path
-    looked = "" if Path(path).is_absolute() else f" in {' or '.join(map(str, folders))}"
+    looked = "" if Path(path).is_absolute() else f" in {' or '.join(map(str, _project()))}"
     raise error(f"there is no file {path}{looked}")
 
 
@@ -86,21 +88,18 @@ def _module(name: str, error: type[SweepError]) -> Any:
             raise error(
                 f"module {name} needs the package {missing.name!r}, which is not installed: pip install {missing.name}"
             ) from missing
-        places = " or ".join(map(str, _folders.get() or (Path.cwd(),)))
-        raise error(
-            f"there is no module {name!r} in {places}, nor is it installed{_hint(name, _neighbours(name))}"
-        ) from None
+        places, hint = " or ".join(map(str, _project())), _hint(missing.name, _neighbours(missing.name))
+        raise error(f"there is no module {name!r} in {places}, nor is it installed{hint}") from None
     except (Exception, SystemExit) as failure:
         raise error(failed(f"importing {name}", failure)) from failure
 
 
 def _neighbours(module_name: str) -> list[str]:
-    """Modules beside the one that is not there."""
+    """Modules where the one that is not there would be."""
     package, dot, _ = module_name.rpartition(".")
-    parent = sys.modules.get(package)
-    if not dot:
-        return [found.name for found in pkgutil.iter_modules([str(folder) for folder in _folders.get()])]
-    return [f"{package}.{found.name}" for found in pkgutil.iter_modules(getattr(parent, "__path__", []))]
+    folders = map(Path, getattr(sys.modules.get(package), "__path__", []) if dot else _project())
+    found = (file for folder in folders if folder.is_dir() for file in folder.iterdir())
+    return [f"{package}{dot}{file.stem}" for file in found if file.suffix == ".py" or file.is_dir()]
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

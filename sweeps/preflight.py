@@ -98,6 +98,8 @@ def _optimizers(draft: Draft) -> None:
             continue
         rate = {"learning_rate"} & draft.sections.names
         for fault in argument_faults(use, taken, [*_names(looks), *rate]):
+            if fault.name == "learning_rate" and not draft.sections.names:
+                continue  # no search space at all is the mistake, and is told
             if fault.name != "learning_rate":
                 _complain(draft, "optimizer", fault)
             elif "learning_rate" in taken:
@@ -115,7 +117,7 @@ def _taken_by_optimizer(draft: Draft, use: str) -> Mapping[str, bool] | None:
         return taken_by(importlib.import_module("sweeps.training.optimizers").find_optimizer(use))
     except ModelError as error:
         advice = "" if ":" in use else did_you_mean(use, tuple(ARGUMENTS))
-        draft.complain(_place(draft, "optimizer", "use"), str(error), "", advice)
+        draft.complain(_use_place(draft, "optimizer", use), str(error), "", advice)
         return None
 
 
@@ -123,7 +125,7 @@ def _datasets(draft: Draft, datasets: Datasets) -> list[Dataset]:
     """The datasets that trials can have, where they are right."""
     found = []
     for use, looks in variants(draft, "dataset").items():
-        faults = _tried(draft, _place(draft, "dataset", "use"), loading.faults, use, dict.fromkeys(_names(looks)))
+        faults = _tried(draft, _use_place(draft, "dataset", use), loading.faults, use, dict.fromkeys(_names(looks)))
         for fault in faults or ():
             _complain(draft, "dataset", fault)
         if faults == []:
@@ -142,15 +144,16 @@ def _batch_sizes(draft: Draft, found: list[Dataset]) -> None:
 
 
 class Shape(NamedTuple):
-    """What a model must map from and to: an input's shape, and a number of outputs."""
+    """What a model must map from and to: an input's shape and dtype, and a number of outputs."""
 
     inputs: tuple[int, ...]
     outputs: int
+    dtype: Any
 
 
 def _models(draft: Draft, found: list[Dataset]) -> None:
     for use, looks in variants(draft, "model").items():
-        place = _place(draft, "model", "use")
+        place = _use_place(draft, "model", use)
         if ":" not in use:
             draft.complain(place, "must be `module:name` of a model, such as `models.mlp:MLP`", repr(use))
             continue
@@ -171,10 +174,10 @@ def _shapes(draft: Draft, found: list[Dataset]) -> list[Shape]:
     shapes = []
     for place, loss in _losses(draft):
         for dataset in found:
-            outputs = _tried(draft, place, losses.outputs_needed, loss, dataset.classes, dataset.target_width)
+            outputs = _tried(draft, place, losses.outputs_needed, loss, dataset)
             if outputs is None:
                 continue
-            shapes.append(Shape(dataset.input_shape, outputs))
+            shapes.append(Shape(dataset.input_shape, outputs, dataset.input_dtype))
             _tried(draft, place, fit.check_loss, loss, outputs, dataset.train.y)
             for index, metric in enumerate(draft.sections.metrics or ()):
                 _tried(draft, ("metrics", index), fit.check_metric, metric, outputs, dataset.train.y)
@@ -200,6 +203,13 @@ def _place(draft: Draft, section: str, name: str) -> Path:
     """Where a component's argument is written: in its own section, or in the search space."""
     dotted = f"{section}.{name}"
     return ("search_space", dotted) if dotted in draft.sections.names else (section, name)
+
+
+def _use_place(draft: Draft, section: str, use: str) -> Path:
+    """Where a component's `use` is written: in its own section, or among the choices for it."""
+    name = f"{section}.use"
+    searched = samples(name, draft.sections.search_space[name]) if name in draft.sections.search_space else []
+    return next((place for place, value in searched if value == use), (section, "use"))
 
 
 def _tried(draft: Draft, path: Path, find: Callable[..., Found], *arguments: Any) -> Found | None:

@@ -17,7 +17,6 @@ from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.devices import Policy, choose_policy
 from sweeps.training import lane, microbatch
-from sweeps.training.losses import outputs_needed
 from sweeps.training.program import Program
 from sweeps.training.signature import Arguments, Signature, lane_program, sign
 
@@ -92,9 +91,7 @@ class Programs:
         return self._datasets.get(use, dict(arguments))
 
     def _lane_program(self, signature: Signature) -> lane.LaneProgram:
-        dataset = self.dataset(signature)
-        outputs = outputs_needed(signature.loss, dataset.classes, dataset.target_width)
-        return lane_program(signature, dataset.input_shape, outputs)
+        return lane_program(signature, self.dataset(signature))
 
     def _parameter_count(self, signature: Signature) -> int:
         if signature not in self._parameters:

@@ -47,10 +47,8 @@ class Sweep:
         self._outcomes = Counter(entry.outcome for entry in journal.trials.values() if entry.ending)
         self._best = _standing(journal.best())
         self._clock = Stopwatch(config, journal)
-
-    @property
-    def devices(self) -> list[str]:
-        return [str(device) for device in self._policy.devices]
+        if self._best is not None:
+            self._close_if_reached(self._best.number, self._best.value)
 
     def run(self) -> Iterator[Progress]:
         """Train until the budget is used up."""
@@ -144,7 +142,7 @@ class Sweep:
 
     def _settle_epoch(self, population: Population, epoch: LaneEpoch) -> None:
         occupant, value = epoch.occupant, self._record_epoch(epoch)
-        self._clock.count(occupant.examples)
+        self._clock.count(occupant.examples, epoch.seconds)
         if not np.isfinite(epoch.scores[:2]).all() or not math.isfinite(value):
             outcome, reason = "diverged", f"not finite from epoch {epoch.epoch}"
         elif self._study.report(occupant.number, epoch.epoch, value) and epoch.epoch < occupant.epochs:
@@ -186,7 +184,11 @@ class Sweep:
         self._outcomes[outcome] += 1
         figure = "" if value is None else f", {self._config.objective.metric} {value:.4g}"
         self._news.append(f"trial {number} {outcome}{figure}{f' ({reason})' if reason else ''}")
-        if outcome == "completed" and value is not None and reaches_target(self._config, value):
+        if outcome == "completed" and value is not None:
+            self._close_if_reached(number, value)
+
+    def _close_if_reached(self, number: int, value: float) -> None:
+        if reaches_target(self._config, value):
             self._closing = f"trial {number} reached the target {self._config.budget.target:g}"
 
     def _beats_the_best(self, number: int, value: float) -> bool:

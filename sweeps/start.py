@@ -72,8 +72,8 @@ def follow(config: SweepConfig, results: Path, datasets: Datasets) -> Iterator[P
         SweepError: the folder holds another sweep, is in use, or cannot be written any more.
     """
     folder = RunFolder(results / config.name)
-    _claim(folder, config)
     with Journal(config, folder) as journal:
+        _claim(folder, config)
         if is_used_up(config, journal):
             return
         from sweeps import environment, programs  # noqa: PLC0415  (JAX, when there is something to train)
@@ -82,10 +82,10 @@ def follow(config: SweepConfig, results: Path, datasets: Datasets) -> Iterator[P
         trainable.compile_ahead()
         from sweeps.runner import Sweep  # noqa: PLC0415  (Optuna, while the training program compiles)
 
-        sweep = Sweep(config, folder, journal, trainable)
-        described = environment.describe(config.seed, sweep.devices)
+        described = environment.describe(config.seed, [str(device) for device in trainable.policy.devices])
         replace_text(folder.environment, json.dumps(described, indent=2) + "\n")
         journal.record("run", version=__version__, environment=described)
+        sweep = Sweep(config, folder, journal, trainable)
         try:
             yield from sweep.run()
         finally:

@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 # Set before anything can import JAX, which reads them once.
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
+import jax
+import pytest
 from hypothesis import settings
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def ordinary_promotion() -> Iterator[None]:
+    """For what runs optax's Adam and its kin: they take a number to the power of a counter, which is not strict."""
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    yield
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def compiling_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes a program that an earlier test has compiled, for tests that are not about compiling."""
+    compile_anew = jax.stages.Lowered.compile
+
+    def compile_or_recall(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+        text = lowered.as_text()
+        if text not in _COMPILED:
+            _COMPILED[text] = compile_anew(lowered)
+        return _COMPILED[text]
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compile_or_recall)
+
+
+_COMPILED: dict[str, jax.stages.Compiled] = {}

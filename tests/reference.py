@@ -26,7 +26,7 @@ class Epoch(NamedTuple):
     metrics: tuple[float, ...]
 
 
-def train(  # noqa: PLR0913
+def train(
     dataset: Dataset,
     model: Model,
     loss: Callable[..., jax.Array],

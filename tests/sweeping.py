@@ -5,6 +5,7 @@ Configs name what stands here as `sweeping:name`, as a user's config names a use
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from sweeps.crew import Crew
 from sweeps.datasets.base import Dataset, Split
 from sweeps.datasets.loading import Datasets
 from sweeps.devices import Policy
+from sweeps.log import read_log
 from sweeps.programs import Occupant, Programs
 from sweeps.progress import Progress
 from sweeps.training.lane import LaneState, LaneValues
@@ -72,6 +74,12 @@ def poisoned(rows: int = 24, bad: tuple[int, ...] = (3, 4, 11)) -> Dataset:
     return Dataset(Split(x, clean.train.y), Split(np.abs(clean.valid.x) + 0.5, clean.valid.y))
 
 
+def tokens(rows: int = 53, valid_rows: int = 30) -> Dataset:
+    """Rows of five words out of ten; the class is the first word's rest by three."""
+    x = np.random.default_rng(0).integers(0, 10, (rows + 2 * valid_rows, 5)).astype(np.int32)
+    return _split(x, x[:, 0] % 3, rows, valid_rows)
+
+
 def xor(copies: int = 32) -> Dataset:
     """The four corners of exclusive or, many times over."""
     x = np.tile(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), (copies, 1))
@@ -96,9 +104,12 @@ def flat(input_shape: tuple[int, ...], outputs: int) -> tuple[Callable[..., Any]
     return init, lambda params, x: x @ params["kernel"] + params["bias"][None]
 
 
-def curved(
-    input_shape: tuple[int, ...], outputs: int, width: int = 6
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def filed(input_shape: tuple[int, ...], outputs: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A linear model whose one parameter is called `file`."""
+    return lambda key: {"file": jnp.zeros((*input_shape, outputs))}, lambda params, x: x @ params["file"]
+
+
+def curved(input_shape: tuple[int, ...], outputs: int, width: int = 6) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """One hidden layer under tanh."""
 
     def init(key: jax.Array) -> Any:
@@ -111,10 +122,33 @@ def curved(
     return init, lambda params, x: jnp.tanh(x @ params["hidden"]) @ params["out"]
 
 
+def embedding(input_shape: tuple[int, ...], outputs: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The mean of its words' vectors: looks whole numbers up."""
+    return lambda key: jax.random.normal(key, (10, outputs)), lambda params, x: params[x].mean(axis=1)
+
+
 def logarithm(input_shape: tuple[int, ...], outputs: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Linear in the logarithms of its inputs."""
     init, apply = flat(input_shape, outputs)
     return init, lambda params, x: apply(params, jnp.log(x))
+
+
+def forgetful(
+    input_shape: tuple[int, ...], outputs: int, rate: float = 0.3
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`curved`, with inputs dropped at random while it trains."""
+    init, apply = curved(input_shape, outputs)
+
+    def dropping(params: Any, x: jax.Array, key: jax.Array, training: bool) -> jax.Array:
+        kept = jax.random.bernoulli(key, 1 - rate, x.shape)
+        return apply(params, jnp.where(kept, x / (1 - rate), 0.0) if training else x)
+
+    return init, dropping
+
+
+def certainty(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """A metric of a user's own."""
+    return jnp.abs(outputs).mean()
 
 
 class UnfinishedError(Exception):
@@ -193,6 +227,16 @@ def regression(**changes: Any) -> SweepConfig:
     return config(**{**sections, **changes})
 
 
+def small(**changes: Any) -> SweepConfig:
+    """A sweep over three numbers, of the model that trains fastest, in two lanes."""
+    space = {
+        "epochs": {"type": "int", "low": 1, "high": 4},
+        "batch_size": {"type": "categorical", "choices": [8, 20, 53]},
+        "learning_rate": {"type": "float", "low": 1e-3, "high": 0.05, "log": True},
+    }
+    return regression(**{"search_space": space, "lanes": 2, **changes})
+
+
 def fixed(**values: Any) -> dict[str, Any]:
     """A search space without a search."""
     return {"epochs": 1, "batch_size": 8, "learning_rate": 0.1, **values}
@@ -222,6 +266,16 @@ def make_programs(config: SweepConfig, policy: Policy) -> Programs:
     return Programs(config, Datasets(), policy)
 
 
+def shared_programs(config: SweepConfig, policy: Policy) -> Programs:
+    """The same programs for every test with the same config and as many lanes in a population: they compile once."""
+    return _kept_programs(config, policy.lanes_per_population)
+
+
+@functools.cache
+def _kept_programs(config: SweepConfig, lanes: int | None) -> Programs:
+    return make_programs(config, mapped(1) if lanes is None else vmapped(lanes))
+
+
 def occupant(programs: Programs, config: SweepConfig, number: int, params: Params) -> Occupant:
     return programs.occupant(number, space.resolve(config, params))
 
@@ -249,11 +303,11 @@ def refer(config: SweepConfig, number: int, params: Params) -> Ridden:
     """The same trial in the plain loop."""
     trial = space.resolve(config, params)
     dataset = Datasets().get(trial.dataset.use, trial.dataset.arguments)
-    outputs = outputs_needed(trial.loss.use, dataset.classes, dataset.target_width)
+    outputs = outputs_needed(trial.loss.use, dataset)
     rate = {} if trial.learning_rate is None else {"learning_rate": trial.learning_rate}
     trained, epochs = reference.train(
         dataset,
-        build_model(trial.model.use, trial.model.arguments, dataset.input_shape, outputs),
+        build_model(trial.model.use, trial.model.arguments, dataset.input_shape, outputs, dataset.input_dtype),
         find_loss(trial.loss.use),
         tuple(find_metric(metric) for metric in config.metrics),
         find_optimizer(trial.optimizer.use)(**trial.optimizer.arguments, **rate),
@@ -264,6 +318,11 @@ def refer(config: SweepConfig, number: int, params: Params) -> Ridden:
     )
     scores = np.array([(epoch.train_loss, epoch.valid_loss, *epoch.metrics) for epoch in epochs], np.float32)
     return Ridden(scores, jax.tree.map(np.asarray, trained))
+
+
+def lane_values(occupants: Sequence[Occupant]) -> LaneValues:
+    """The values of a vmapped program whose lanes hold these trials."""
+    return LaneValues(*(np.stack([getattr(each, name) for each in occupants]) for name in ("ints", "floats")))
 
 
 class Single(NamedTuple):
@@ -283,8 +342,8 @@ class Single(NamedTuple):
 
 
 def single(config: SweepConfig, number: int = 0, params: Params | None = None) -> Single:
-    """A trial at its start, in a program of its own."""
-    programs = make_programs(config, mapped(1))
+    """A trial at its start, in a mapped program."""
+    programs = shared_programs(config, mapped(1))
     return restart(programs, occupant(programs, config, number, params or {}))
 
 
@@ -311,6 +370,11 @@ def finish(config: SweepConfig, results: Path) -> sweeps.Results:
     return sweeps.load(results / config.name)
 
 
+def records(results: Path, kind: str, name: str = "small") -> list[Any]:
+    """The records of one kind in a sweep's log."""
+    return [record for record in read_log(results / name / "log").records if record["kind"] == kind]
+
+
 def timeless(table: pd.DataFrame, *also: str) -> pd.DataFrame:
     """A table without what differs from run to run."""
     return table.drop(columns=[*TIMES, *also], errors="ignore")
@@ -330,6 +394,15 @@ def counting_compilations(function: str = TRAINING) -> Iterator[list[str]]:
         yield seen
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def host(tree: Any) -> Any:
+    return jax.tree.map(np.asarray, tree)
+
+
+def take(tree: Any, lanes: Sequence[int]) -> Any:
+    """The lanes of a tree of `[lanes, …]` arrays in another order."""
+    return jax.tree.map(lambda leaf: leaf[list(lanes)], tree)
 
 
 def assert_same(left: Any, right: Any, tolerance: Mapping[str, float]) -> None:

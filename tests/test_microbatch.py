@@ -23,12 +23,12 @@ def sizes(draw: st.DrawFn) -> Sizes:
     return examples, draw(st.integers(1, examples)), draw(st.integers(1, MOST + 10))
 
 
-def walk(examples: int, batch_size: int, micro_batch: int) -> list[list[tuple[range, float, bool]]]:
-    """The parts of every batch of an epoch: which places of the permutation, with what weight, and whether the last."""
+def walk(examples: int, batch_size: int, micro_batch: int) -> list[list[tuple[range, float]]]:
+    """The parts of every batch of an epoch: which places of the permutation, and with what weight."""
     # One shape for every example: nothing is compiled anew.
     updates, indices = (jnp.asarray(grid.ravel(), jnp.int32) for grid in np.mgrid[:MOST, :MOST])
     table = microbatch.part(updates, indices, jnp.asarray(batch_size), examples, micro_batch)
-    starts, rows, weights, completes = (np.asarray(leaf).reshape(MOST, MOST) for leaf in table)
+    starts, rows, weights = (np.asarray(leaf).reshape(MOST, MOST) for leaf in table)
     batches = []
     for update in range(int(microbatch.iterations_per_epoch(examples, batch_size))):
         size = min(batch_size, examples - update * batch_size)
@@ -37,7 +37,6 @@ def walk(examples: int, batch_size: int, micro_batch: int) -> list[list[tuple[ra
                 (
                     range(starts[update, index], starts[update, index] + rows[update, index]),
                     float(weights[update, index]),
-                    bool(completes[update, index]),
                 )
                 for index in range(-(-size // micro_batch))
             ]
@@ -62,7 +61,7 @@ def test_1050_examples_at_batch_100_end_with_a_batch_of_50() -> None:
 @given(sizes())
 def test_every_row_is_visited_once_in_an_epoch_and_in_its_own_batch(chosen: Sizes) -> None:
     examples, batch_size, _ = chosen
-    batches = [[row for rows, _, _ in parts for row in rows] for parts in walk(*chosen)]
+    batches = [[row for rows, _ in parts for row in rows] for parts in walk(*chosen)]
     assert batches == [
         list(range(first, min(first + batch_size, examples))) for first in range(0, examples, batch_size)
     ]
@@ -71,15 +70,15 @@ def test_every_row_is_visited_once_in_an_epoch_and_in_its_own_batch(chosen: Size
 @given(sizes())
 def test_the_rows_of_a_batch_have_equal_weights_that_sum_to_one(chosen: Sizes) -> None:
     for parts in walk(*chosen):
-        assert len({weight for _, weight, _ in parts}) == 1
-        np.testing.assert_allclose(sum(len(rows) * weight for rows, weight, _ in parts), 1, **tolerances.FORMULA)
+        assert len({weight for _, weight in parts}) == 1
+        np.testing.assert_allclose(sum(len(rows) * weight for rows, weight in parts), 1, **tolerances.FORMULA)
 
 
 @given(sizes())
-def test_a_part_holds_at_most_a_micro_batch_and_only_the_last_part_completes_a_batch(chosen: Sizes) -> None:
+def test_a_part_is_a_whole_micro_batch_except_for_the_last_of_its_batch(chosen: Sizes) -> None:
     for parts in walk(*chosen):
-        assert all(1 <= len(rows) <= chosen[2] for rows, _, _ in parts)
-        assert [completes for _, _, completes in parts] == [False] * (len(parts) - 1) + [True]
+        assert all(len(rows) == chosen[2] for rows, _ in parts[:-1])
+        assert 1 <= len(parts[-1][0]) <= chosen[2]
 
 
 @given(sizes())

@@ -15,28 +15,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeping import counting_compilations, fixed, mapped, occupant, regression, restart, single, vmapped
 
+from sweeps.errors import DataError
 from sweeps.training.program import Program
 
-LEAST_SQUARES = {"rtol": 1e-4, "atol": 1e-4}
+Shape = tuple[int, list[int], int | str]
 
 
 def watched(rows: int, batch_size: int, learning_rate: float = 0.0, **changes: Any) -> sweeping.Single:
     """Least squares on a plane under the optimizer that counts and keeps gradients."""
-    space = fixed(batch_size=batch_size, learning_rate=learning_rate)
-    return single(
-        regression(
-            dataset={"use": "sweeping:plane", "rows": rows},
-            optimizer={"use": "sweeping:watching"},
-            search_space=space,
-            **changes,
-        )
+    choices = sorted({*BATCH_SIZES[rows], batch_size})
+    rates = {"type": "float", "low": 0.0, "high": 1.0}
+    config = regression(
+        dataset={"use": "sweeping:plane", "rows": rows},
+        optimizer={"use": "sweeping:watching"},
+        search_space=fixed(batch_size={"type": "categorical", "choices": choices}, learning_rate=rates),
+        **changes,
     )
+    return single(config, params={"batch_size": batch_size, "learning_rate": learning_rate})
+
+
+BATCH_SIZES = {53: (1, 8, 20, 53), 1_050: (100,), 2_000: (500,), 100_000: (100,)}
 
 
 # ---- how many updates ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rows", "batch_size", "iterations"), [(2_000, 500, 4), (1_050, 100, 11), (100_000, 100, 1_000)])
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "iterations"), [(2_000, 500, 4), (1_050, 100, 11), (100_000, 100, 1_000)]
+)
 def test_an_epoch_makes_one_optimizer_update_for_each_batch(rows: int, batch_size: int, iterations: int) -> None:
     trial = watched(rows, batch_size).whole_epoch()
     assert int(trial.state.optimizer_state.updates) == iterations
@@ -62,7 +68,7 @@ def test_vmapped_lanes_of_several_batch_sizes_make_each_their_own_number_of_upda
     riders = [occupant(programs, config, number, {"batch_size": size}) for number, size in enumerate(sizes)]
     program = programs.program(riders[0].signature, sweeping.CPU)
     program.compile()
-    values = sweeping.LaneValues(*(np.stack(leaves) for leaves in zip(*((r.ints, r.floats) for r in riders))))
+    values = sweeping.lane_values(riders)
     state, report = program.epoch(program.init(values), values, 2**30)
     assert np.asarray(state.optimizer_state.updates).tolist() == [11, 105, 1, 2]
     assert np.asarray(report.finished).all()
@@ -78,7 +84,7 @@ def test_a_batch_of_all_examples_is_gradient_descent() -> None:
     for _ in range(3):
         trial = trial.whole_epoch()
         weights -= 0.1 * 2 / 53 * x.T @ (x @ weights - y)
-        np.testing.assert_allclose(_weights(trial), weights, **LEAST_SQUARES)
+        np.testing.assert_allclose(_weights(trial), weights, **tolerances.TRAINED)
 
 
 def test_a_batch_of_one_example_is_stochastic_gradient_descent() -> None:
@@ -89,7 +95,7 @@ def test_a_batch_of_one_example_is_stochastic_gradient_descent() -> None:
         trial = trial.whole_epoch()
         for (row,) in reference.batches(53, 1, seed=0, number=0, epoch=epoch):
             weights -= 0.01 * 2 * (x[row] @ weights - y[row]) * x[row]
-        np.testing.assert_allclose(_weights(trial), weights, **LEAST_SQUARES)
+        np.testing.assert_allclose(_weights(trial), weights, **tolerances.TRAINED)
 
 
 def _weights(trial: sweeping.Single) -> np.ndarray:
@@ -97,17 +103,28 @@ def _weights(trial: sweeping.Single) -> np.ndarray:
 
 
 @st.composite
-def shapes(draw: st.DrawFn) -> tuple[int, list[int], int | str]:
+def shapes(draw: st.DrawFn) -> Shape:
     """Training rows, batch sizes that they allow, and a micro-batch size or none."""
     examples = draw(st.integers(1, 60))
-    batch_sizes = draw(st.lists(st.integers(1, examples), min_size=3, max_size=3))
+    batch_sizes = draw(st.lists(st.integers(1, examples), min_size=4, max_size=4))
     return examples, batch_sizes, draw(st.integers(1, 70) | st.just("auto"))
 
 
 @given(shapes())
-@settings(max_examples=20)
-def test_the_parts_of_a_batch_sum_to_the_gradient_of_its_mean_loss(shape: tuple[int, list[int], int | str]) -> None:
-    examples, batch_sizes, micro_batch = shape
+@settings(max_examples=5)
+def test_the_parts_of_a_batch_sum_to_the_gradient_of_its_mean_loss(shape: Shape) -> None:
+    check_gradients(*shape)
+
+
+@pytest.mark.slow
+@given(shapes())
+@settings(max_examples=25)
+def test_the_parts_of_a_batch_sum_to_the_gradient_of_its_mean_loss_in_many_more_shapes(shape: Shape) -> None:
+    check_gradients(*shape)
+
+
+def check_gradients(examples: int, batch_sizes: list[int], micro_batch: int | str) -> None:
+    """Every update of an epoch, at each batch size, against the mean of its own rows' gradients."""
     config = sweeping.config(
         dataset={"use": "sweeping:blobs", "rows": examples},
         optimizer={"use": "sweeping:watching"},
@@ -145,7 +162,7 @@ def gradients_of_rows(params: Any, examples: int) -> Any:
     return jax.tree.map(np.asarray, _gradients_of_rows(jax.tree.map(np.asarray, params), x, y))
 
 
-@pytest.mark.parametrize("micro_batch", [1, 7, 20, 64, "auto"])
+@pytest.mark.parametrize("micro_batch", [7, "auto"])
 def test_the_gradient_is_jax_grad_of_the_plain_mean(micro_batch: int | str) -> None:
     trial, train = watched(53, 20, micro_batch=micro_batch), sweeping.plane(53).train
     _, apply = sweeping.flat((4,), 1)
@@ -159,27 +176,26 @@ def test_the_gradient_is_jax_grad_of_the_plain_mean(micro_batch: int | str) -> N
         sweeping.assert_same(trial.state.optimizer_state.gradient, expected, tolerances.GRADIENT)
 
 
-@pytest.mark.parametrize("micro_batch", [3, 8, 32])
+@pytest.mark.parametrize("micro_batch", [3, 8])
 def test_rows_outside_a_batch_do_not_touch_it_even_where_they_are_nan_or_infinite(micro_batch: int) -> None:
+    batches = reference.batches(24, 5, seed=0, number=0, epoch=0)
+    bad = tuple(int(batches[update][0]) for update in (1, 3))  # the first row past a clean batch, where padding begins
     config = regression(
-        dataset={"use": "sweeping:poisoned"},
+        dataset={"use": "sweeping:poisoned", "bad": bad},
         model={"use": "sweeping:logarithm"},
         optimizer={"use": "sweeping:watching"},
         search_space=fixed(learning_rate=0.0, batch_size=5),
         micro_batch=micro_batch,
     )
-    train, trial, clean = sweeping.poisoned().train, single(config), 0
-    log = np.log(np.where(train.x > 0, train.x, np.nan).astype(np.float64))
-    for rows in reference.batches(24, 5, seed=0, number=0, epoch=0):
+    train, trial = sweeping.poisoned(bad=bad).train, single(config)
+    for update, rows in enumerate(batches):
         trial, _ = trial.call(1)
         gradient = np.asarray(trial.state.optimizer_state.gradient["kernel"])[:, 0]
-        expected = -2 / len(rows) * log[rows].T @ train.y[rows]
-        if np.isfinite(expected).all():
-            clean += 1
-            np.testing.assert_allclose(gradient, expected, **tolerances.GRADIENT)
-        else:
+        if update in (1, 3):
             assert not np.isfinite(gradient).all()
-    assert 1 <= clean < 5, "the data must have batches of both kinds"
+        else:
+            expected = -2 / len(rows) * np.log(train.x[rows].astype(np.float64)).T @ train.y[rows]
+            np.testing.assert_allclose(gradient, expected, **tolerances.GRADIENT)
 
 
 def test_rows_of_a_vmapped_neighbour_do_not_touch_a_lane_even_where_they_are_nan_or_infinite() -> None:
@@ -194,7 +210,7 @@ def test_rows_of_a_vmapped_neighbour_do_not_touch_a_lane_even_where_they_are_nan
     riders = [occupant(programs, config, number, {"batch_size": size}) for number, size in enumerate([1, 24])]
     program = programs.program(riders[0].signature, sweeping.CPU)
     program.compile()
-    values = sweeping.LaneValues(*(np.stack(leaves) for leaves in zip(*((r.ints, r.floats) for r in riders))))
+    values = sweeping.lane_values(riders)
     state, _ = program.epoch(program.init(values), values, 2**30)
     first, whole = np.asarray(state.optimizer_state.gradient["kernel"])[:, :, 0]
     (last,) = reference.batches(24, 1, seed=0, number=0, epoch=0)[-1]
@@ -210,7 +226,7 @@ def test_the_train_loss_is_the_mean_over_all_examples_and_not_over_batches() -> 
     np.testing.assert_allclose(report.scores[0], np.square(sweeping.plane(53).train.y).mean(), **tolerances.FORMULA)
 
 
-@pytest.mark.parametrize("valid_rows", [1, 511, 512, 513, 1_500])
+@pytest.mark.parametrize("valid_rows", [1, 513])
 def test_validation_counts_every_row_once_whatever_their_number(valid_rows: int) -> None:
     config = regression(
         dataset={"use": "sweeping:plane", "valid_rows": valid_rows}, search_space=fixed(learning_rate=0.0)
@@ -220,13 +236,26 @@ def test_validation_counts_every_row_once_whatever_their_number(valid_rows: int)
     np.testing.assert_allclose(report.scores[1], expected, **tolerances.FORMULA)
 
 
+def test_whole_numbers_reach_a_model_as_they_are() -> None:
+    config = sweeping.config(
+        dataset={"use": "sweeping:tokens"}, model={"use": "sweeping:embedding"}, search_space=fixed(epochs=5)
+    )
+    _, report = single(config).call(2**30)
+    assert np.isfinite(report.scores).all()
+
+
+def test_yes_or_no_targets_that_are_neither_are_refused() -> None:
+    with pytest.raises(DataError, match="0 and 1"):
+        single(regression(loss="binary_cross_entropy", search_space=fixed()))
+
+
 # ---- calls and compilations ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7])
 def test_an_epoch_in_many_calls_is_bitwise_the_epoch_in_one(limit: int) -> None:
     config = sweeping.config(micro_batch=4, search_space=fixed(batch_size=7))
-    programs = sweeping.make_programs(config, mapped(1))
+    programs = sweeping.shared_programs(config, mapped(1))
     rider = occupant(programs, config, 3, {})
     whole, expected = restart(programs, rider).call(2**30)
     trial, calls, finished = restart(programs, rider), 0, False

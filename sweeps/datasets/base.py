@@ -48,6 +48,11 @@ class Dataset:
         return tuple(self.train.x.shape[1:])
 
     @property
+    def input_dtype(self) -> Any:
+        """What a model sees: int32 (tokens) as it is, everything else as float32."""
+        return np.int32 if self.train.x.dtype == np.int32 else np.float32
+
+    @property
     def target_width(self) -> int:
         """How many numbers a regression target has."""
         return 1 if self.train.y.ndim == 1 else int(np.prod(self.train.y.shape[1:]))

@@ -90,14 +90,9 @@ class LaneProgram:
         return LaneState(params, self.optimizer(values).init(params), zero, zero, jnp.zeros((), jnp.float32))
 
     def order(self, values: LaneValues, epoch: jax.Array, examples: int, micro_batch: int) -> jax.Array:
-        """The order of this epoch's rows, i32 `[examples + micro_batch]`: a permutation, then padding.
-
-        One stable sort by random bits; two rows that draw the same 32 bits keep their order, which biases nothing that
-        can be measured and halves the cost of `jax.random.permutation`.
-        """
+        """The order of this epoch's rows, i32 `[examples + micro_batch]`: a permutation, then padding."""
         bits = jax.random.bits(jax.random.fold_in(self.key(values, ORDER), epoch), (examples,))
-        _, rows = jax.lax.sort_key_val(bits, jnp.arange(examples, dtype=jnp.int32), is_stable=True)
-        return jnp.concatenate([rows, jnp.zeros(micro_batch, jnp.int32)])
+        return jnp.concatenate([stable_argsort(bits), jnp.zeros(micro_batch, jnp.int32)])
 
     def draws_key(self, values: LaneValues, state: LaneState, index: jax.Array) -> jax.Array:
         """What a model draws from in part `index` of the current batch."""
@@ -165,6 +160,22 @@ class LaneProgram:
 def as_input(x: jax.Array, affine: jax.Array) -> jax.Array:
     """Rows as a model sees them: scaled float32, except that int32 (tokens) stays as it is."""
     return x if x.dtype == jnp.int32 else x.astype(jnp.float32) * affine[0] + affine[1]
+
+
+def stable_argsort(bits: jax.Array) -> jax.Array:
+    """What `jnp.argsort` gives for u32 `[rows]`, as i32, in less than half the time on a CPU.
+
+    XLA sorts one array much faster than an array with its indices, so each pass sorts as many bits as leave room for
+    the index in the same 32, lowest first. Two rows that draw the same bits keep their order, which biases nothing that
+    can be measured; `jax.random.permutation` sorts all bits twice to exclude it.
+    """
+    index_bits = max((len(bits) - 1).bit_length(), 1)
+    index = jnp.arange(len(bits), dtype=jnp.uint32)
+    order = index
+    for lowest in range(0, 32, 32 - index_bits):
+        digits = (bits[order] >> jnp.uint32(lowest)) << jnp.uint32(index_bits)
+        order = order[jax.lax.sort(digits | index) & jnp.uint32(2**index_bits - 1)]
+    return order.astype(jnp.int32)
 
 
 def zero_gradient(params: Params) -> Gradient:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from sweeps.datasets.base import Dataset
 from sweeps.errors import DataError, ModelError
 from sweeps.locate import locate
 
@@ -51,23 +52,24 @@ def find_loss(use: str) -> Loss:
     return loss
 
 
-def outputs_needed(use: str, classes: int | None, target_width: int) -> int:
+def outputs_needed(use: str, dataset: Dataset) -> int:
     """How many outputs a model must have under a loss: one a class for softmax, else one a target number.
 
     Raises:
-        DataError: the loss wants class labels and the targets are fractional, or yes/no targets are not 0 and 1.
+        DataError: the loss does not take such targets.
     """
     if use == "softmax_cross_entropy":
-        if classes is None:
+        if dataset.classes is None:
             raise DataError("softmax_cross_entropy needs class labels (whole numbers), but the targets are fractional")
-        return classes
-    if use == "binary_cross_entropy" and classes is not None and classes > 2:
-        raise DataError(
-            f"binary_cross_entropy needs targets 0 and 1, but got {classes} classes; use softmax_cross_entropy"
-        )
-    if ":" in use and classes is not None:
-        return classes
-    return target_width
+        return dataset.classes
+    if use == "binary_cross_entropy":
+        low, high = dataset.train.y.min(), dataset.train.y.max()
+        if low < 0 or high > 1:
+            other = "; use softmax_cross_entropy" if dataset.classes else ""
+            raise DataError(f"binary_cross_entropy needs targets between 0 and 1, but got {low} to {high}{other}")
+    if ":" in use and dataset.classes is not None:
+        return dataset.classes
+    return dataset.target_width
 
 
 def _like(targets: jax.Array, outputs: jax.Array) -> jax.Array:

@@ -29,8 +29,10 @@ class Model(NamedTuple):
     draws: bool
 
 
-def build_model(use: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int) -> Model:
-    """The model that `use` names, made for one input shape and number of outputs.
+def build_model(
+    use: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int, input_dtype: Any = jnp.float32
+) -> Model:
+    """The model that `use` names, made for one kind of input and number of outputs.
 
     A Flax NNX module class gets its arguments, `rngs`, and those of `input_shape` and `outputs` that its constructor
     names. A plain function gets the same without `rngs` and returns `(init, apply)`, with `apply(params, x)` or
@@ -45,7 +47,7 @@ def build_model(use: str, arguments: Mapping[str, Any], input_shape: tuple[int, 
     given = _with_data_arguments(target, arguments, input_shape, outputs)
     try:
         model = _nnx_model(target, given) if _is_nnx_module(target) else _plain_model(target, given)
-        shape = _output_shape(model, input_shape)
+        shape = _output_shape(model, input_shape, input_dtype)
     except ModelError:
         raise
     except Exception as error:
@@ -131,9 +133,9 @@ def _plain_model(target: Callable[..., Any], arguments: Mapping[str, Any]) -> Mo
     return Model(init, applied, draws=takes_key)
 
 
-def _output_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+def _output_shape(model: Model, input_shape: tuple[int, ...], input_dtype: Any) -> tuple[int, ...]:
     def forward(key: jax.Array) -> jax.Array:
-        return model.apply(model.init(key), jnp.zeros((2, *input_shape)), key, True)
+        return model.apply(model.init(key), jnp.zeros((2, *input_shape), input_dtype), key, True)
 
     shape: tuple[int, ...] = jax.eval_shape(forward, jax.random.key(0)).shape
     return shape

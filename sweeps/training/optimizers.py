@@ -6,8 +6,6 @@ declared. Every other argument is static and selects the program.
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from sweeps.errors import ModelError
-from sweeps.locate import locate
+from sweeps.locate import locate, parameters
 
 
 def find_optimizer(use: str) -> Callable[..., optax.GradientTransformation]:
@@ -40,32 +38,51 @@ def build(
 ) -> optax.GradientTransformationExtraArgs:
     """The optimizer with its arguments, some of which may be tracers. One that draws noise gets `key()`."""
     function = find_optimizer(use)
-    parameters = inspect.signature(function).parameters
-    converted = {name: _as_annotated(parameters.get(name), value) for name, value in arguments.items()}
-    if "key" in parameters and not {"key", "seed"} & set(arguments):
-        converted["key"] = key()
-    return optax.with_extra_args_support(function(**converted))
+    given = dict(arguments)
+    if "key" in parameters(function) and not {"key", "seed"} & set(given):
+        given["key"] = key()
+    return optax.with_extra_args_support(function(**given))
 
 
-@functools.cache
-def traceable(use: str, arguments: tuple[tuple[str, Any], ...]) -> frozenset[str]:
-    """Which of the numeric arguments may be tracers. Tried all at once, then one by one.
+def whole_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
+    """The arguments that stay whole numbers as tracers: both the value and the optimizer's own default are whole."""
+    taken = parameters(find_optimizer(use))
+    return frozenset(
+        name
+        for name, value in arguments.items()
+        if name in taken and _is_whole(value) and _is_whole(taken[name].default)
+    )
+
+
+def traceable(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
+    """Which of the numeric arguments may be tracers, whatever their values. Tried all at once, then one by one.
 
     Raises:
         ModelError: the optimizer cannot be built from these arguments at all.
     """
-    numeric = {name for name, value in arguments if isinstance(value, int | float) and not isinstance(value, bool)}
-    if _traces(use, dict(arguments), numeric) is None:
+    kinds = {name: type(value) for name, value in arguments.items() if _is_number(value)}
+    static = {name: value for name, value in arguments.items() if name not in kinds}
+    known = (use, frozenset(kinds.items()), frozenset(static.items()))
+    if known not in _TRACEABLE:
+        _TRACEABLE[known] = _find_traceable(use, arguments, set(kinds))
+    return _TRACEABLE[known]
+
+
+_TRACEABLE: dict[Any, frozenset[str]] = {}
+
+
+def _find_traceable(use: str, arguments: Mapping[str, Any], numeric: set[str]) -> frozenset[str]:
+    if _failure(use, arguments, numeric) is None:
         return frozenset(numeric)
-    failure = _traces(use, dict(arguments), set())
+    failure = _failure(use, arguments, set())
     if failure is not None:
-        given = ", ".join(f"{name}={value}" for name, value in arguments)
+        given = ", ".join(f"{name}={value}" for name, value in arguments.items())
         raise ModelError(f"optimizer {use}({given}) cannot be used: {_first_line(failure)}") from failure
-    return frozenset(name for name in numeric if _traces(use, dict(arguments), {name}) is None)
+    return frozenset(name for name in numeric if _failure(use, arguments, {name}) is None)
 
 
-def _traces(use: str, arguments: dict[str, Any], traced: set[str]) -> Exception | None:
-    """Take one update of two small parameters with `traced` arguments as tracers; the exception, if that raised one."""
+def _failure(use: str, arguments: Mapping[str, Any], traced: set[str]) -> Exception | None:
+    """What goes wrong in one update of two small parameters with `traced` arguments as tracers; None if nothing."""
     params = {"matrix": jnp.zeros((2, 3)), "vector": jnp.zeros(3)}
 
     def update(values: dict[str, jax.Array]) -> Any:
@@ -73,16 +90,19 @@ def _traces(use: str, arguments: dict[str, Any], traced: set[str]) -> Exception 
         return optimizer.update(params, optimizer.init(params), params, value=jnp.float32(1))
 
     try:
-        jax.eval_shape(update, {name: jnp.float32(arguments[name]) for name in sorted(traced)})
+        whole = whole_arguments(use, arguments)
+        jax.eval_shape(update, {name: (jnp.int32 if name in whole else jnp.float32)(0) for name in sorted(traced)})
     except Exception as error:  # noqa: BLE001  (whatever a third party's optimizer raises is the answer)
         return error
     return None
 
 
-def _as_annotated(parameter: inspect.Parameter | None, value: Any) -> Any:
-    """Lane values are float32; an argument whose default is a whole number gets them back as int32."""
-    wants_int = parameter is not None and isinstance(parameter.default, int) and not isinstance(parameter.default, bool)
-    return value.astype(jnp.int32) if wants_int and isinstance(value, jax.core.Tracer) else value
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
+
 from sweeps.config import Component
+from sweeps.datasets.base import Dataset
 from sweeps.space import Trial
 from sweeps.training import losses, metrics, optimizers
 from sweeps.training.lane import LaneProgram
@@ -29,6 +32,7 @@ class Signature:
     metrics: tuple[str, ...]
     optimizer: tuple[str, Arguments]
     float_names: tuple[str, ...]
+    whole_names: frozenset[str]  # those that the optimizer takes as whole numbers
 
 
 def sign(trial: Trial, metric_names: tuple[str, ...]) -> tuple[Signature, tuple[float, ...]]:
@@ -38,7 +42,7 @@ def sign(trial: Trial, metric_names: tuple[str, ...]) -> tuple[Signature, tuple[
         ModelError: the optimizer cannot be built from the trial's arguments.
     """
     arguments = optimizer_arguments(trial.optimizer, trial.learning_rate)
-    names = optimizers.traceable(trial.optimizer.use, tuple(sorted(arguments.items())))
+    names = optimizers.traceable(trial.optimizer.use, arguments)
     static = tuple(sorted((name, value) for name, value in arguments.items() if name not in names))
     signature = Signature(
         dataset=frozen(trial.dataset),
@@ -47,6 +51,7 @@ def sign(trial: Trial, metric_names: tuple[str, ...]) -> tuple[Signature, tuple[
         metrics=metric_names,
         optimizer=(trial.optimizer.use, static),
         float_names=tuple(sorted(names)),
+        whole_names=names & optimizers.whole_arguments(trial.optimizer.use, arguments),
     )
     return signature, tuple(float(arguments[name]) for name in signature.float_names)
 
@@ -61,20 +66,25 @@ def frozen(component: Component) -> tuple[str, Arguments]:
     return component.use, tuple(sorted(component.arguments.items()))
 
 
-def lane_program(signature: Signature, input_shape: tuple[int, ...], outputs: int) -> LaneProgram:
-    """The pure functions of a lane of this signature.
+def lane_program(signature: Signature, dataset: Dataset) -> LaneProgram:
+    """The pure functions of a lane of this signature, on data like `dataset`.
 
     Raises:
+        DataError: the loss does not take the targets.
         ModelError: the model, the loss or a metric cannot be found or built.
     """
     use, static = signature.optimizer
 
     def build_optimizer(floats: Mapping[str, Any], key: Callable[[], Any]) -> Any:
-        return optimizers.build(use, {**dict(static), **floats}, key)
+        values = {
+            name: value.astype(jnp.int32) if name in signature.whole_names else value for name, value in floats.items()
+        }
+        return optimizers.build(use, {**dict(static), **values}, key)
 
     model, arguments = signature.model
+    outputs = losses.outputs_needed(signature.loss, dataset)
     return LaneProgram(
-        model=build_model(model, dict(arguments), input_shape, outputs),
+        model=build_model(model, dict(arguments), dataset.input_shape, outputs, dataset.input_dtype),
         loss=losses.find_loss(signature.loss),
         metrics=tuple(metrics.find_metric(metric) for metric in signature.metrics),
         build_optimizer=build_optimizer,

@@ -1,0 +1,83 @@
+"""The configs that come with the project are right, teach one thing each, and reach what they promise."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sweeps
+from sweeps import preflight
+from sweeps.config import read_draft
+from sweeps.datasets.loading import Datasets
+from sweeps.locate import project_folders
+from sweeps.results import Results
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+def finished(name: str, tmp_path: Path, *overrides: str) -> Results:
+    config = sweeps.load_config(CONFIGS[0].parent / f"{name}.yaml", overrides)
+    with project_folders(CONFIGS[0]):
+        return sweeps.run(config, tmp_path)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_is_right_from_any_folder(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draft = read_draft(path)
+    with project_folders(path):
+        preflight.examine(draft, Datasets())
+    assert draft.complaints == []
+    assert draft.config().name == path.stem
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_begins_with_what_it_is_for_and_fits_the_screen(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("# ")
+    assert max(map(len, lines)) <= 120
+
+
+def test_the_digits_are_1797_images_of_8_by_8_pixels_from_0_to_16() -> None:
+    with gzip.open(CONFIGS[0].parent / "digits.csv.gz", "rt", encoding="ascii", newline="") as file:
+        header, *rows = csv.reader(file)
+    table = np.array(rows, int)
+    assert header[:2] + header[-2:] == ["row0_column0", "row0_column1", "row7_column7", "digit"]
+    assert table.shape == (1797, 65)
+    assert (table[:, :64].min(), table[:, :64].max()) == (0, 16)
+    assert np.bincount(table[:, 64]).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_linear_reaches_the_noise(tmp_path: Path) -> None:
+    results = finished("linear", tmp_path, "budget.trials=12")
+    assert results.best is not None
+    assert results.best.test["test_loss"] == pytest.approx(0.01, rel=0.15)
+
+
+def test_grid_tries_every_combination_once(tmp_path: Path) -> None:
+    results = finished("grid", tmp_path)
+    pairs = results.trials[["params_batch_size", "params_learning_rate"]].drop_duplicates()
+    assert (len(results.trials), len(pairs)) == (12, 12)
+    assert set(results.trials["outcome"]) == {"completed"}
+    assert results.best is not None
+    assert results.best.value >= 0.95
+
+
+def test_digits_are_read_and_momentum_belongs_to_sgd_alone(tmp_path: Path) -> None:
+    results = finished("digits", tmp_path, "budget.trials=8", "pruner=none", "search_space.epochs=15")
+    has_momentum = results.trials["params_optimizer.momentum"].notna()
+    assert list(has_momentum) == list(results.trials["params_optimizer.use"] == "sgd")
+    assert results.best is not None
+    assert results.best.value >= 0.93
+
+
+@pytest.mark.slow
+def test_digits_reach_96_percent(tmp_path: Path) -> None:
+    results = finished("digits", tmp_path)
+    assert results.best is not None
+    assert results.best.value >= 0.96
+    assert results.best.test["test_accuracy"] >= 0.95

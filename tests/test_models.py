@@ -1,0 +1,229 @@
+"""Model adapters: Flax NNX modules and plain pairs become the same two pure functions."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from sweeping import assert_same
+
+from sweeps.errors import ModelError
+from sweeps.training.models import Model, build_model, faults
+
+X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
+KEYS = jax.random.split(jax.random.key(0), 2)
+
+
+def build(name: str, outputs: int = 3, input_shape: tuple[int, ...] = (6,), **arguments: Any) -> Model:
+    return build_model(name if ":" in name else f"test_models:{name}", arguments, input_shape, outputs)
+
+
+def outputs_of(model: Model, params: Any, key: jax.Array = KEYS[0], training: bool = True) -> np.ndarray:
+    return np.asarray(model.apply(params, jnp.asarray(X), key, training))
+
+
+# ---- what users write ------------------------------------------------------------------------------------------------
+
+
+class Fixed(nnx.Module):
+    """A module that knows its own sizes."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.dense = nnx.Linear(6, 3, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.dense(x)
+
+
+class Dropping(nnx.Module):
+    def __init__(self, outputs: int, rate: float = 0.5, *, rngs: nnx.Rngs) -> None:
+        self.dropout = nnx.Dropout(rate, rngs=rngs)
+        self.dense = nnx.Linear(6, outputs, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.dense(self.dropout(x))
+
+
+class Normed(nnx.Module):
+    def __init__(self, outputs: int, *, rngs: nnx.Rngs) -> None:
+        self.norm = nnx.BatchNorm(6, rngs=rngs)
+        self.dense = nnx.Linear(6, outputs, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.dense(self.norm(x))
+
+
+class LayerNormed(nnx.Module):
+    def __init__(self, outputs: int, *, rngs: nnx.Rngs) -> None:
+        self.norm = nnx.LayerNorm(6, rngs=rngs)
+        self.dense = nnx.Linear(6, outputs, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.dense(self.norm(x))
+
+
+class BrokenForward(nnx.Module):
+    def __init__(self, outputs: int, *, rngs: nnx.Rngs) -> None:
+        self.dense = nnx.Linear(6, outputs, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        raise ZeroDivisionError("BROKEN FORWARD")
+
+
+class BrokenConstructor(nnx.Module):
+    def __init__(self, *, rngs: nnx.Rngs) -> None:
+        raise KeyError("BROKEN CONSTRUCTOR")
+
+
+def two(outputs: int) -> Any:
+    return lambda key: jax.random.normal(key, (6, outputs)), lambda params, x: x @ params
+
+
+def four(input_shape: tuple[int, ...], outputs: int) -> Any:
+    def apply(params: jax.Array, x: jax.Array, key: jax.Array, training: bool) -> jax.Array:
+        return x @ params + (jax.random.normal(key, (len(x), outputs)) if training else 0.0)
+
+    return lambda key: jnp.ones((*input_shape, outputs)), apply
+
+
+def not_a_pair() -> Any:
+    return {"init": None}
+
+
+# ---- Flax NNX --------------------------------------------------------------------------------------------------------
+
+
+def test_a_module_gets_the_input_shape_and_outputs_that_its_constructor_names() -> None:
+    model = build("models.mlp:MLP", outputs=5, input_shape=(2, 3), hidden=(4,))
+    params = model.init(KEYS[0])
+    assert params["hidden"][0]["kernel"].shape == (6, 4)
+    assert params["out"]["kernel"].shape == (4, 5)
+    assert model.apply(params, jnp.zeros((7, 2, 3)), KEYS[0], True).shape == (7, 5)
+
+
+def test_a_module_that_names_neither_is_built_without_them() -> None:
+    model = build("Fixed")
+    assert outputs_of(model, model.init(KEYS[0])).shape == (4, 3)
+
+
+@pytest.mark.parametrize("name", ["Fixed", "LayerNormed", "Dropping"])
+def test_an_adapted_module_in_evaluation_is_the_module_itself(name: str) -> None:
+    model = build(name)
+    params = model.init(KEYS[1])
+    module = globals()[name](rngs=nnx.Rngs(KEYS[1])) if name == "Fixed" else globals()[name](3, rngs=nnx.Rngs(KEYS[1]))
+    module.eval()
+    np.testing.assert_allclose(outputs_of(model, params, training=False), module(jnp.asarray(X)), rtol=1e-6)
+
+
+def test_parameters_are_a_nested_dict_of_arrays_and_nothing_else() -> None:
+    params = build("Dropping").init(KEYS[0])
+    assert {path: leaf.shape for path, leaf in _paths(params)} == {"dense.bias": (3,), "dense.kernel": (6, 3)}
+
+
+def test_equal_keys_give_equal_parameters_and_others_give_others() -> None:
+    model = build("Fixed")
+    assert_same(model.init(KEYS[0]), model.init(KEYS[0]), {"rtol": 0, "atol": 0})
+    assert not np.array_equal(model.init(KEYS[0])["dense"]["kernel"], model.init(KEYS[1])["dense"]["kernel"])
+
+
+def test_dropout_drops_in_training_and_not_in_evaluation() -> None:
+    model = build("Dropping", rate=0.99)
+    params = model.init(KEYS[0])
+    dense = X @ np.asarray(params["dense"]["kernel"])
+    np.testing.assert_allclose(outputs_of(model, params, training=False), dense, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(outputs_of(model, params, training=True), dense)
+
+
+def test_dropout_is_a_function_of_its_key() -> None:
+    model = build("Dropping")
+    params = model.init(KEYS[0])
+    first, again, other = (outputs_of(model, params, key) for key in (KEYS[0], KEYS[0], KEYS[1]))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_only_models_that_draw_say_so() -> None:
+    assert build("Dropping").draws
+    assert build("four").draws
+    assert not build("Fixed").draws
+    assert not build("two").draws
+
+
+def test_batch_normalisation_is_refused_with_the_reason() -> None:
+    with pytest.raises(ModelError, match="Normed keeps BatchStat between batches"):
+        build("Normed")
+
+
+# ---- plain pairs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_pair_whose_apply_takes_two_arguments_needs_neither_key_nor_training() -> None:
+    model = build("two")
+    params = model.init(KEYS[0])
+    np.testing.assert_allclose(outputs_of(model, params), X @ np.asarray(params), rtol=1e-5, atol=1e-6)
+
+
+def test_a_pair_whose_apply_takes_four_arguments_gets_the_key_and_whether_it_trains() -> None:
+    model = build("four")
+    params = model.init(KEYS[0])
+    plain = np.broadcast_to(X.sum(axis=1, keepdims=True), (4, 3))
+    np.testing.assert_allclose(outputs_of(model, params, training=False), plain, rtol=1e-5, atol=1e-6)
+    noise = np.asarray(jax.random.normal(KEYS[1], (4, 3)))
+    np.testing.assert_allclose(outputs_of(model, params, KEYS[1]), plain + noise, rtol=1e-5, atol=1e-6)
+
+
+def test_a_function_that_returns_no_pair_is_refused_with_what_it_returned() -> None:
+    with pytest.raises(ModelError, match=r"\(init, apply\), but not_a_pair returned dict"):
+        build("not_a_pair")
+
+
+# ---- mistakes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_output_shape_names_both_shapes() -> None:
+    wanted, got = re.escape("('rows', 6) to ('rows', 4)"), re.escape("('rows', 3)")
+    with pytest.raises(ModelError, match=f"{wanted}.*{got}"):
+        build("Fixed", outputs=4)
+
+
+@pytest.mark.parametrize(("name", "error"), [("BrokenForward", "ZeroDivisionError"), ("BrokenConstructor", "KeyError")])
+def test_an_error_inside_a_model_names_its_file_and_line(name: str, error: str) -> None:
+    message = re.sub("(?<!^)(?=[A-Z])", " ", name).upper()
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+    (line,) = [number for number, text in enumerate(lines, 1) if f'("{message}")' in text]
+    with pytest.raises(ModelError, match=f"{re.escape(__file__)}:{line}: {error}"):
+        build(name)
+
+
+def test_an_unknown_argument_of_a_model_is_a_fault_with_the_nearest_name() -> None:
+    (fault,) = faults("models.mlp:MLP", {"hiden": (4,)})
+    assert fault.name == "hiden"
+    assert "hidden" in fault.advice
+
+
+def test_what_comes_from_the_data_is_not_an_argument_of_the_config() -> None:
+    assert [fault.name for fault in faults("models.mlp:MLP", {"outputs": 3})] == ["outputs"]
+    assert faults("models.mlp:MLP", {"hidden": (4,), "activation": "tanh"}) == []
+
+
+def test_a_model_without_a_module_is_refused_with_an_example() -> None:
+    with pytest.raises(ModelError, match=r"module:name.*'mlp'"):
+        build_model("mlp", {}, (6,), 3)
+
+
+def test_the_models_of_the_project_have_the_parameters_that_their_shapes_ask_for() -> None:
+    mlp = build("models.mlp:MLP", outputs=10, input_shape=(28, 28), hidden=(128, 64))
+    sizes = [math.prod(leaf.shape) for leaf in jax.tree.leaves(jax.eval_shape(mlp.init, KEYS[0]))]
+    assert sum(sizes) == 784 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10
+
+
+def _paths(params: Any) -> list[tuple[str, Any]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+    return [(".".join(str(key.key) for key in path), leaf) for path, leaf in leaves]
