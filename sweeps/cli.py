@@ -56,7 +56,7 @@ def run(
 
     Example: sweep run configs/mnist.yaml --set search_space.epochs.high=4
     """
-    from sweeps import command_run
+    from sweeps.command import run as command_run
 
     more = [] if trials is None else [f"budget.trials={trials}"]
     try:
@@ -72,7 +72,7 @@ def check(file: File, overrides: Overrides = None) -> None:
 
     Example: sweep check configs/mnist.yaml
     """
-    from sweeps import command_check
+    from sweeps.command import check as command_check
 
     command_check.check(_console(), file, overrides or [])
 
@@ -86,7 +86,7 @@ def show(
 
     Example: sweep show results/mnist
     """
-    from sweeps import command_show
+    from sweeps.command import show as command_show
 
     command_show.show(_console(), folder, rows)
 

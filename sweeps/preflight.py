@@ -10,15 +10,14 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from sweeps import space
-from sweeps.config import Choices, Component, Draft, FloatRange, IntRange, Value
+from sweeps.config import Choices, Component, Draft, FloatRange, IntRange, Value, space
+from sweeps.config.wording import Path, did_you_mean
 from sweeps.datasets import loading
 from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ModelError, SweepError
 from sweeps.locate import ArgumentFault, argument_faults, taken_by
 from sweeps.training.optax_names import ARGUMENTS
-from sweeps.wording import Path, did_you_mean
 
 Found = TypeVar("Found")
 

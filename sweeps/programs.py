@@ -11,8 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from sweeps import space
-from sweeps.config import SweepConfig
+from sweeps.config import SweepConfig, space
 from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.devices import Policy, choose_policy

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sweeps import best, space
+from sweeps import best
 from sweeps.budget import reaches_target, total_trials
-from sweeps.config import SweepConfig
+from sweeps.config import SweepConfig, space
 from sweeps.crew import Crew
 from sweeps.errors import SweepError
 from sweeps.journal import Journal

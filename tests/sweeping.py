@@ -20,8 +20,8 @@ import pandas as pd
 import reference
 
 import sweeps
-from sweeps import space, start
-from sweeps.config import SweepConfig, parse_config
+from sweeps import start
+from sweeps.config import SweepConfig, parse_config, space
 from sweeps.crew import Crew
 from sweeps.datasets.base import Dataset, Split
 from sweeps.datasets.loading import Datasets

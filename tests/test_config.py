@@ -30,8 +30,8 @@ from sweeps.config import (
     read_draft,
     to_yaml,
 )
+from sweeps.config.yaml_reader import read
 from sweeps.errors import ConfigError, SweepError
-from sweeps.yaml_reader import read
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 MNIST = CONFIGS[0].parent / "mnist.yaml"

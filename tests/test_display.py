@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from sweeps import command_show, display
+from sweeps.command import display
+from sweeps.command import show as command_show
 from sweeps.progress import Progress, Standing
 
 MANY: dict[str, Any] = {f"optimizer.argument_{number}": number / 7 for number in range(12)}

@@ -16,8 +16,8 @@ import sweeping
 import tolerances
 from sweeping import assert_same, fixed, mapped, occupant, regression
 
+from sweeps.config.space import resolve
 from sweeps.errors import ModelError
-from sweeps.space import resolve
 from sweeps.training import optimizers
 from sweeps.training.optax_names import ARGUMENTS
 from sweeps.training.signature import sign

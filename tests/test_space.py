@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.config import Component, IntRange, SweepConfig, parse_config
-from sweeps.space import Trial, active, batch_size_bounds, batch_sizes, epochs_high, meets, resolve, unmet
+from sweeps.config.space import Trial, active, batch_size_bounds, batch_sizes, epochs_high, meets, resolve, unmet
 
 TREE = {
     "name": "space",

@@ -20,9 +20,12 @@ import optuna
 import pytest
 
 from sweeps.config import parse_config
+from sweeps.config.methods import METHODS
+from sweeps.config.schema import SweepConfig
+from sweeps.config.values import Value
 from sweeps.errors import ConfigError, LogError
-from sweeps.methods import METHODS
-from sweeps.samplers import (
+from sweeps.study import OUTCOMES, Proposal, Study, StudyEvent
+from sweeps.study.samplers import (
     PRUNER_DEFAULTS,
     RECIPES,
     SAMPLER_DEFAULTS,
@@ -31,9 +34,6 @@ from sweeps.samplers import (
     pruner_arguments,
     seed_of,
 )
-from sweeps.schema import SweepConfig
-from sweeps.study import OUTCOMES, Proposal, Study, StudyEvent
-from sweeps.values import Value
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="sampler gp needs torch, which is not installed")
@@ -544,7 +544,7 @@ def test_knowing_the_space_proposes_what_optunas_own_tpe_proposes(pruner: str, m
     plain: list[StudyEvent] = []
     drive(Study(config(pruner=pruner)), ours, 120)
     monkeypatch.setattr(
-        "sweeps.samplers.KnownSpaceTPESampler", lambda space, **rest: optuna.samplers.TPESampler(**rest)
+        "sweeps.study.samplers.KnownSpaceTPESampler", lambda space, **rest: optuna.samplers.TPESampler(**rest)
     )
     drive(Study(config(pruner=pruner)), plain, 120)
     assert ours == plain

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweeps.config.yaml_file import load_text
+from sweeps.config.yaml_reader import MAX_FLAWS, Reading, read
+from sweeps.config.yaml_writer import write
 from sweeps.errors import ConfigError
-from sweeps.yaml_file import load_text
-from sweeps.yaml_reader import MAX_FLAWS, Reading, read
-from sweeps.yaml_writer import write
 
 
 def only_flaw(text: str) -> str:

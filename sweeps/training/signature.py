@@ -13,8 +13,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from sweeps.config import Component
+from sweeps.config.space import Trial
 from sweeps.datasets.base import Dataset
-from sweeps.space import Trial
 from sweeps.training import losses, metrics, optimizers
 from sweeps.training.lane import LaneProgram
 from sweeps.training.models import build_model

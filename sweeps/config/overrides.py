@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from sweeps.wording import Fault, Path, path_text, show
-from sweeps.yaml_reader import MAX_DEPTH, Reading, read
+from sweeps.config.wording import Fault, Path, path_text, show
+from sweeps.config.yaml_reader import MAX_DEPTH, Reading, read
 
 # A new parameter's name: one word, or two unless the second is a key of its entry.
 _PARAMETER = re.compile(

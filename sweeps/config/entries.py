@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from sweeps.names import check_loss
-from sweeps.parameters import Choices, FloatRange, IntRange, Parameter
-from sweeps.values import MAX_COUNT, MAX_SEED, Value, between, number, text, whole
-from sweeps.wording import Fault, Path, did_you_mean, nearest, one_line, show
+from sweeps.config.names import check_loss
+from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.values import MAX_COUNT, MAX_SEED, Value, between, number, text, whole
+from sweeps.config.wording import Fault, Path, did_you_mean, nearest, one_line, show
 
 NAMES = ("epochs", "batch_size", "learning_rate", "seed", "loss")
 NEEDED = NAMES[:2]

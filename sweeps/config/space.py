@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from sweeps.parameters import Choices, IntRange, Parameter
-from sweeps.schema import Component, SweepConfig
-from sweeps.values import Value
+from sweeps.config.parameters import Choices, IntRange, Parameter
+from sweeps.config.schema import Component, SweepConfig
+from sweeps.config.values import Value
 
 MAX_BATCH_SIZES = 64
 

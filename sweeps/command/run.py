@@ -10,10 +10,10 @@ from typing import cast
 
 from rich.console import Console
 
-from sweeps import display
+from sweeps.command import display
+from sweeps.command.display import line
 from sweeps.config import SweepConfig, read_draft
 from sweeps.datasets.loading import Datasets
-from sweeps.display import line
 from sweeps.locate import project_folders
 from sweeps.progress import Progress
 

@@ -9,15 +9,15 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sweeps.conditions import canonical, parameter_faults, parents_first
-from sweeps.entries import COMPONENTS
+from sweeps.config.conditions import canonical, parameter_faults, parents_first
+from sweeps.config.entries import COMPONENTS
+from sweeps.config.overrides import Override, put, split_path, understand
+from sweeps.config.rules import spanning_faults
+from sweeps.config.schema import SweepConfig
+from sweeps.config.sections import check_sections
+from sweeps.config.wording import Fault, Path, one_line, path_text, show
+from sweeps.config.yaml_reader import Flaw
 from sweeps.errors import Complaint, ConfigError
-from sweeps.overrides import Override, put, split_path, understand
-from sweeps.rules import spanning_faults
-from sweeps.schema import SweepConfig
-from sweeps.sections import check_sections
-from sweeps.wording import Fault, Path, one_line, path_text, show
-from sweeps.yaml_reader import Flaw
 
 MAX_COMPLAINTS = 200
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sweeps.entries import COMPONENTS, NEEDED
-from sweeps.methods import METHODS, Option
-from sweeps.names import LOSSES, METRICS, OWN
-from sweeps.schema import NAME, Component, SweepConfig
-from sweeps.values import MAX_COUNT, MAX_SEED, VALUE_SCHEMA
+from sweeps.config.entries import COMPONENTS, NEEDED
+from sweeps.config.methods import METHODS, Option
+from sweeps.config.names import LOSSES, METRICS, OWN
+from sweeps.config.schema import NAME, Component, SweepConfig
+from sweeps.config.values import MAX_COUNT, MAX_SEED, VALUE_SCHEMA
 
 Schema = dict[str, Any]
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
 
-from sweeps.schema import Component
-from sweeps.values import Value, above_zero, between, number, truth, whole, wrong
-from sweeps.wording import Fault, did_you_mean, listing, show
+from sweeps.config.schema import Component
+from sweeps.config.values import Value, above_zero, between, number, truth, whole, wrong
+from sweeps.config.wording import Fault, did_you_mean, listing, show
 
 
 class Option(NamedTuple):

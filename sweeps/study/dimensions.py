@@ -14,10 +14,10 @@ from typing import NamedTuple
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweeps.grid import stepped
-from sweeps.parameters import Choices, FloatRange, IntRange, Parameter
-from sweeps.schema import SweepConfig
-from sweeps.values import Value
+from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.schema import SweepConfig
+from sweeps.config.values import Value
+from sweeps.study.grid import stepped
 
 Code = int | float | str  # a value as Optuna holds it
 

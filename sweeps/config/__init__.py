@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeps.draft import Draft
-from sweeps.json_schema import json_schema
-from sweeps.names import metric_column
-from sweeps.parameters import Choices, FloatRange, IntRange, Parameter
-from sweeps.plain import plain, written
-from sweeps.schema import Budget, Component, Objective, SweepConfig
-from sweeps.values import Value
-from sweeps.wording import one_line
-from sweeps.yaml_file import load_text
-from sweeps.yaml_reader import Reading, read
-from sweeps.yaml_writer import write
+from sweeps.config.draft import Draft
+from sweeps.config.json_schema import json_schema
+from sweeps.config.names import metric_column
+from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.plain import plain, written
+from sweeps.config.schema import Budget, Component, Objective, SweepConfig
+from sweeps.config.values import Value
+from sweeps.config.wording import one_line
+from sweeps.config.yaml_file import load_text
+from sweeps.config.yaml_reader import Reading, read
+from sweeps.config.yaml_writer import write
 
 __all__ = [
     "Budget",

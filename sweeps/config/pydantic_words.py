@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from sweeps.parameters import Choices, FloatRange, IntRange
-from sweeps.schema import KINDS, Budget, Objective, SweepConfig
-from sweeps.wording import Fault, Path, did_you_mean, listing, nearest, path_text, show
+from sweeps.config.parameters import Choices, FloatRange, IntRange
+from sweeps.config.schema import KINDS, Budget, Objective, SweepConfig
+from sweeps.config.wording import Fault, Path, did_you_mean, listing, nearest, path_text, show
 
 _KEYS = {
     "objective": tuple(Objective.model_fields),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from sweeps.config.wording import one_line
 from sweeps.errors import Complaint, ConfigError
-from sweeps.wording import one_line
 
 MAX_BYTES = 1_000_000
 

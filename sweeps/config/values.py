@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
-from sweeps.wording import Fault, one_line, show
+from sweeps.config.wording import Fault, one_line, show
 
 Value = bool | int | float | str | None | tuple["Value", ...]
 """What an argument or a hyperparameter can be. A YAML list becomes a tuple, so that every value is hashable."""

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from sweeps import display
-from sweeps.display import line
+from sweeps.command import display
+from sweeps.command.display import line
 from sweeps.results import Results, load
 
 PREFIX = "params_"

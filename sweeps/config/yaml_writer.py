@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from sweeps.yaml_scalars import BOOLEAN, FLOAT, INTEGER, MERGE, NULL
+from sweeps.config.yaml_scalars import BOOLEAN, FLOAT, INTEGER, MERGE, NULL
 
 
 class _Dumper(yaml.SafeDumper):

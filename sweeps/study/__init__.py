@@ -26,13 +26,13 @@ from typing import NamedTuple
 import optuna
 from optuna.trial import TrialState
 
-from sweeps.dimensions import dimensions_of
+from sweeps.config.schema import SweepConfig
+from sweeps.config.space import active
+from sweeps.config.values import Value
 from sweeps.errors import Complaint, ConfigError, LogError
-from sweeps.grid import grid, grid_size
-from sweeps.samplers import missing_packages, new_pruner, new_sampler, quiet
-from sweeps.schema import SweepConfig
-from sweeps.space import active
-from sweeps.values import Value
+from sweeps.study.dimensions import dimensions_of
+from sweeps.study.grid import grid, grid_size
+from sweeps.study.samplers import missing_packages, new_pruner, new_sampler, quiet
 
 OUTCOMES = ("completed", "pruned", "diverged", "out_of_memory", "timed_out", "interrupted", "failed")
 

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweeps.entries import COMPONENTS, NAMES, fitted, name_fault, value_faults
-from sweeps.parameters import Choices, Parameter
-from sweeps.pydantic_words import faults_of, mapping_wanted, missing
-from sweeps.schema import Budget, Component, Entry, Objective, SweepConfig
-from sweeps.values import FrozenDict, Value
-from sweeps.wording import Fault, did_you_mean, listing
+from sweeps.config.entries import COMPONENTS, NAMES, fitted, name_fault, value_faults
+from sweeps.config.parameters import Choices, Parameter
+from sweeps.config.pydantic_words import faults_of, mapping_wanted, missing
+from sweeps.config.schema import Budget, Component, Entry, Objective, SweepConfig
+from sweeps.config.values import FrozenDict, Value
+from sweeps.config.wording import Fault, did_you_mean, listing
 
 MAX_PARAMETERS = 1000
 

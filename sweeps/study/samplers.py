@@ -23,9 +23,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
-from sweeps.schema import SweepConfig
-from sweeps.space import epochs_high
-from sweeps.wording import Fault
+from sweeps.config.schema import SweepConfig
+from sweeps.config.space import epochs_high
+from sweeps.config.wording import Fault
 
 Space = Mapping[str, BaseDistribution]
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from sweeps.wording import Fault, Path, show
-from sweeps.yaml_reader import FORBIDDEN, MAX_DEPTH, MAX_VALUES, Flaw, Reading
+from sweeps.config.wording import Fault, Path, show
+from sweeps.config.yaml_reader import FORBIDDEN, MAX_DEPTH, MAX_VALUES, Flaw, Reading
 
 
 def plain(value: object) -> Reading:

@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from sweeps.parameters import Choices, FloatRange, IntRange, Parameter
-from sweeps.schema import SweepConfig
-from sweeps.space import active
-from sweeps.values import Value
+from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.schema import SweepConfig
+from sweeps.config.space import active
+from sweeps.config.values import Value
 
 Combination = dict[str, Value]  # the active parameters of one trial
 

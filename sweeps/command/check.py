@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps import display, preflight
+from sweeps import preflight
+from sweeps.command import display
 from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig, read_draft
 from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from sweeps.parameters import Choices, FloatRange, Frozen, IntRange, Parameter
-from sweeps.values import (
+from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange, Parameter
+from sweeps.config.values import (
     Argument,
     Count,
     FrozenDict,
@@ -25,7 +25,7 @@ from sweeps.values import (
     whole,
     wrong,
 )
-from sweeps.wording import did_you_mean, show
+from sweeps.config.wording import did_you_mean, show
 
 
 class Component(Frozen):

@@ -12,8 +12,8 @@ from typing import NamedTuple, NoReturn, Protocol
 
 import yaml
 
-from sweeps.wording import Fault, Path, one_line, show
-from sweeps.yaml_scalars import scalar
+from sweeps.config.wording import Fault, Path, one_line, show
+from sweeps.config.yaml_scalars import scalar
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 20

@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from sweeps.entries import COMPONENTS, NEEDED
-from sweeps.methods import method_faults
-from sweeps.names import check_loss, check_metric, metric_column
-from sweeps.parameters import IntRange, Parameter
-from sweeps.pydantic_words import missing
-from sweeps.sections import Sections
-from sweeps.wording import Fault, Path, did_you_mean, listing, path_text, show
+from sweeps.config.entries import COMPONENTS, NEEDED
+from sweeps.config.methods import method_faults
+from sweeps.config.names import check_loss, check_metric, metric_column
+from sweeps.config.parameters import IntRange, Parameter
+from sweeps.config.pydantic_words import missing
+from sweeps.config.sections import Sections
+from sweeps.config.wording import Fault, Path, did_you_mean, listing, path_text, show
 
 MAX_GRID = 100_000
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sweeps.parameters import Choices, Parameter
-from sweeps.sections import Sections
-from sweeps.space import unmet
-from sweeps.values import FrozenDict, Value
-from sweeps.wording import Fault, Path, did_you_mean, one_line, show
+from sweeps.config.parameters import Choices, Parameter
+from sweeps.config.sections import Sections
+from sweeps.config.space import unmet
+from sweeps.config.values import FrozenDict, Value
+from sweeps.config.wording import Fault, Path, did_you_mean, one_line, show
 
 Space = Mapping[str, Parameter | Value]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from sweeps.values import text, wrong
-from sweeps.wording import did_you_mean, listing, show
+from sweeps.config.values import text, wrong
+from sweeps.config.wording import did_you_mean, listing, show
 
 LOSSES = ("mean_squared_error", "binary_cross_entropy", "softmax_cross_entropy")
 METRICS = ("accuracy", "mean_absolute_error")

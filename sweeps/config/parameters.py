@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from sweeps.values import (
+from sweeps.config.values import (
     VALUE_SCHEMA,
     Argument,
     FrozenDict,
@@ -28,7 +28,7 @@ from sweeps.values import (
     wrong,
     wrongs,
 )
-from sweeps.wording import Fault, show
+from sweeps.config.wording import Fault, show
 
 MAX_STEPS = 10**6
 

@@ -1,0 +1,1 @@
+"""What each `sweep` command prints, and when. Importing this package imports nothing."""
