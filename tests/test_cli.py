@@ -338,7 +338,7 @@ def test_check_says_what_a_sweep_will_do(sweep: Sweep, file: Path) -> None:
         (("optimizer.nesterov={type: categorical, choices: [true, false]}",), "at most 2: 2 optimizer.nesterov"),
         (
             (
-                "loss={type: categorical, choices: [mean_squared_error, binary_cross_entropy]}",
+                'loss={type: categorical, choices: [mean_squared_error, "sweeps.training.losses:mean_squared_error"]}',
                 "dataset.rows={type: int, low: 200, high: 202}",
             ),
             "at most 6: 2 loss x 3 dataset.rows",

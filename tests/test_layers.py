@@ -1,7 +1,8 @@
 """Every import in `sweeps/` goes down the layers, and a third-party library is imported only in its rooms.
 
-A room is a file of `sweeps/`, or a folder of it, or a file of a folder whose files have rows of their own. A room imports
-from lower layers, and from the rows above its own in its layer; so there is no circle anywhere. Imports inside functions count too. A new file needs a row here.
+A room is a file of `sweeps/`, or a folder of it, or a file of a folder whose files have rows of their own. A room
+imports from lower layers, and from the rows above its own in its layer; so there is no circle anywhere. Imports inside
+functions count too. A new file needs a row here.
 """
 
 from __future__ import annotations

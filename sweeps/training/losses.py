@@ -66,7 +66,7 @@ def outputs_needed(use: str, dataset: Dataset) -> int:
         low, high = dataset.train.y.min(), dataset.train.y.max()
         if low < 0 or high > 1:
             other = "; use softmax_cross_entropy" if dataset.classes else ""
-            raise DataError(f"binary_cross_entropy needs targets between 0 and 1, but got {low} to {high}{other}")
+            raise DataError(f"binary_cross_entropy needs targets between 0 and 1, but got {low:g} to {high:g}{other}")
     if ":" in use and dataset.classes is not None:
         return dataset.classes
     return dataset.target_width
