@@ -5,6 +5,7 @@ The rule: a record goes to the log first; what is shown and tabulated is folded 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -33,7 +34,7 @@ class Journal:
         self.past: Sequence[Record] = read_log(folder.log).records
         for record in self.past:
             self._ledger.add(record)
-        self._tables_due = time.monotonic() + TABLES_SECONDS
+        self._tables_due = math.inf
 
     @property
     def trials(self) -> dict[int, Entry]:
@@ -50,6 +51,8 @@ class Journal:
     def record(self, kind: str, **fields: Any) -> None:
         """Append one record; it is on the disk after the next `flush`."""
         self._ledger.add(self._writer.append({"kind": kind, "time": timestamp(), **fields}))
+        if kind == "epoch" and self._tables_due == math.inf:
+            self._tables_due = 0.0  # pandas is first imported here, while devices train, and not while XLA compiles
 
     def flush(self) -> None:
         self._writer.flush()

@@ -5,7 +5,7 @@ The rule: a dataset is loaded once and is on each device once; a signature has o
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from typing import NamedTuple
 
 import jax
@@ -70,7 +70,8 @@ class Programs:
         if trial is not None:
             signature = self.occupant(0, trial).signature
             for device in self.policy.devices:
-                threading.Thread(target=self.program(signature, device).try_compile, daemon=True).start()
+                with contextlib.suppress(Exception):  # met again, and dealt with, by the first trial
+                    self.program(signature, device).begin_to_compile()
 
     def program(self, signature: Signature, device: jax.Device) -> Program:
         """The program of a signature on a device; it compiles when it is first used."""

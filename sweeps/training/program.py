@@ -6,11 +6,10 @@ seeds. Lanes are *mapped* (one a call, on CPU cores: branches are real branches)
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -33,8 +32,8 @@ FIRST_CALL_PARTS = 256
 class Program:
     """The compiled functions of one signature on one device.
 
-    `lane_count=None` makes a mapped program, whose state and values have no lane axis. Compilation happens at the first
-    call of `compile`, from any thread, once.
+    `lane_count=None` makes a mapped program, whose state and values have no lane axis. It is compiled once, by
+    whichever thread asks first.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class Program:
         self.device = device
         self.parts_per_call = FIRST_CALL_PARTS
         self._lock = threading.Lock()
+        self._compiling: dict[str, Future[Any]] = {}
         self._compiled: dict[str, Any] = {}
 
     def pace(self, parts: int, seconds: float) -> None:
@@ -58,24 +58,29 @@ class Program:
         if parts and seconds > 0:
             self.parts_per_call = max(1, min(2 * self.parts_per_call, round(CALL_SECONDS * parts / seconds)))
 
-    def compile(self) -> None:
-        """Compile init and epoch, beside each other."""
+    def begin_to_compile(self) -> None:
+        """Trace and lower, which needs Python, and leave the rest to two threads, which do not."""
         with self._lock:
-            if self._compiled:
+            if self._compiling:
                 return
             values = self._abstract_values()
             state = jax.eval_shape(self._init_function(), values)
-            limit = _shape(dtype=jnp.int32)
-            with ThreadPoolExecutor(1) as pool, jax.default_device(self.device):
-                epoch = self._jit(self._epoch_function(), TRAINING, donate=(0,)).lower(state, values, self.data, limit)
-                compiling = pool.submit(epoch.compile)
-                init = self._jit(self._init_function(), ONCE).lower(values)
-                self._compiled = {"init": init.compile(), "epoch": compiling.result()}
+            pool = ThreadPoolExecutor(2)
+            with jax.default_device(self.device):
+                epoch = self._jit(self._epoch_function(), TRAINING, donate=(0,))
+                training = pool.submit(epoch.lower(state, values, self.data, _shape(dtype=jnp.int32)).compile)
+                init = self._jit(self._init_function(), ONCE)
+                self._compiling = {"epoch": training, "init": pool.submit(init.lower(values).compile)}
+            pool.shutdown(wait=False)
 
-    def try_compile(self) -> None:
-        """Compile ahead of need; a failure is left for `compile` to meet again and raise where it can be dealt with."""
-        with contextlib.suppress(Exception):
-            self.compile()
+    def compile(self) -> None:
+        """Compile what has not been compiled yet, or wait for it.
+
+        Raises:
+            Exception: whatever tracing the model, or XLA, raises.
+        """
+        self.begin_to_compile()
+        self._compiled = {name: compiling.result() for name, compiling in self._compiling.items()}
 
     def init(self, values: LaneValues) -> LaneState:
         """Fresh lanes for these values (every lane of a vmapped program: see `admit`)."""
