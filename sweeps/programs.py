@@ -16,6 +16,7 @@ from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.devices import Policy, choose_policy
 from sweeps.training import lane, microbatch
+from sweeps.training.compilations import training_compilations
 from sweeps.training.program import Program
 from sweeps.training.signature import Arguments, Signature, lane_program, sign
 
@@ -38,6 +39,7 @@ class Programs:
 
     def __init__(self, config: SweepConfig, datasets: Datasets, policy: Policy | None = None) -> None:
         self._config, self._datasets = config, datasets
+        self._compiled_before = training_compilations()
         self.policy = choose_policy(config) if policy is None else policy
         self._data: dict[tuple[tuple[str, Arguments], jax.Device], lane.Data] = {}
         self._programs: dict[tuple[Signature, jax.Device], Program] = {}
@@ -63,6 +65,11 @@ class Programs:
         return Occupant(
             number, trial.epochs, trial.batch_size, examples, signature, ints, np.asarray(floats, np.float32), cost
         )
+
+    @property
+    def compilations(self) -> int:
+        """How often JAX has compiled the training program since these programs were made."""
+        return training_compilations() - self._compiled_before
 
     def compile_ahead(self) -> None:
         """Begin to compile, before any trial is known, where every trial will have the same program."""

@@ -26,7 +26,6 @@ from sweeps.progress import Progress, Standing
 from sweeps.run_folder import RunFolder
 from sweeps.stopwatch import Stopwatch
 from sweeps.study import Proposal, Study
-from sweeps.training.compilations import training_compilations
 
 REFRESH_S = 0.1
 
@@ -52,7 +51,6 @@ class Sweep:
 
     def run(self) -> Iterator[Progress]:
         """Train until the budget is used up."""
-        compiled = training_compilations()
         with Crew(self._policy, self._programs) as crew:
             self._resume()
             while not self._is_over():
@@ -64,15 +62,15 @@ class Sweep:
                 if population is None:
                     break
                 while not crew.is_ready(population, REFRESH_S) and not self._is_over():
-                    yield self._progress(crew, compiled)
+                    yield self._progress(crew)
                 if not self._is_over():
                     self._settle(crew, population)
-                    yield self._progress(crew, compiled)
+                    yield self._progress(crew)
         self._close(crew)
         self._test()
         reason = self._closing or "complete"
-        self._journal.record("finish", reason=reason, compilations=training_compilations() - compiled)
-        yield self._progress(crew, compiled)
+        self._journal.record("finish", reason=reason, compilations=self._programs.compilations)
+        yield self._progress(crew)
 
     def _resume(self) -> None:
         for entry in self._journal.unfinished():
@@ -245,7 +243,7 @@ class Sweep:
         names = ["test_loss", *(f"test_{name.removeprefix('valid_')}" for name in metric_columns(self._config))]
         self._journal.record("test", number=entry.number, metrics=dict(zip(names, map(float, scores), strict=True)))
 
-    def _progress(self, crew: Crew, compiled: int) -> Progress:
+    def _progress(self, crew: Crew) -> Progress:
         done = sum(self._outcomes.values())
         news, self._news = tuple(self._news), []
         return Progress(
@@ -257,7 +255,7 @@ class Sweep:
             examples_per_second=self._clock.examples_per_second(),
             seconds_left=self._clock.seconds_left(done, self._total),
             outcomes=dict(self._outcomes),
-            compilations=training_compilations() - compiled,
+            compilations=self._programs.compilations,
             news=news,
         )
 
