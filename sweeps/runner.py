@@ -14,7 +14,7 @@ import numpy as np
 
 from sweeps import best
 from sweeps.budget import reaches_target, total_trials
-from sweeps.config import SweepConfig, space
+from sweeps.config import SweepConfig, metric_column, space
 from sweeps.crew import Crew
 from sweeps.errors import SweepError
 from sweeps.journal import Journal
@@ -158,7 +158,7 @@ class Sweep:
     def _record_epoch(self, epoch: LaneEpoch) -> float:
         """Write an epoch down; the objective's value in it."""
         occupant, scores = epoch.occupant, [float(score) for score in epoch.scores]
-        metrics = dict(zip(metric_columns(self._config), scores[2:], strict=True))
+        metrics = dict(zip(map(metric_column, self._config.metrics), scores[2:], strict=True))
         self._journal.record(
             "epoch",
             number=occupant.number,
@@ -240,7 +240,8 @@ class Sweep:
             return
         program = self._programs.program(occupant.signature, self._policy.devices[0])
         scores = program.test(best.restore(self._folder, program.parameters()), *split)
-        names = ["test_loss", *(f"test_{name.removeprefix('valid_')}" for name in metric_columns(self._config))]
+        columns = [metric_column(metric).removeprefix("valid_") for metric in self._config.metrics]
+        names = ["test_loss", *(f"test_{column}" for column in columns)]
         self._journal.record("test", number=entry.number, metrics=dict(zip(names, map(float, scores), strict=True)))
 
     def _progress(self, crew: Crew) -> Progress:
@@ -258,11 +259,6 @@ class Sweep:
             compilations=self._programs.compilations,
             news=news,
         )
-
-
-def metric_columns(config: SweepConfig) -> list[str]:
-    """What the metrics are called in the tables: `valid_accuracy`, and `valid_fn` for `pkg.mod:fn`."""
-    return [f"valid_{metric.rpartition(':')[2]}" for metric in config.metrics]
 
 
 def _standing(entry: Entry | None) -> Standing | None:

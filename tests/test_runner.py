@@ -17,11 +17,10 @@ import tolerances
 from sweeping import config, finish, follow, records, small, timeless
 
 import sweeps
-from sweeps.config import SweepConfig
+from sweeps.config import SweepConfig, metric_column
 from sweeps.devices import vmapped_policy
 from sweeps.errors import ResultsError
 from sweeps.population import LaneEpoch, Population
-from sweeps.runner import metric_columns
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
 
@@ -385,4 +384,4 @@ def test_run_takes_a_mapping_and_gives_the_results(tmp_path: Path) -> None:
 
 def test_a_metric_of_the_users_own_is_called_by_its_function() -> None:
     swept = config(metrics=["accuracy", "sweeping:certainty"])
-    assert metric_columns(swept) == ["valid_accuracy", "valid_certainty"]
+    assert [metric_column(metric) for metric in swept.metrics] == ["valid_accuracy", "valid_certainty"]
