@@ -43,7 +43,7 @@ class Programs:
         self.policy = choose_policy(config) if policy is None else policy
         self._data: dict[tuple[tuple[str, Arguments], jax.Device], lane.Data] = {}
         self._programs: dict[tuple[Signature, jax.Device], Program] = {}
-        self._parameters: dict[Signature, int] = {}
+        self._lanes: dict[Signature, lane.LaneProgram] = {}
         self.ladder = ladder(config, self.policy)
 
     def occupant(self, number: int, trial: space.Trial) -> Occupant:
@@ -60,8 +60,8 @@ class Programs:
         ints[[lane.NUMBER, lane.SEED, lane.BATCH_SIZE, lane.RUNNING]] = (
             stream, np.uint32(seed).astype(np.int32), trial.batch_size, 1,
         )  # fmt: skip
-        rows = examples * microbatch.cost_per_example(trial.batch_size, self.ladder)
-        cost = rows * self._parameter_count(signature)
+        rows = examples * microbatch.cost_per_example(trial.batch_size, self.ladder.sizes)
+        cost = rows * self._lane_program(signature).model.parameter_count
         return Occupant(
             number, trial.epochs, trial.batch_size, examples, signature, ints, np.asarray(floats, np.float32), cost
         )
@@ -98,14 +98,9 @@ class Programs:
         return self._datasets.get(use, dict(arguments))
 
     def _lane_program(self, signature: Signature) -> lane.LaneProgram:
-        return lane_program(signature, self.dataset(signature))
-
-    def _parameter_count(self, signature: Signature) -> int:
-        if signature not in self._parameters:
-            model = self._lane_program(signature).model
-            params = jax.eval_shape(model.init, jax.random.key(0))
-            self._parameters[signature] = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
-        return self._parameters[signature]
+        if signature not in self._lanes:
+            self._lanes[signature] = lane_program(signature, self.dataset(signature))
+        return self._lanes[signature]
 
     def _on(self, device: jax.Device, signature: Signature) -> lane.Data:
         place = (signature.dataset, device)
@@ -117,9 +112,12 @@ class Programs:
         return self._data[place]
 
 
-def ladder(config: SweepConfig, policy: Policy) -> tuple[int, ...]:
-    """The micro-batch sizes that the config's batch sizes are taken in, ascending."""
+def ladder(config: SweepConfig, policy: Policy) -> microbatch.Ladder:
+    """The micro-batch sizes that the config's batch sizes are taken in."""
+    batch_sizes = space.batch_sizes(config)
     if config.micro_batch != "auto":
-        return (int(config.micro_batch),)
-    most = 1 if policy.lanes_per_population is not None else microbatch.MOST_RUNGS
-    return microbatch.choose_ladder(space.batch_sizes(config), most)
+        sizes: tuple[int, ...] = (int(config.micro_batch),)
+    else:
+        most = 1 if policy.lanes_per_population is not None else microbatch.MOST_RUNGS
+        sizes = microbatch.choose_ladder(batch_sizes, most)
+    return microbatch.Ladder(sizes, splits=max(batch_sizes) > sizes[-1])

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
+from typing import Any
+
 import jax
 import pytest
 from hypothesis import settings
@@ -30,10 +32,10 @@ def compiling_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes a program that an earlier test has compiled, for tests that are not about compiling."""
     compile_anew = jax.stages.Lowered.compile
 
-    def compile_or_recall(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-        text = lowered.as_text()
+    def compile_or_recall(lowered: jax.stages.Lowered, options: dict[str, Any] | None = None) -> jax.stages.Compiled:
+        text = f"{lowered.as_text()}{options}"
         if text not in _COMPILED:
-            _COMPILED[text] = compile_anew(lowered)
+            _COMPILED[text] = compile_anew(lowered, options)
         return _COMPILED[text]
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", compile_or_recall)

@@ -66,9 +66,34 @@ def train(
 def batches(rows: int, batch_size: int, *, seed: int, number: int, epoch: int) -> list[np.ndarray]:
     """The rows of each batch of an epoch (from 0): a random order, cut; the last batch may be shorter."""
     lane_key = jax.random.fold_in(jax.random.key(seed), number)
-    bits = jax.random.bits(jax.random.fold_in(jax.random.fold_in(lane_key, ORDER), epoch), (rows,))
-    order = np.argsort(np.asarray(bits), kind="stable")
+    order = permutation(np.asarray(jax.random.key_data(jax.random.fold_in(lane_key, ORDER))), epoch, rows)
     return [order[start : start + batch_size] for start in range(0, rows, batch_size)]
+
+
+def permutation(key: np.ndarray, epoch: int, rows: int) -> np.ndarray:
+    """An epoch's order, place by place, in Python's own whole numbers."""
+    bits = max((rows - 1).bit_length(), 1)
+    word = mix(epoch) ^ int(key[0])
+    constants = [mix((mix(word) + 0x9E3779B9 * index) % 2**32 ^ int(key[1])) for index in range(24)]
+
+    def scatter(place: int) -> int:
+        for factor, addend in zip(constants[:12], constants[12:], strict=True):
+            place = (place * (factor | 1) + addend) % 2**bits
+            place ^= place >> (bits + 1) // 2
+        return place
+
+    def land(place: int) -> int:
+        while (place := scatter(place)) >= rows:
+            pass
+        return place
+
+    return np.array([land(place) for place in range(rows)])
+
+
+def mix(word: int) -> int:
+    word = (word ^ word >> 16) * 0x85EBCA6B % 2**32
+    word = (word ^ word >> 13) * 0xC2B2AE35 % 2**32
+    return word ^ word >> 16
 
 
 def inputs(dataset: Dataset, x: np.ndarray) -> jax.Array:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sweeping import counting_compilations, fixed, mapped, occupant, regression, restart, single, vmapped
 
 from sweeps.errors import DataError
+from sweeps.training.microbatch import Ladder
 from sweeps.training.program import Program
 
 Shape = tuple[int, list[int], int | str]
@@ -294,7 +295,7 @@ def test_a_learning_rate_of_another_type_or_size_shares_the_program() -> None:
 def test_a_vmapped_program_takes_one_micro_batch_size() -> None:
     made = watched(53, 8).program
     with pytest.raises(ValueError, match="one micro-batch size"):
-        Program(made.lane, made.data, (4, 8), 2, sweeping.CPU)
+        Program(made.lane, made.data, Ladder((4, 8), splits=False), 2, sweeping.CPU)
 
 
 def _numeric_space() -> dict[str, Any]:

@@ -38,7 +38,7 @@ class _Walk(NamedTuple):
 
 def mapped_epoch(
     lane: LaneProgram,
-    ladder: tuple[int, ...],
+    ladder: microbatch.Ladder,
     state: LaneState,
     values: LaneValues,
     data: Data,
@@ -47,24 +47,27 @@ def mapped_epoch(
     """One lane, with real branches: a loop over updates, and in it one over the parts of a large batch."""
     examples = len(data.train_x)
     batch_size = values.ints[lanes.BATCH_SIZE]
-    order = lane.order(values, state.epoch, examples, ladder[-1])
+    largest = ladder.sizes[-1]
+    order = lane.order(state, examples, largest)
     updates = microbatch.iterations_per_epoch(examples, batch_size)
-    rung = microbatch.rung(batch_size, ladder)
+    rung = microbatch.rung(batch_size, ladder.sizes)
+    parts = microbatch.parts_per_batch(batch_size, largest)
 
     def one_update(_: jax.Array, state: LaneState) -> LaneState:
         part = functools.partial(lane.gradient, values, state, data, order)
         # The first part stands outside the loop: a batch of one part then costs no accumulator.
-        first = [functools.partial(part, index=jnp.zeros((), jnp.int32), micro_batch=size) for size in ladder]
-        size = jnp.clip(examples - state.update * batch_size, 1, batch_size)
-        whole = jax.lax.fori_loop(
-            1,
-            microbatch.parts_per_batch(size, ladder[-1]),
-            lambda index, summed: lanes.add(summed, part(index=index, micro_batch=ladder[-1])),
-            jax.lax.switch(rung, first),
-        )
+        first = [functools.partial(part, index=jnp.zeros((), jnp.int32), micro_batch=size) for size in ladder.sizes]
+        whole = jax.lax.switch(rung, first)
+        if ladder.splits:
+            size = jnp.clip(examples - state.update * batch_size, 1, batch_size)
+            whole = jax.lax.fori_loop(
+                1,
+                microbatch.parts_per_batch(size, largest),
+                lambda index, summed: lanes.add(summed, part(index=index, micro_batch=largest)),
+                whole,
+            )
         return lane.update(values, state, whole, examples)
 
-    parts = microbatch.parts_per_batch(batch_size, ladder[-1])
     count = jnp.minimum(updates - state.update, jnp.maximum(limit // parts, 1))
     state = jax.lax.fori_loop(0, count, one_update, state)
     steps = count * parts
@@ -82,7 +85,7 @@ def vmapped_epoch(
     """
     examples = len(data.train_x)
     running = jax.vmap(lanes.is_running)(values)
-    order = jax.vmap(functools.partial(lane.order, examples=examples, micro_batch=micro_batch))(values, state.epoch)
+    order = jax.vmap(functools.partial(lane.order, examples=examples, micro_batch=micro_batch))(state)
     batch_sizes = values.ints[:, lanes.BATCH_SIZE]
     updates = jnp.where(running, microbatch.iterations_per_epoch(examples, batch_sizes), 0)
     last = jnp.where(

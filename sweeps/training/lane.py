@@ -18,6 +18,7 @@ from sweeps.training import microbatch
 from sweeps.training.losses import Loss
 from sweeps.training.metrics import Metric
 from sweeps.training.models import Model, Params
+from sweeps.training.shuffle import permutation
 
 NUMBER, SEED, BATCH_SIZE, RUNNING = range(4)
 INTS = 4
@@ -49,6 +50,7 @@ class LaneState(NamedTuple):
 
     params: Params
     optimizer_state: Any
+    order_key: jax.Array  # u32 [2], what the order of every epoch's rows is drawn from
     epoch: jax.Array  # i32, whole epochs done
     update: jax.Array  # i32, optimizer updates done in this epoch
     loss_sum: jax.Array  # f32, the losses of this epoch's examples so far
@@ -86,13 +88,16 @@ class LaneProgram:
     def init(self, values: LaneValues) -> LaneState:
         """A lane at the start of its first epoch."""
         params = self.model.init(self.key(values, INIT))
+        order_key = jax.random.key_data(self.key(values, ORDER))
         zero = jnp.zeros((), jnp.int32)
-        return LaneState(params, self.optimizer(values).init(params), zero, zero, jnp.zeros((), jnp.float32))
+        return LaneState(
+            params, self.optimizer(values).init(params), order_key, zero, zero, jnp.zeros((), jnp.float32)
+        )
 
-    def order(self, values: LaneValues, epoch: jax.Array, examples: int, micro_batch: int) -> jax.Array:
+    def order(self, state: LaneState, examples: int, micro_batch: int) -> jax.Array:
         """The order of this epoch's rows, i32 `[examples + micro_batch]`: a permutation, then padding."""
-        bits = jax.random.bits(jax.random.fold_in(self.key(values, ORDER), epoch), (examples,))
-        return jnp.concatenate([stable_argsort(bits), jnp.zeros(micro_batch, jnp.int32)])
+        shuffled = permutation(state.order_key, state.epoch, examples)
+        return jnp.concatenate([shuffled, jnp.zeros(micro_batch, jnp.int32)])
 
     def draws_key(self, values: LaneValues, state: LaneState, index: jax.Array) -> jax.Array:
         """What a model draws from in part `index` of the current batch."""
@@ -128,10 +133,9 @@ class LaneProgram:
         )
         batch_size = values.ints[BATCH_SIZE]
         size = jnp.clip(examples - state.update * batch_size, 1, batch_size).astype(jnp.float32)
-        return LaneState(
+        return state._replace(
             params=optax.apply_updates(state.params, changes),
             optimizer_state=optimizer_state,
-            epoch=state.epoch,
             update=state.update + 1,
             loss_sum=state.loss_sum + gradient.loss * size,
         )
@@ -160,22 +164,6 @@ class LaneProgram:
 def as_input(x: jax.Array, affine: jax.Array) -> jax.Array:
     """Rows as a model sees them: scaled float32, except that int32 (tokens) stays as it is."""
     return x if x.dtype == jnp.int32 else x.astype(jnp.float32) * affine[0] + affine[1]
-
-
-def stable_argsort(bits: jax.Array) -> jax.Array:
-    """What `jnp.argsort` gives for u32 `[rows]`, as i32, in less than half the time on a CPU.
-
-    XLA sorts one array much faster than an array with its indices, so each pass sorts as many bits as leave room for
-    the index in the same 32, lowest first. Two rows that draw the same bits keep their order, which biases nothing that
-    can be measured; `jax.random.permutation` sorts all bits twice to exclude it.
-    """
-    index_bits = max((len(bits) - 1).bit_length(), 1)
-    index = jnp.arange(len(bits), dtype=jnp.uint32)
-    order = index
-    for lowest in range(0, 32, 32 - index_bits):
-        digits = (bits[order] >> jnp.uint32(lowest)) << jnp.uint32(index_bits)
-        order = order[jax.lax.sort(digits | index) & jnp.uint32(2**index_bits - 1)]
-    return order.astype(jnp.int32)
 
 
 def zero_gradient(params: Params) -> Gradient:

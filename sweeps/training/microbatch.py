@@ -25,6 +25,13 @@ LARGEST = 256
 """Past this many rows a matrix product gains nothing more, and activations leave the cache."""
 
 
+class Ladder(NamedTuple):
+    """The micro-batch sizes of a program, ascending."""
+
+    sizes: tuple[int, ...]
+    splits: bool  # whether there are batches larger than the last size
+
+
 class Part(NamedTuple):
     """One part of one batch. All fields are scalars, or `[lanes]` under vmap."""
 
@@ -92,23 +99,27 @@ def cost_per_example(batch_size: int, ladder: Sequence[int]) -> float:
 def choose_ladder(batch_sizes: Sequence[int], most: int = MOST_RUNGS) -> tuple[int, ...]:
     """The few micro-batch sizes that serve all these batch sizes best, by modelled cost, ascending.
 
+    A ladder that holds the largest batch saves the loop over parts, which is compiled like another size.
+
     >>> choose_ladder([100]), choose_ladder([1_000])
     ((100,), (250,))
-    >>> choose_ladder([32, 64, 128, 256, 512])
-    (32, 64, 128)
+    >>> choose_ladder([32, 64, 128, 256]), choose_ladder([32, 64, 128, 256, 512])
+    ((32, 64, 128, 256), (32, 64, 128))
     """
     largest = max(batch_sizes)
     powers = {2**exponent for exponent in range(9) if 2**exponent <= largest}
     even = {-(-size // parts) for size in batch_sizes for parts in [-(-size // LARGEST)]}
     candidates = sorted(powers | even)
 
-    def mean_cost(ladder: tuple[int, ...]) -> float:
-        return sum(cost_per_example(size, ladder) for size in batch_sizes) / len(batch_sizes)
+    def cost(ladder: tuple[int, ...]) -> float:
+        bodies = len(ladder) + (ladder[-1] < largest)
+        mean = sum(cost_per_example(size, ladder) for size in batch_sizes) / len(batch_sizes)
+        return mean * (1 - RUNG_GAIN) ** -bodies
 
-    chosen: tuple[int, ...] = min(((candidate,) for candidate in candidates), key=mean_cost)
+    chosen: tuple[int, ...] = min(((candidate,) for candidate in candidates), key=cost)
     while len(chosen) < most:
-        longer = min((tuple(sorted({*chosen, candidate})) for candidate in candidates), key=mean_cost)
-        if mean_cost(longer) > (1 - RUNG_GAIN) * mean_cost(chosen):
+        longer = min((tuple(sorted({*chosen, candidate})) for candidate in candidates), key=cost)
+        if cost(longer) >= cost(chosen):
             break
         chosen = longer
     return chosen

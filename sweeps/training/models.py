@@ -7,6 +7,7 @@ it trains (dropout).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,11 +23,16 @@ DERIVED = ("input_shape", "outputs", "rngs")
 
 
 class Model(NamedTuple):
-    """A model as two pure functions; `draws` says whether `apply` uses its key."""
+    """A model as two pure functions; `draws` says whether `apply` uses its key, `shapes` is what `init` makes."""
 
     init: Callable[[jax.Array], Params]
     apply: Callable[[Params, jax.Array, jax.Array, bool], jax.Array]
     draws: bool
+    shapes: Params  # of jax.ShapeDtypeStruct
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self.shapes))
 
 
 def build_model(
@@ -45,6 +51,24 @@ def build_model(
     if target is None:
         raise ModelError(f"model.use must be 'module:name' such as 'models.mlp:MLP', but got {use!r}")
     given = _with_data_arguments(target, arguments, input_shape, outputs)
+    key = (target, repr(sorted(given.items())), input_shape, outputs, input_dtype)
+    if key not in _BUILT:
+        _BUILT[key] = _build(use, target, given, input_shape, outputs, input_dtype)
+    return _BUILT[key]
+
+
+_BUILT: dict[Any, Model] = {}
+"""Building traces the model, and a config's model is wanted by its check, its cost and its program."""
+
+
+def _build(
+    use: str,
+    target: Callable[..., Any],
+    given: Mapping[str, Any],
+    input_shape: tuple[int, ...],
+    outputs: int,
+    input_dtype: Any,
+) -> Model:
     try:
         model = _nnx_model(target, given) if _is_nnx_module(target) else _plain_model(target, given)
         shape = _output_shape(model, input_shape, input_dtype)
@@ -92,7 +116,7 @@ def _nnx_model(module: type, arguments: Mapping[str, Any]) -> Model:
         return module(**arguments, rngs=nnx.Rngs(key))
 
     structure, abstract, rest = nnx.split(  # type: ignore[misc]  # mypy does not follow the `...`
-        nnx.eval_shape(build, jax.random.key(0)), nnx.Param, ...
+        nnx.eval_shape(build, abstract_key()), nnx.Param, ...
     )
     variables = jax.tree.leaves(rest, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
     stateful = sorted({type(variable).__name__ for variable in variables if not isinstance(variable, nnx.RngState)})
@@ -113,7 +137,7 @@ def _nnx_model(module: type, arguments: Mapping[str, Any]) -> Model:
         outputs: jax.Array = model(x)
         return outputs
 
-    return Model(init, apply, draws=bool(variables))
+    return Model(init, apply, draws=bool(variables), shapes=nnx.to_pure_dict(abstract))
 
 
 def _plain_model(target: Callable[..., Any], arguments: Mapping[str, Any]) -> Model:
@@ -130,12 +154,17 @@ def _plain_model(target: Callable[..., Any], arguments: Mapping[str, Any]) -> Mo
         outputs: jax.Array = apply(params, x, key, training) if takes_key else apply(params, x)
         return outputs
 
-    return Model(init, applied, draws=takes_key)
+    return Model(init, applied, draws=takes_key, shapes=jax.eval_shape(init, abstract_key()))
 
 
 def _output_shape(model: Model, input_shape: tuple[int, ...], input_dtype: Any) -> tuple[int, ...]:
-    def forward(key: jax.Array) -> jax.Array:
-        return model.apply(model.init(key), jnp.zeros((2, *input_shape), input_dtype), key, True)
+    def forward(params: Params, key: jax.Array) -> jax.Array:
+        return model.apply(params, jnp.zeros((2, *input_shape), input_dtype), key, True)
 
-    shape: tuple[int, ...] = jax.eval_shape(forward, jax.random.key(0)).shape
+    shape: tuple[int, ...] = jax.eval_shape(forward, model.shapes, abstract_key()).shape
     return shape
+
+
+def abstract_key() -> Any:
+    """A random key for tracing: a real one is computed, and for that a small program is compiled."""
+    return jax.eval_shape(jax.random.key, 0)

@@ -83,18 +83,22 @@ def _find_traceable(use: str, arguments: Mapping[str, Any], numeric: set[str]) -
 
 def _failure(use: str, arguments: Mapping[str, Any], traced: set[str]) -> Exception | None:
     """What goes wrong in one update of two small parameters with `traced` arguments as tracers; None if nothing."""
-    params = {"matrix": jnp.zeros((2, 3)), "vector": jnp.zeros(3)}
 
-    def update(values: dict[str, jax.Array]) -> Any:
+    def update(values: dict[str, jax.Array], params: dict[str, jax.Array], loss: jax.Array) -> Any:
         optimizer = build(use, {**arguments, **values}, lambda: jax.random.key(0))
-        return optimizer.update(params, optimizer.init(params), params, value=jnp.float32(1))
+        return optimizer.update(params, optimizer.init(params), params, value=loss)
 
     try:
         whole = whole_arguments(use, arguments)
-        jax.eval_shape(update, {name: (jnp.int32 if name in whole else jnp.float32)(0) for name in sorted(traced)})
+        values = {name: _abstract(dtype=jnp.int32 if name in whole else jnp.float32) for name in sorted(traced)}
+        jax.eval_shape(update, values, {"matrix": _abstract(2, 3), "vector": _abstract(3)}, _abstract())
     except Exception as error:  # noqa: BLE001  (whatever a third party's optimizer raises is the answer)
         return error
     return None
+
+
+def _abstract(*shape: int, dtype: Any = jnp.float32) -> Any:
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,56 @@
+"""The order of an epoch's rows: a keyed permutation that is computed, not sorted.
+
+The rule: where a row stands depends on the key, the epoch and the number of rows, and nothing else. Every place is sent
+through a bijection of the next power of two, again and again until it lands among the rows ("cycle walking": J. Black
+and P. Rogaway, Ciphers with Arbitrary Finite Domains, 2002). That a keyed bijection serves as a shuffle: R. Mitchell et
+al., Bandwidth-Optimal Random Shuffling for GPUs, 2022. Sorting random bits takes longer to run, and the bits take longer
+to compile than a small model's gradient.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+ROUNDS = 12
+"""Of multiplying, adding and folding. From 8 on, no test of ours tells the orders from uniformly drawn ones."""
+
+
+def permutation(key: jax.Array, epoch: jax.Array, rows: int) -> jax.Array:
+    """An epoch's permutation of `rows` rows, i32 `[rows]`, for a key of u32 `[2]`.
+
+    >>> sorted(permutation(jnp.arange(2, dtype=jnp.uint32), jnp.int32(0), 5).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    bits = max((rows - 1).bit_length(), 1)
+    mask, fold = jnp.uint32(2**bits - 1), jnp.uint32((bits + 1) // 2)
+    constants = round_constants(key, epoch)
+
+    def scatter(place: jax.Array) -> jax.Array:
+        for index in range(ROUNDS):
+            place = (place * constants[0, index] + constants[1, index]) & mask
+            place = place ^ (place >> fold)
+        return place
+
+    def walk(walking: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        place, outside = walking
+        place = jnp.where(outside, scatter(place), place)
+        return place, place >= rows
+
+    start = jnp.arange(rows, dtype=jnp.uint32), jnp.ones(rows, bool)
+    place, _ = jax.lax.while_loop(lambda walking: walking[1].any(), walk, start)
+    return place.astype(jnp.int32)
+
+
+def round_constants(key: jax.Array, epoch: jax.Array) -> jax.Array:
+    """What the rounds of one epoch multiply by (odd numbers) and add: u32 `[2, ROUNDS]`."""
+    counter = jnp.arange(2 * ROUNDS, dtype=jnp.uint32).reshape(2, ROUNDS) * jnp.uint32(0x9E3779B9)
+    words = mix(mix(mix(epoch.astype(jnp.uint32)) ^ key[0]) + counter ^ key[1])
+    return words | jnp.array([[1], [0]], jnp.uint32)
+
+
+def mix(word: jax.Array) -> jax.Array:
+    """MurmurHash3's finalizer (A. Appleby): every bit of a u32 changes each bit of the result about half the time."""
+    word = (word ^ (word >> jnp.uint32(16))) * jnp.uint32(0x85EBCA6B)
+    word = (word ^ (word >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE35)
+    return word ^ (word >> jnp.uint32(16))
