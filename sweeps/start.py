@@ -77,7 +77,9 @@ def follow(config: SweepConfig, results: Path, datasets: Datasets) -> Iterator[P
         if is_used_up(config, journal):
             return
         from sweeps import environment, programs  # noqa: PLC0415  (JAX, when there is something to train)
+        from sweeps.training.compile_cache import keep_compiled  # noqa: PLC0415
 
+        keep_compiled()
         trainable = programs.Programs(config, datasets)
         trainable.compile_ahead()
         from sweeps.runner import Sweep  # noqa: PLC0415  (Optuna, while the training program compiles)

@@ -1,4 +1,4 @@
-"""Strictness for every test: JAX refuses silent promotion, and random examples are the same in every run."""
+"""For every test: JAX refuses silent promotion and keeps no programs; random examples are the same in every run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 # Set before anything can import JAX, which reads them once.
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 from typing import Any
 
