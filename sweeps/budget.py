@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sweeps.config import SweepConfig
 from sweeps.journal import Journal
-
-if TYPE_CHECKING:
-    from sweeps.study import Study
+from sweeps.study import Study
 
 
 def total_trials(config: SweepConfig, study: Study) -> int | None:
@@ -34,7 +30,5 @@ def is_used_up(config: SweepConfig, journal: Journal) -> bool:
         return True
     if minutes is not None and journal.seconds_used() >= 60 * minutes:
         return True
-    from sweeps.study import Study  # noqa: PLC0415  (Optuna, for a sweep that may have ended)
-
     total = total_trials(config, Study(config))
     return total is not None and len(journal.trials) >= total and not journal.unfinished()

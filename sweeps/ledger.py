@@ -20,13 +20,18 @@ STATES = {"waiting": "WAITING", "running": "RUNNING", "completed": "COMPLETE", "
 class Epoch(NamedTuple):
     """One epoch of one trial: `iterations` and `examples` are cumulative, `seconds` is its own time on the device."""
 
-    attempt: int
     iterations: int
     examples: int
     train_loss: float
     valid_loss: float
-    metrics: Mapping[str, float]
+    names: tuple[str, ...]
+    values: tuple[float, ...]
     seconds: float
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics by their names."""
+        return dict(zip(self.names, self.values, strict=True))
 
     def figure(self, name: str) -> float:
         """`train_loss`, `valid_loss` or a metric by its name; NaN where the epoch has none of that name."""
@@ -34,7 +39,7 @@ class Epoch(NamedTuple):
             return self.train_loss
         if name == "valid_loss":
             return self.valid_loss
-        return _float(self.metrics.get(name))
+        return self.values[self.names.index(name)] if name in self.names else math.nan
 
 
 @dataclass(slots=True)
@@ -84,12 +89,16 @@ class Ledger:
         self.metrics: dict[str, None] = {}
         self.kept: int | None = None
         """The number of the trial whose parameters are in `best/`."""
+        self._configs: dict[Any, Any] = {}  # of the run that each worker is in
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}  # one copy for all epochs of a sweep
         for record in records:
             self.add(record)
 
     def add(self, record: Record) -> None:
         """Takes one record of the log. Kinds that say nothing of a trial are passed over."""
         kind, number = record.get("kind"), record.get("number")
+        if kind == "run":
+            self._configs[record.get("worker")] = record.get("config")
         if not isinstance(number, int):
             return
         if kind == "epoch":
@@ -97,7 +106,7 @@ class Ledger:
         elif kind == "ask":
             self._trial(number).params = record.get("params") or {}
         elif kind == "start":
-            _start(self._trial(number), record)
+            _start(self._trial(number), {**record, "config": self._configs.get(record.get("worker"))})
         elif kind == "outcome":
             _end(self._trial(number), record)
         elif kind == "test":
@@ -124,13 +133,14 @@ class Ledger:
             return
         metrics = record.get("metrics") or {}
         self.metrics.update(dict.fromkeys(metrics))
+        names = tuple(metrics)
         trial.epochs[record.get("repeat", 0), record.get("epoch", 0)] = Epoch(
-            attempt=trial.attempt,
             iterations=record.get("iterations", 0),
             examples=record.get("examples", 0),
             train_loss=_float(record.get("train_loss")),
             valid_loss=_float(record.get("valid_loss")),
-            metrics=metrics,
+            names=self._names.setdefault(names, names),
+            values=tuple(map(_float, metrics.values())),
             seconds=_float(record.get("seconds")),
         )
 
@@ -145,7 +155,7 @@ def best_epoch(epochs: Mapping[int, Epoch], metric: str, direction: str) -> int 
 def _start(trial: Entry, record: Record) -> None:
     if not _is_current(trial, record):
         return
-    trial.start, trial.ending = record, {}
+    trial.start, trial.ending = _only(record, ("time", "seed", "device", "worker", "config")), {}
     repeat = record.get("repeat", 0)
     for key in [key for key in trial.epochs if key[0] == repeat]:
         del trial.epochs[key]
@@ -153,7 +163,7 @@ def _start(trial: Entry, record: Record) -> None:
 
 def _end(trial: Entry, record: Record) -> None:
     if _is_current(trial, record) and not trial.ending:
-        trial.ending = record
+        trial.ending = _only(record, ("kind", "time", "outcome", "reason", "value"))
 
 
 def _is_current(trial: Entry, record: Record) -> bool:
@@ -164,6 +174,11 @@ def _is_current(trial: Entry, record: Record) -> bool:
         trial.start, trial.ending = {}, {}
         trial.epochs.clear()
     return bool(attempt == trial.attempt)
+
+
+def _only(record: Record, keys: tuple[str, ...]) -> Record:
+    """What is looked at later; a sweep of many trials has better uses for its memory than the rest."""
+    return {key: record[key] for key in keys if key in record}
 
 
 def _float(value: Any) -> float:

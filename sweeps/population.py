@@ -16,6 +16,7 @@ import numpy as np
 from sweeps.programs import Occupant
 from sweeps.training import lane as lanes
 from sweeps.training.epoch import Report
+from sweeps.training.feed import Window
 from sweeps.training.lane import LaneState, LaneValues
 from sweeps.training.program import Program
 
@@ -39,6 +40,7 @@ class Population:
         self.epochs = [0] * len(self.lanes)
         self.clock = 0.0
         self.program: Program | None = None
+        self._window: Window | None = None
         self._state: LaneState | None = None
         self._fresh: list[int] = []
 
@@ -54,7 +56,10 @@ class Population:
     def admit(self, occupant: Occupant, program: Program) -> int:
         """Give a trial a free lane, from its first epoch on; the lane's index."""
         if self.program is not program:
-            self.program, self._state = program, None
+            self.program, self._window, self._state = program, program.feed.open(), None
+            self.lane_count = program.lane_count
+            self.lanes = [None] * (program.lane_count or 1)
+            self.epochs = [0] * len(self.lanes)
         lane = self.lanes.index(None)
         self.lanes[lane], self.epochs[lane] = occupant, 0
         self._fresh.append(lane)
@@ -65,7 +70,7 @@ class Population:
 
     def clear(self) -> None:
         """Empty every lane and forget their state, after an epoch that failed."""
-        self.lanes, self.program, self._state = [None] * len(self.lanes), None, None
+        self.lanes, self.program, self._window, self._state = [None] * len(self.lanes), None, None, None
         self._fresh.clear()
 
     def next_clock(self) -> float:
@@ -78,9 +83,11 @@ class Population:
         self.program.compile()
         values = self._values(self.occupied_lanes())
         self._start_fresh_lanes(values)
-        started, waiting, epochs = time.perf_counter(), set(self.occupied_lanes()), []
+        started, waiting, epochs, chunk = time.perf_counter(), set(self.occupied_lanes()), [], 0
         while waiting and not stop.is_set():
-            report = self._call(values)
+            report = self._call(values, chunk)
+            if np.min(np.atleast_1d(report.place)[sorted(waiting)]) >= (chunk + 1) * self.program.lane.chunk_rows:
+                chunk += 1
             for lane in sorted(waiting & set(np.flatnonzero(np.atleast_1d(report.finished)).tolist())):
                 waiting.remove(lane)
                 epochs.append((lane, np.atleast_2d(report.scores)[lane]))
@@ -97,11 +104,12 @@ class Population:
     def occupied_lanes(self) -> list[int]:
         return [lane for lane, occupant in enumerate(self.lanes) if occupant is not None]
 
-    def _call(self, values: LaneValues) -> Report:
+    def _call(self, values: LaneValues, chunk: int) -> Report:
         assert self.program is not None
+        assert self._window is not None
         assert self._state is not None
         begun = time.perf_counter()
-        self._state, report = self.program.epoch(self._state, values, self.program.parts_per_call)
+        self._state, report = self.program.epoch(self._state, values, self._window(chunk), self.program.parts_per_call)
         report = Report(*(np.asarray(leaf) for leaf in report))  # type: ignore[arg-type]  # on the host from here on
         self.program.pace(int(np.max(report.steps)), time.perf_counter() - begun)
         return report

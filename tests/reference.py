@@ -37,15 +37,17 @@ def train(
     number: int,
     batch_size: int,
     epochs: int,
+    chunk_rows: int | None = None,
 ) -> tuple[Any, list[Epoch]]:
-    """Parameters after the last epoch, and what each epoch reported."""
+    """Parameters after the last epoch, and what each epoch reported. Rows make one chunk unless said otherwise."""
     x, y = dataset.train
     lane_key = jax.random.fold_in(jax.random.key(seed), number)
     params = model.init(jax.random.fold_in(lane_key, INIT))
     state, history = optimizer.init(params), []
     for epoch in range(epochs):
         losses = []
-        for update, rows in enumerate(batches(len(x), batch_size, seed=seed, number=number, epoch=epoch)):
+        cut = batches(len(x), batch_size, seed=seed, number=number, epoch=epoch, chunk_rows=chunk_rows)
+        for update, rows in enumerate(cut):
             draws = jax.random.fold_in(jax.random.fold_in(lane_key, DRAWS), epoch)
             key = jax.random.fold_in(jax.random.fold_in(draws, update), 0)
 
@@ -63,17 +65,25 @@ def train(
     return params, history
 
 
-def batches(rows: int, batch_size: int, *, seed: int, number: int, epoch: int) -> list[np.ndarray]:
-    """The rows of each batch of an epoch (from 0): a random order, cut; the last batch may be shorter."""
+def batches(
+    rows: int, batch_size: int, *, seed: int, number: int, epoch: int, chunk_rows: int | None = None
+) -> list[np.ndarray]:
+    """The rows of each batch of an epoch (from 0): a random order of every chunk, cut; the last may be shorter."""
     lane_key = jax.random.fold_in(jax.random.key(seed), number)
-    order = permutation(np.asarray(jax.random.key_data(jax.random.fold_in(lane_key, ORDER))), epoch, rows)
+    key = np.asarray(jax.random.key_data(jax.random.fold_in(lane_key, ORDER)))
+    size = rows if chunk_rows is None else chunk_rows
+    order = [
+        first + permutation(key, epoch, chunk, size, min(size, rows - first))
+        for chunk, first in enumerate(range(0, rows, size))
+    ]
+    order = np.concatenate(order)
     return [order[start : start + batch_size] for start in range(0, rows, batch_size)]
 
 
-def permutation(key: np.ndarray, epoch: int, rows: int) -> np.ndarray:
-    """An epoch's order, place by place, in Python's own whole numbers."""
-    bits = max((rows - 1).bit_length(), 1)
-    word = mix(epoch) ^ int(key[0])
+def permutation(key: np.ndarray, epoch: int, chunk: int, size: int, rows: int) -> np.ndarray:
+    """An epoch's order of the `rows` rows of a chunk of `size`, place by place, in Python's own whole numbers."""
+    bits = max((size - 1).bit_length(), 1)
+    word = mix((mix(epoch) + chunk) % 2**32) ^ int(key[0])
     constants = [mix((mix(word) + 0x9E3779B9 * index) % 2**32 ^ int(key[1])) for index in range(24)]
 
     def scatter(place: int) -> int:

@@ -299,7 +299,7 @@ def ride(programs: Programs, policy: Policy, occupants: Sequence[Occupant]) -> d
                     population.retire(epoch.lane)
 
 
-def refer(config: SweepConfig, number: int, params: Params) -> Ridden:
+def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | None = None) -> Ridden:
     """The same trial in the plain loop."""
     trial = space.resolve(config, params)
     dataset = Datasets().get(trial.dataset.use, trial.dataset.arguments)
@@ -315,6 +315,7 @@ def refer(config: SweepConfig, number: int, params: Params) -> Ridden:
         number=number if trial.seed is None else 0,
         batch_size=trial.batch_size,
         epochs=trial.epochs,
+        chunk_rows=chunk_rows,
     )
     scores = np.array([(epoch.train_loss, epoch.valid_loss, *epoch.metrics) for epoch in epochs], np.float32)
     return Ridden(scores, jax.tree.map(np.asarray, trained))
@@ -334,7 +335,7 @@ class Single(NamedTuple):
 
     def call(self, limit: int) -> tuple[Single, Any]:
         """At most about `limit` parts further; the trial, and the program's report."""
-        state, report = self.program.epoch(self.state, self.values, limit)
+        state, report = self.program.epoch(self.state, self.values, self.program.feed.open()(0), limit)
         return self._replace(state=state), report
 
     def whole_epoch(self) -> Single:

@@ -567,6 +567,7 @@ def test_a_config_that_is_right_fits_the_json_schema(text: str, validator: Any) 
         "search_space.batch_size.hi=1", "search_space.batch_size.low=1.5",
         "search_space.model.hidden.choices=[]", "sampler=tpee", "sampler.n_startup=1", "sampler.n_ei_candidates=0",
         "pruner={use: median, interval_steps: 1.5}", "lanes=0", "micro_batch=x", "metrics[0]=acuracy", "loss=softmax",
+        "precision=bfloat",
     ],
 )  # fmt: skip
 def test_a_mistake_of_shape_does_not_fit_the_json_schema(override: str, validator: Any) -> None:

@@ -149,7 +149,7 @@ def test_permuting_vmapped_lanes_permutes_the_result() -> None:
 
     def train(order: tuple[int, ...]) -> Any:
         values = sweeping.lane_values([riders[each] for each in order])
-        return program.epoch(program.init(values), values, 2**30)
+        return program.epoch(program.init(values), values, program.feed.open()(0), 2**30)
 
     expected = sweeping.host(train((0, 1, 2, 3)))
     for order in itertools.islice(itertools.permutations(range(4)), 1, None, 5):

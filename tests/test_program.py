@@ -70,7 +70,7 @@ def test_vmapped_lanes_of_several_batch_sizes_make_each_their_own_number_of_upda
     program = programs.program(riders[0].signature, sweeping.CPU)
     program.compile()
     values = sweeping.lane_values(riders)
-    state, report = program.epoch(program.init(values), values, 2**30)
+    state, report = program.epoch(program.init(values), values, program.feed.open()(0), 2**30)
     assert np.asarray(state.optimizer_state.updates).tolist() == [11, 105, 1, 2]
     assert np.asarray(report.finished).all()
 
@@ -212,7 +212,7 @@ def test_rows_of_a_vmapped_neighbour_do_not_touch_a_lane_even_where_they_are_nan
     program = programs.program(riders[0].signature, sweeping.CPU)
     program.compile()
     values = sweeping.lane_values(riders)
-    state, _ = program.epoch(program.init(values), values, 2**30)
+    state, _ = program.epoch(program.init(values), values, program.feed.open()(0), 2**30)
     first, whole = np.asarray(state.optimizer_state.gradient["kernel"])[:, :, 0]
     (last,) = reference.batches(24, 1, seed=0, number=0, epoch=0)[-1]
     train = sweeping.poisoned(bad=(0,)).train
@@ -295,7 +295,7 @@ def test_a_learning_rate_of_another_type_or_size_shares_the_program() -> None:
 def test_a_vmapped_program_takes_one_micro_batch_size() -> None:
     made = watched(53, 8).program
     with pytest.raises(ValueError, match="one micro-batch size"):
-        Program(made.lane, made.data, Ladder((4, 8), splits=False), 2, sweeping.CPU)
+        Program(made.lane, made.feed, Ladder((4, 8), splits=False), 2, sweeping.CPU)
 
 
 def _numeric_space() -> dict[str, Any]:

@@ -21,7 +21,8 @@ words = st.integers(0, 2**32 - 1)
 
 @functools.partial(jax.jit, static_argnames="rows")
 def orders(keys: jax.Array, epochs: jax.Array, rows: int) -> jax.Array:
-    return jax.vmap(functools.partial(permutation, rows=rows))(keys, epochs)
+    one = functools.partial(permutation, chunk=0, size=rows, rows=jnp.int32(rows))
+    return jax.vmap(one)(keys, epochs)
 
 
 def drawn(count: int, rows: int) -> np.ndarray:
@@ -43,7 +44,7 @@ def test_an_order_is_that_of_the_plain_walk_over_the_places(first: int, second: 
     key = np.array([first, second], np.uint32)
     found = np.asarray(orders(key[None], np.array([epoch], np.int32), rows))[0]
     assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, reference.permutation(key, epoch, rows))
+    np.testing.assert_array_equal(found, reference.permutation(key, epoch, 0, rows, rows))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 1_000, 1_024, 1_025, 54_000])
@@ -83,5 +84,21 @@ def test_two_epochs_and_two_trials_have_unrelated_orders() -> None:
 
 def test_the_epoch_may_be_traced() -> None:
     key = jnp.arange(2, dtype=jnp.uint32)
-    traced = jax.jit(lambda epoch: permutation(key, epoch, 7))(jnp.int32(5))
-    np.testing.assert_array_equal(traced, permutation(key, jnp.int32(5), 7))
+    one = functools.partial(permutation, key, chunk=0, size=7, rows=jnp.int32(7))
+    np.testing.assert_array_equal(jax.jit(one)(jnp.int32(5)), one(jnp.int32(5)))
+
+
+@given(words, words, st.integers(0, 99), st.integers(0, 9), st.integers(1, 16))
+@settings(max_examples=30)
+def test_a_chunk_that_is_not_full_is_shuffled_among_its_own_rows(
+    first: int, second: int, epoch: int, chunk: int, rows: int
+) -> None:
+    key = np.array([first, second], np.uint32)
+    found = partly_full(key, jnp.int32(epoch), jnp.int32(chunk), jnp.int32(rows))[:rows]
+    np.testing.assert_array_equal(found, reference.permutation(key, epoch, chunk, 16, rows))
+    np.testing.assert_array_equal(np.sort(found), np.arange(rows))
+
+
+@jax.jit
+def partly_full(key: jax.Array, epoch: jax.Array, chunk: jax.Array, rows: jax.Array) -> jax.Array:
+    return permutation(key, epoch, chunk, 16, rows)

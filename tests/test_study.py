@@ -19,21 +19,14 @@ from typing import Any
 import optuna
 import pytest
 
-from sweeps.config import parse_config
+from sweeps.config import parse_config, to_yaml
 from sweeps.config.methods import METHODS
 from sweeps.config.schema import SweepConfig
 from sweeps.config.values import Value
 from sweeps.errors import ConfigError, LogError
 from sweeps.study import OUTCOMES, Proposal, Study, StudyEvent
-from sweeps.study.samplers import (
-    PRUNER_DEFAULTS,
-    RECIPES,
-    SAMPLER_DEFAULTS,
-    Occasion,
-    new_sampler,
-    pruner_arguments,
-    seed_of,
-)
+from sweeps.study.arguments import PRUNER_DEFAULTS, SAMPLER_DEFAULTS, seed_of
+from sweeps.study.optuna_study import RECIPES, new_sampler
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="sampler gp needs torch, which is not installed")
@@ -519,35 +512,26 @@ def test_tpe_finds_better_points_than_random_on_average() -> None:
 @pytest.mark.parametrize("sampler", RECIPES)
 def test_every_argument_of_a_sampler_is_pinned(sampler: str) -> None:
     cls, recipe = RECIPES[sampler]
-    sweep = config(GRID if sampler == "grid" else None, sampler)
-    assert recipe(Occasion(sweep, False, 0)).keys() == inspect.signature(cls).parameters.keys()
-
-
-@pytest.mark.parametrize("pruner", ["none", "hyperband", "successive_halving", "median"])
-def test_every_argument_of_a_pruner_is_pinned(pruner: str) -> None:
-    cls, arguments = pruner_arguments(config(pruner=pruner))
-    assert arguments.keys() == inspect.signature(cls).parameters.keys()
+    assert recipe(config(sampler=sampler), 0).keys() == inspect.signature(cls).parameters.keys()
 
 
 def test_arguments_of_the_config_reach_optuna() -> None:
-    sweep = config(sampler={"use": "tpe", "n_startup_trials": 3, "n_ei_candidates": 7})
-    arguments = RECIPES["tpe"][1](Occasion(sweep, True, 5))
-    assert (arguments["n_startup_trials"], arguments["n_ei_candidates"], arguments["group"]) == (3, 7, True)
-    sweep = config(pruner={"use": "hyperband", "reduction_factor": 2})
-    assert pruner_arguments(sweep)[1]["max_resource"] == 9
-    assert pruner_arguments(sweep)[1]["reduction_factor"] == 2
+    sweep = config(sampler={"use": "gp", "n_startup_trials": 3, "deterministic": True})
+    arguments = RECIPES["gp"][1](sweep, 5)
+    assert (arguments["n_startup_trials"], arguments["deterministic_objective"], arguments["seed"]) == (3, True, 5)
 
 
-@pytest.mark.parametrize("pruner", ["none", "hyperband"])
-def test_knowing_the_space_proposes_what_optunas_own_tpe_proposes(pruner: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours: list[StudyEvent] = []
-    plain: list[StudyEvent] = []
-    drive(Study(config(pruner=pruner)), ours, 120)
-    monkeypatch.setattr(
-        "sweeps.study.samplers.KnownSpaceTPESampler", lambda space, **rest: optuna.samplers.TPESampler(**rest)
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_optuna_is_imported_only_for_the_samplers_that_need_it(sampler: str) -> None:
+    program = (
+        "import sys\n"
+        "from sweeps.config import parse_config\n"
+        "from sweeps.study import Study\n"
+        "assert Study(parse_config(sys.argv[1])).ask()\n"
+        "assert 'optuna' not in sys.modules"
     )
-    drive(Study(config(pruner=pruner)), plain, 120)
-    assert ours == plain
+    sweep = config(GRID if sampler == "grid" else PLAIN, sampler, "hyperband")
+    subprocess.run([sys.executable, "-c", program, to_yaml(sweep)], check=True)
 
 
 def test_seeds_are_the_same_on_every_machine() -> None:

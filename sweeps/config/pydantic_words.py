@@ -86,8 +86,11 @@ def _worded(details: ErrorDetails, path: Path, of: str) -> Iterator[Fault]:
             yield mapping_wanted(path, value)
 
 
+_WORDS = {"objective.direction": ("maximize", "minimize"), "precision": ("float32", "bfloat16")}
+
+
 def _literals(path: Path) -> tuple[str, ...]:
-    return ("maximize", "minimize") if path_text(path) == "objective.direction" else KINDS
+    return _WORDS.get(path_text(path), KINDS)
 
 
 def _kind_wanted(path: Path, entry: Mapping[str, Any]) -> Fault:

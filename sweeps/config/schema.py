@@ -172,6 +172,11 @@ class SweepConfig(Frozen):
     micro_batch: Auto = Field(
         default="auto", description="Rows that the compiled program takes at a time; `auto` follows the search space."
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="What models compute in. Parameters, optimizer state, losses and metrics are float32 in any case.",
+        examples=["bfloat16"],
+    )
 
     def parameters(self) -> dict[str, Parameter]:
         """The searched parameters by name, each after those that its `when` names."""

@@ -48,6 +48,7 @@ class Sections:
     enqueue: tuple[Mapping[str, Value], ...] | None = None
     lanes: Literal["auto"] | int | None = None
     micro_batch: Literal["auto"] | int | None = None
+    precision: Literal["float32", "bfloat16"] | None = None
 
 
 def check_sections(tree: Mapping[str, Any]) -> tuple[Sections, Iterator[Fault]]:

@@ -1,39 +1,45 @@
-"""The study: which trial comes next, and when one has seen enough. Optuna stays behind this room.
+"""The study: which trial comes next, and when one has seen enough.
 
 The rule: everything here can be rebuilt from the log. An ask depends on the sweep's seed, the trial's number and the
 events so far, and on nothing else, so `Study.replay` continues as if the process had never stopped.
 
-How Optuna is told of an outcome, and why:
+Samplers and pruners are Optuna's. The arithmetic of random, grid, tpe and of all pruners is written anew, over columns
+and sorted tables, so that the ten thousandth trial costs about what the first one did; tests hold it to Optuna's own.
+The other samplers are asked through Optuna, which is imported for them alone.
 
-    completed                  COMPLETE with its value
-    pruned                     PRUNED. TPE ranks these after all complete trials, the longest-lived first. GP learns
+What a sampler is told of an outcome, and why:
+
+    completed                  complete, with its value
+    pruned                     pruned. TPE ranks these after all complete trials, the longest-lived first. GP learns
                                from complete trials only and would propose the same spot again, so for gp it is
-                               COMPLETE with its last value.
-    diverged                   PRUNED and marked as infeasible, which TPE ranks behind everything else: by its last
-                               finite value alone, a trial that fell apart late would rank as the best of the pruned.
-                               GP and CMA-ES know no such mark: COMPLETE with the worst value so far, or FAIL when
-                               there is none yet.
-    out_of_memory, timed_out,  FAIL: nothing is learnt from them
+                               complete with its last value.
+    diverged                   infeasible, which TPE ranks behind everything else: by its last finite value alone, a
+                               trial that fell apart late would rank as the best of the pruned. GP and CMA-ES know no
+                               such thing: complete with the worst value so far, or failed when there is none yet.
+    out_of_memory, timed_out,  failed: nothing is learnt from them
     interrupted, failed
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-import optuna
-from optuna.trial import TrialState
-
 from sweeps.config.schema import SweepConfig
 from sweeps.config.space import active
 from sweeps.config.values import Value
+from sweeps.config.wording import Fault
 from sweeps.errors import Complaint, ConfigError, LogError
-from sweeps.study.dimensions import dimensions_of
+from sweeps.study.arguments import sampler_arguments
+from sweeps.study.dimensions import Code, Dimension, dimensions_of
 from sweeps.study.grid import grid, grid_size
-from sweeps.study.samplers import missing_packages, new_pruner, new_sampler, quiet
+from sweeps.study.pruners import new_pruner
+from sweeps.study.sampling import Ending, RandomSampler, Report, Sampler
+from sweeps.study.tpe import TpeSampler
 
+PACKAGES = {"qmc": ("scipy",), "gp": ("scipy", "torch"), "cmaes": ("cmaes",)}
 OUTCOMES = ("completed", "pruned", "diverged", "out_of_memory", "timed_out", "interrupted", "failed")
 
 StudyEvent = tuple[object, ...]
@@ -47,14 +53,6 @@ class Proposal(NamedTuple):
     params: dict[str, Value]
 
 
-class Report(NamedTuple):
-    """The last recorded report of a running trial, and what the pruner made of it."""
-
-    epoch: int
-    value: float
-    stop: bool
-
-
 class Study:
     """Ask, report, tell. For one thread at a time.
 
@@ -66,23 +64,13 @@ class Study:
             raise ConfigError([Complaint("config", ".".join(map(str, fault.path)), *fault[1:])])
         self._config = config
         self._dimensions = dimensions_of(config)
-        self._space = {each.name: each.distribution for each in self._dimensions}
+        self._names = frozenset(each.name for each in self._dimensions)
         self._known = self._known_configurations()
         self._asked = 0
-        self._running: dict[int, optuna.Trial] = {}
-        self._latest: dict[int, Report] = {}  # of each running trial
+        self._latest: dict[int, Report | None] = {}  # of each running trial
         self._worst: float | None = None
-        self._learning = False  # whether any trial is COMPLETE or PRUNED
-        self._storage = optuna.storages.InMemoryStorage()
-        with quiet():
-            self._study = optuna.create_study(
-                storage=self._storage,
-                sampler=new_sampler(config, {}, 0),
-                pruner=new_pruner(config),
-                study_name=config.name,  # Hyperband deals trials to brackets by study name and number
-                direction=config.objective.direction,
-                load_if_exists=False,
-            )
+        self._pruner = new_pruner(config)
+        self._sampler = new_sampler(config, self._dimensions)
 
     @property
     def total(self) -> int | None:
@@ -94,7 +82,7 @@ class Study:
         known = next(self._known, None)
         if known is None and self._config.sampler.use == "grid":
             return None
-        return self._propose(known, consult=self._leaves_open(known or {}))
+        return self._propose(known or {}, consult=self._leaves_open(known or {}))
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """The objective after `epoch` (from 1) of a running trial. True: the pruner says stop.
@@ -104,17 +92,15 @@ class Study:
 
         Raises ValueError for a trial that is not running, or an epoch below 1.
         """
-        trial = self._trial(number)
+        latest = self._running(number)
         if epoch < 1:
             raise ValueError(f"epochs count from 1, but trial {number} reports epoch {epoch}")
-        latest = self._latest.get(number, Report(0, 0.0, False))
-        if epoch <= latest.epoch:
+        if latest is not None and epoch <= latest.epoch:
             return latest.stop and epoch == latest.epoch
         if not math.isfinite(value):
             return False
-        trial.report(value, epoch)
-        stop = trial.should_prune()
-        self._latest[number] = Report(epoch, value, stop)
+        stop = self._pruner.report(number, epoch, value)
+        self._latest[number] = Report(epoch, float(value), stop)
         return stop
 
     def tell(self, number: int, outcome: str, value: float | None) -> None:
@@ -123,32 +109,35 @@ class Study:
         Raises ValueError for a trial that is not running, an unknown outcome, or a completed trial without a
         finite value.
         """
-        trial = self._trial(number)
+        latest = self._running(number)
         if outcome not in OUTCOMES:
             raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, but got {outcome!r}")
         if outcome == "completed" and (value is None or not math.isfinite(value)):
             raise ValueError(f"a completed trial must have a finite value, but trial {number} has {value}")
-        state, told = self._verdict(number, outcome, value)
-        if outcome == "diverged" and state is TrialState.PRUNED:
-            trial.set_constraint("finite", 1.0)
-        self._study.tell(trial, told, state)
-        self._running.pop(number)
-        self._latest.pop(number, None)
-        self._learning |= state is not TrialState.FAIL
-        if told is not None:
+        ending = self._ending(outcome, value, latest)
+        self._sampler.tell(number, ending)
+        self._pruner.end(number, completed=ending.state == "complete")
+        del self._latest[number]
+        if ending.value is not None:
             worse = min if self._config.objective.direction == "maximize" else max
-            self._worst = told if self._worst is None else worse(self._worst, told)
+            self._worst = ending.value if self._worst is None else worse(self._worst, ending.value)
 
-    def _verdict(self, number: int, outcome: str, value: float | None) -> tuple[TrialState, float | None]:
-        """Optuna's state and value for an outcome, by the table above."""
+    def _ending(self, outcome: str, value: float | None, latest: Report | None) -> Ending:
+        """What the sampler is told of an outcome, by the table above."""
         sampler = self._config.sampler.use
-        if outcome == "diverged" and sampler in {"gp", "cmaes"}:
-            return (TrialState.FAIL, None) if self._worst is None else (TrialState.COMPLETE, self._worst)
-        if outcome == "pruned" and sampler == "gp" and number in self._latest:
-            return TrialState.COMPLETE, self._latest[number].value
-        if outcome == "completed":
-            return TrialState.COMPLETE, value
-        return (TrialState.PRUNED if outcome in {"pruned", "diverged"} else TrialState.FAIL), None
+        match outcome:
+            case "completed":
+                return Ending("complete", value, latest)
+            case "pruned" if sampler == "gp" and latest is not None:
+                return Ending("complete", latest.value, latest)
+            case "pruned":
+                return Ending("pruned", None, latest)
+            case "diverged" if sampler in {"gp", "cmaes"}:
+                return Ending("failed" if self._worst is None else "complete", self._worst, latest)
+            case "diverged":
+                return Ending("infeasible", None, latest)
+            case _:
+                return Ending("failed", None, latest)
 
     @classmethod
     def replay(cls, config: SweepConfig, events: Iterable[StudyEvent]) -> Study:
@@ -201,48 +190,49 @@ class Study:
         return iter(self._config.enqueue)
 
     def _leaves_open(self, known: Mapping[str, Value]) -> bool:
-        return not self._space.keys() <= known.keys()
+        return not self._names <= known.keys()
 
-    def _propose(self, known: Mapping[str, Value] | None, consult: bool) -> Proposal:
+    def _propose(self, known: Mapping[str, Value], consult: bool) -> Proposal:
         """Start trial `_asked`: what is `known` as it is, the rest from the sampler."""
         number = self._asked
-        if known is not None:
-            fixed = {each.name: each.encode(known[each.name]) for each in self._dimensions if each.name in known}
-        with quiet():
-            self._study.sampler = new_sampler(self._config, self._space if self._learning else {}, number)
-            if known is not None:
-                self._study.enqueue_trial(fixed)
-            trial = self._study.ask()
-            if consult:
-                _ = trial.relative_params  # samples now, whichever parameter is suggested first
-            params = self._suggest(trial)
-        self._forget_inactive(number)
-        self._asked += 1
-        self._running[number] = trial
-        return Proposal(number, params)
-
-    def _forget_inactive(self, number: int) -> None:
-        """Take a running trial for what it is trying.
-
-        TPE and GP leave all that they sampled for it beside its parameters, for other processes to see. Of that, the
-        conditional parameters that are not active would keep later trials away from values that nobody is trying,
-        and would have to be sampled again in a replay.
-        """
-        study_id = self._storage.get_study_id_from_name(self._config.name)
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
-        for key in self._storage.get_trial_system_attrs(trial_id):
-            if ":relative_params:" in key:
-                self._storage.set_trial_system_attr(trial_id, key, "")
-
-    def _suggest(self, trial: optuna.Trial) -> dict[str, Value]:
+        fixed = {each.name: each.encode(known[each.name]) for each in self._dimensions if each.name in known}
+        draw = self._sampler.begin(number, fixed, consult)
         chosen: dict[str, Value] = {}
-        for dimension in self._dimensions:
-            if active(self._config, chosen, dimension.name):
-                chosen[dimension.name] = dimension.suggest(trial)
-        return {name: chosen[name] for name in self._config.search_space if name in chosen}
+        codes: dict[str, Code] = {}
+        for each in self._dimensions:
+            if active(self._config, chosen, each.name):
+                codes[each.name] = draw(each)
+                chosen[each.name] = each.decode(codes[each.name])
+        self._sampler.settle(number, codes)
+        self._asked += 1
+        self._latest[number] = None
+        return Proposal(number, {name: chosen[name] for name in self._config.search_space if name in chosen})
 
-    def _trial(self, number: int) -> optuna.Trial:
-        if number not in self._running:
+    def _running(self, number: int) -> Report | None:
+        """The last report of a running trial."""
+        if number not in self._latest:
             story = "has already ended" if 0 <= number < self._asked else "was never asked for"
             raise ValueError(f"trial {number} {story}")
-        return self._running[number]
+        return self._latest[number]
+
+
+def new_sampler(config: SweepConfig, dimensions: tuple[Dimension, ...]) -> Sampler:
+    """The sampler of the whole sweep. A grid leaves nothing to sample."""
+    if config.sampler.use in {"random", "grid"}:
+        return RandomSampler(config.seed)
+    if config.sampler.use == "tpe":
+        sign = -1 if config.objective.direction == "maximize" else 1
+        return TpeSampler(dimensions, sampler_arguments(config), config.seed, sign)
+    from sweeps.study.optuna_study import OptunaSampler  # noqa: PLC0415  (only these samplers need Optuna)
+
+    return OptunaSampler(config, dimensions)
+
+
+def missing_packages(config: SweepConfig) -> Fault | None:
+    """What is wrong when the sampler needs packages that are not installed; they are looked for, not imported."""
+    needed = PACKAGES.get(config.sampler.use, ())
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if not missing:
+        return None
+    rule = f"sampler `{config.sampler.use}` needs {' and '.join(missing)}, not installed here"
+    return Fault(("sampler", "use"), rule, advice=f"Run `pip install {' '.join(missing)}`")

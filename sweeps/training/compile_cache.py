@@ -11,6 +11,7 @@ import os
 import platform
 import zlib
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -20,7 +21,8 @@ MOST_BYTES = 2**30
 
 def keep_compiled() -> None:
     """Let JAX look in the folder for every program that it is to compile, and leave there what it compiles."""
-    if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
+    settings: Any = jax.config
+    if settings.jax_compilation_cache_dir is not None or not settings.jax_enable_compilation_cache:
         return
     folder = cache_folder()
     try:
@@ -29,9 +31,9 @@ def keep_compiled() -> None:
     except OSError:
         return  # a home folder that cannot be written only costs the time
     if os.access(folder, os.W_OK):
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        settings.update("jax_compilation_cache_dir", str(folder))
+        settings.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        settings.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def cache_folder() -> Path:

@@ -24,7 +24,16 @@ class Report(NamedTuple):
 
     scores: jax.Array  # f32 [2 + metrics]: train loss, valid loss, metrics; meaningless until the epoch is whole
     finished: jax.Array  # bool, whether the epoch is whole
+    place: jax.Array  # i32, rows that the whole updates so far have taken of the epoch
     steps: jax.Array  # i32, parts computed in this call
+
+
+class _Progress(NamedTuple):
+    """A report's fields but for the scores."""
+
+    finished: jax.Array
+    place: jax.Array
+    steps: jax.Array
 
 
 class _Walk(NamedTuple):
@@ -45,11 +54,10 @@ def mapped_epoch(
     limit: jax.Array,
 ) -> tuple[LaneState, Report]:
     """One lane, with real branches: a loop over updates, and in it one over the parts of a large batch."""
-    examples = len(data.train_x)
     batch_size = values.ints[lanes.BATCH_SIZE]
     largest = ladder.sizes[-1]
-    order = lane.order(state, examples, largest)
-    updates = microbatch.iterations_per_epoch(examples, batch_size)
+    order = lane.order(state, data, largest)
+    updates = microbatch.iterations_per_epoch(lane.rows, batch_size)
     rung = microbatch.rung(batch_size, ladder.sizes)
     parts = microbatch.parts_per_batch(batch_size, largest)
 
@@ -59,20 +67,20 @@ def mapped_epoch(
         first = [functools.partial(part, index=jnp.zeros((), jnp.int32), micro_batch=size) for size in ladder.sizes]
         whole = jax.lax.switch(rung, first)
         if ladder.splits:
-            size = jnp.clip(examples - state.update * batch_size, 1, batch_size)
+            size = jnp.clip(lane.rows - state.update * batch_size, 1, batch_size)
             whole = jax.lax.fori_loop(
                 1,
                 microbatch.parts_per_batch(size, largest),
                 lambda index, summed: lanes.add(summed, part(index=index, micro_batch=largest)),
                 whole,
             )
-        return lane.update(values, state, whole, examples)
+        return lane.update(values, state, whole)
 
-    count = jnp.minimum(updates - state.update, jnp.maximum(limit // parts, 1))
+    count = jnp.minimum(lane.end_of_window(data, batch_size) - state.update, jnp.maximum(limit // parts, 1))
     state = jax.lax.fori_loop(0, count, one_update, state)
     steps = count * parts
     finished = state.update >= updates
-    return _end_of_call(lane, state, data, finished, steps, jax.lax.cond)
+    return _end_of_call(lane, state, data, _Progress(finished, state.update * batch_size, steps), jax.lax.cond)
 
 
 def vmapped_epoch(
@@ -83,14 +91,12 @@ def vmapped_epoch(
     A lane that has reached its epoch's end, or runs no trial, is masked until the others get there. `limit` counts
     updates' worth of parts; a call ends between two updates of every lane.
     """
-    examples = len(data.train_x)
     running = jax.vmap(lanes.is_running)(values)
-    order = jax.vmap(functools.partial(lane.order, examples=examples, micro_batch=micro_batch))(state)
+    order = jax.vmap(functools.partial(lane.order, data=data, micro_batch=micro_batch))(state)
     batch_sizes = values.ints[:, lanes.BATCH_SIZE]
-    updates = jnp.where(running, microbatch.iterations_per_epoch(examples, batch_sizes), 0)
-    last = jnp.where(
-        running, jnp.minimum(updates, state.update + jnp.maximum(limit // _parts(batch_sizes, micro_batch), 1)), 0
-    )
+    updates = jnp.where(running, microbatch.iterations_per_epoch(lane.rows, batch_sizes), 0)
+    allowed = state.update + jnp.maximum(limit // _parts(batch_sizes, micro_batch), 1)
+    last = jnp.where(running, jnp.minimum(lane.end_of_window(data, batch_sizes), allowed), 0)
 
     def one_part(walk: _Walk) -> _Walk:
         active = walk.state.update < last
@@ -98,11 +104,11 @@ def vmapped_epoch(
             values, walk.state, data, order, walk.part
         )
         summed = lanes.add(walk.summed, gradient)
-        size = jnp.clip(examples - walk.state.update * batch_sizes, 1, batch_sizes)
+        size = jnp.clip(lane.rows - walk.state.update * batch_sizes, 1, batch_sizes)
         completes = active & (walk.part >= _parts(size, micro_batch) - 1)
 
         def apply() -> tuple[LaneState, Gradient]:
-            updated = jax.vmap(functools.partial(lane.update, examples=examples))(values, walk.state, summed)
+            updated = jax.vmap(lane.update)(values, walk.state, summed)
             return select(completes, updated, walk.state), select(
                 completes, jax.vmap(lanes.zero_gradient)(summed.params), summed
             )
@@ -121,13 +127,15 @@ def vmapped_epoch(
     ) -> Any:
         return jax.lax.cond(finished.any(), jax.vmap(evaluate), jax.vmap(skip), state)
 
-    return _end_of_call(lane, walk.state, data, finished, walk.steps, evaluate_if_any)
+    progress = _Progress(finished, walk.state.update * batch_sizes, walk.steps)
+    return _end_of_call(lane, walk.state, data, progress, evaluate_if_any)
 
 
 def _end_of_call(
-    lane: LaneProgram, state: LaneState, data: Data, finished: jax.Array, steps: jax.Array, branch: Callable[..., Any]
+    lane: LaneProgram, state: LaneState, data: Data, progress: _Progress, branch: Callable[..., Any]
 ) -> tuple[LaneState, Report]:
     """Evaluate whole epochs, and set their lanes at the start of the next."""
+    finished = progress.finished
 
     def evaluate(state: LaneState) -> jax.Array:
         return lane.evaluate(state.params, data.valid_x, data.valid_y, data.affine)
@@ -136,8 +144,8 @@ def _end_of_call(
         return jnp.zeros(1 + len(lane.metrics), jnp.float32)
 
     scores = branch(finished, evaluate, skip, state)
-    train_loss = state.loss_sum / len(data.train_x)
-    report = Report(jnp.concatenate([train_loss[..., None], scores], axis=-1), finished, steps)
+    train_loss = state.loss_sum / lane.rows
+    report = Report(jnp.concatenate([train_loss[..., None], scores], axis=-1), *progress)
     state = state._replace(
         epoch=state.epoch + finished.astype(jnp.int32),
         update=jnp.where(finished, 0, state.update),

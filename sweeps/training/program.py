@@ -18,7 +18,9 @@ import numpy as np
 
 from sweeps.training import lane as lanes
 from sweeps.training.epoch import Report, mapped_epoch, select, vmapped_epoch
+from sweeps.training.feed import Feed
 from sweeps.training.lane import Data, LaneProgram, LaneState, LaneValues
+from sweeps.training.memory import Share, check_memory
 from sweeps.training.microbatch import Ladder
 
 TRAINING = {"xla_cpu_multi_thread_eigen": False}
@@ -40,15 +42,16 @@ class Program:
     def __init__(
         self,
         lane: LaneProgram,
-        data: Data,
+        feed: Feed,
         ladder: Ladder,
         lane_count: int | None,
         device: jax.Device,
+        share: Share | None = None,
     ) -> None:
         if lane_count is not None and len(ladder.sizes) != 1:
             raise ValueError(f"a vmapped program has one micro-batch size, but got {ladder.sizes}")
-        self.lane, self.data, self.ladder, self.lane_count = lane, data, ladder, lane_count
-        self.device = device
+        self.lane, self.feed, self.ladder, self.lane_count = lane, feed, ladder, lane_count
+        self.device, self._share = device, share
         self.parts_per_call = FIRST_CALL_PARTS
         self._lock = threading.Lock()
         self._compiling: dict[str, Future[Any]] = {}
@@ -69,7 +72,7 @@ class Program:
             with jax.default_device(self.device):
                 init = jax.jit(self._init_function()).trace(values)
                 epoch = jax.jit(self._epoch_function(), donate_argnums=0)
-                training = epoch.lower(init.out_info, values, self.data, _shape(dtype=jnp.int32))
+                training = epoch.lower(init.out_info, values, self.feed.shapes, _shape(dtype=jnp.int32))
                 self._compiling = {
                     "epoch": pool.submit(self._compile, training, TRAINING),
                     "init": pool.submit(self._compile, init.lower(), ONCE),
@@ -80,10 +83,13 @@ class Program:
         """Compile what has not been compiled yet, or wait for it.
 
         Raises:
+            TooManyLanesError: the program does not fit in its share of the device.
             Exception: whatever tracing the model, or XLA, raises.
         """
         self.begin_to_compile()
         self._compiled = {name: compiling.result() for name, compiling in self._compiling.items()}
+        if self._share is not None and self.lane_count is not None:
+            check_memory(self._compiled["epoch"].memory_analysis(), self.lane_count, self._share)
 
     def init(self, values: LaneValues) -> LaneState:
         """Fresh lanes for these values (every lane of a vmapped program: see `admit`)."""
@@ -95,9 +101,12 @@ class Program:
         admitted: LaneState = _replace_lanes(state, self.init(values), fresh)
         return admitted
 
-    def epoch(self, state: LaneState, values: LaneValues, limit: int) -> tuple[LaneState, Report]:
-        """Take at most about `limit` parts of each lane's current epoch; at its end, evaluate. `state` is consumed."""
-        result: tuple[LaneState, Report] = self._compiled["epoch"](state, values, self.data, np.int32(limit))
+    def epoch(self, state: LaneState, values: LaneValues, data: Data, limit: int) -> tuple[LaneState, Report]:
+        """Take at most about `limit` parts of each lane's current epoch; at its end, evaluate. `state` is consumed.
+
+        Where rows are streamed, a lane also stops before the first batch that begins after the window's first chunk.
+        """
+        result: tuple[LaneState, Report] = self._compiled["epoch"](state, values, data, np.int32(limit))
         return result
 
     def parameters(self) -> Any:
@@ -106,7 +115,7 @@ class Program:
 
     def test(self, params: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Loss and metrics of one lane's parameters on rows that take no part in training: f32 `[1 + metrics]`."""
-        arguments = (*jax.device_put((params, x, y), self.device), self.data.affine)
+        arguments = (*jax.device_put((params, x, y), self.device), self.feed.affine)
         return np.asarray(self._compile(jax.jit(self.lane.evaluate).lower(*arguments), ONCE)(*arguments))
 
     def _compile(self, lowered: jax.stages.Lowered, options: dict[str, Any]) -> jax.stages.Compiled:

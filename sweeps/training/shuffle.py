@@ -1,10 +1,10 @@
 """The order of an epoch's rows: a keyed permutation that is computed, not sorted.
 
-The rule: where a row stands depends on the key, the epoch and the number of rows, and nothing else. Every place is sent
-through a bijection of the next power of two, again and again until it lands among the rows ("cycle walking": J. Black
-and P. Rogaway, Ciphers with Arbitrary Finite Domains, 2002). That a keyed bijection serves as a shuffle: R. Mitchell et
-al., Bandwidth-Optimal Random Shuffling for GPUs, 2022. Sorting random bits takes longer to run, and the bits take longer
-to compile than a small model's gradient.
+The rule: where a row stands depends on the key, the epoch, its chunk and the chunk's rows, and nothing else. Every
+place is sent through a bijection of the next power of two, again and again until it lands among the rows ("cycle
+walking": J. Black and P. Rogaway, Ciphers with Arbitrary Finite Domains, 2002). That a keyed bijection serves as a
+shuffle: R. Mitchell et al., Bandwidth-Optimal Random Shuffling for GPUs, 2022. Sorting random bits takes ten times as long to
+run, and the bits take longer to compile than a small model's gradient.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ ROUNDS = 12
 """Of multiplying, adding and folding. From 8 on, no test of ours tells the orders from uniformly drawn ones."""
 
 
-def permutation(key: jax.Array, epoch: jax.Array, rows: int) -> jax.Array:
-    """An epoch's permutation of `rows` rows, i32 `[rows]`, for a key of u32 `[2]`.
+def permutation(key: jax.Array, epoch: jax.Array, chunk: jax.Array | int, size: int, rows: jax.Array) -> jax.Array:
+    """An epoch's permutation of the `rows` rows of a chunk, i32 `[size]`, for a key of u32 `[2]`.
 
-    >>> sorted(permutation(jnp.arange(2, dtype=jnp.uint32), jnp.int32(0), 5).tolist())
+    Only the first `rows` places (at least one, at most `size`) hold rows; the others stay as they were.
+
+    >>> sorted(permutation(jnp.arange(2, dtype=jnp.uint32), jnp.int32(0), 0, 5, jnp.int32(5)).tolist())
     [0, 1, 2, 3, 4]
     """
-    bits = max((rows - 1).bit_length(), 1)
+    bits = max((size - 1).bit_length(), 1)
     mask, fold = jnp.uint32(2**bits - 1), jnp.uint32((bits + 1) // 2)
-    constants = round_constants(key, epoch)
+    constants = round_constants(key, epoch, chunk)
 
     def scatter(place: jax.Array) -> jax.Array:
         for index in range(ROUNDS):
@@ -35,17 +37,18 @@ def permutation(key: jax.Array, epoch: jax.Array, rows: int) -> jax.Array:
     def walk(walking: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         place, outside = walking
         place = jnp.where(outside, scatter(place), place)
-        return place, place >= rows
+        return place, outside & (place >= rows.astype(jnp.uint32))
 
-    start = jnp.arange(rows, dtype=jnp.uint32), jnp.ones(rows, bool)
-    place, _ = jax.lax.while_loop(lambda walking: walking[1].any(), walk, start)
+    start = jnp.arange(size, dtype=jnp.uint32)
+    place, _ = jax.lax.while_loop(lambda walking: walking[1].any(), walk, (start, start < rows.astype(jnp.uint32)))
     return place.astype(jnp.int32)
 
 
-def round_constants(key: jax.Array, epoch: jax.Array) -> jax.Array:
-    """What the rounds of one epoch multiply by (odd numbers) and add: u32 `[2, ROUNDS]`."""
+def round_constants(key: jax.Array, epoch: jax.Array, chunk: jax.Array | int) -> jax.Array:
+    """What the rounds for one chunk of one epoch multiply by (odd numbers) and add: u32 `[2, ROUNDS]`."""
     counter = jnp.arange(2 * ROUNDS, dtype=jnp.uint32).reshape(2, ROUNDS) * jnp.uint32(0x9E3779B9)
-    words = mix(mix(mix(epoch.astype(jnp.uint32)) ^ key[0]) + counter ^ key[1])
+    place = mix(mix(epoch.astype(jnp.uint32)) + jnp.asarray(chunk).astype(jnp.uint32))
+    words = mix(mix(place ^ key[0]) + counter ^ key[1])
     return words | jnp.array([[1], [0]], jnp.uint32)
 
 
@@ -53,4 +56,5 @@ def mix(word: jax.Array) -> jax.Array:
     """MurmurHash3's finalizer (A. Appleby): every bit of a u32 changes each bit of the result about half the time."""
     word = (word ^ (word >> jnp.uint32(16))) * jnp.uint32(0x85EBCA6B)
     word = (word ^ (word >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE35)
-    return word ^ (word >> jnp.uint32(16))
+    mixed: jax.Array = word ^ (word >> jnp.uint32(16))
+    return mixed

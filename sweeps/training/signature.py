@@ -17,6 +17,7 @@ from sweeps.config.space import Trial
 from sweeps.datasets.base import Dataset
 from sweeps.training import losses, metrics, optimizers
 from sweeps.training.lane import LaneProgram
+from sweeps.training.microbatch import Ladder
 from sweeps.training.models import build_model
 
 Arguments = tuple[tuple[str, Any], ...]
@@ -33,10 +34,11 @@ class Signature:
     optimizer: tuple[str, Arguments]
     float_names: tuple[str, ...]
     whole_names: frozenset[str]  # those that the optimizer takes as whole numbers
+    ladder: Ladder
 
 
-def sign(trial: Trial, metric_names: tuple[str, ...]) -> tuple[Signature, tuple[float, ...]]:
-    """A trial's signature, and its values in the order of `float_names`.
+def sign(trial: Trial, metric_names: tuple[str, ...], ladder: Ladder) -> tuple[Signature, tuple[float, ...]]:
+    """A trial's signature, with the micro-batch sizes that its batches are taken in; its values as in `float_names`.
 
     Raises:
         ModelError: the optimizer cannot be built from the trial's arguments.
@@ -52,6 +54,7 @@ def sign(trial: Trial, metric_names: tuple[str, ...]) -> tuple[Signature, tuple[
         optimizer=(trial.optimizer.use, static),
         float_names=tuple(sorted(names)),
         whole_names=names & optimizers.whole_arguments(trial.optimizer.use, arguments),
+        ladder=ladder,
     )
     return signature, tuple(float(arguments[name]) for name in signature.float_names)
 
@@ -66,7 +69,7 @@ def frozen(component: Component) -> tuple[str, Arguments]:
     return component.use, tuple(sorted(component.arguments.items()))
 
 
-def lane_program(signature: Signature, dataset: Dataset) -> LaneProgram:
+def lane_program(signature: Signature, dataset: Dataset, chunk_rows: int) -> LaneProgram:
     """The pure functions of a lane of this signature, on data like `dataset`.
 
     Raises:
@@ -89,4 +92,6 @@ def lane_program(signature: Signature, dataset: Dataset) -> LaneProgram:
         metrics=tuple(metrics.find_metric(metric) for metric in signature.metrics),
         build_optimizer=build_optimizer,
         float_names=signature.float_names,
+        rows=dataset.train.rows,
+        chunk_rows=chunk_rows,
     )

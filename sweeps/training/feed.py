@@ -1,0 +1,112 @@
+"""Training rows on their way to a device: all of them at once, or a window of two chunks at a time.
+
+The rule: what a lane computes does not depend on how its rows arrive. Rows are shuffled within chunks of `chunk_rows`
+whether they are resident or streamed, and chunks come in the same order in every epoch, so that a lane needs only the
+chunk that it is in and the next one, for a batch that begins in one and ends in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+
+from sweeps.datasets.base import Dataset, Split
+from sweeps.training.lane import Data
+
+CHUNK_BYTES = 2**28
+"""A chunk is a power of two of rows that takes about so many bytes, whatever the device: results depend on it."""
+Window: TypeAlias = Callable[[int], Data]
+
+
+class Feed(NamedTuple):
+    """How a program gets its rows: their shapes, and a window for each who asks for one."""
+
+    shapes: Data  # of jax.ShapeDtypeStruct
+    affine: jax.Array
+    open: Callable[[], Window]
+
+
+def chunk_rows(dataset: Dataset, largest_batch: int, chunk_bytes: int = CHUNK_BYTES) -> int:
+    """Rows that are shuffled together: all of them where they make one chunk. No batch is larger than a chunk."""
+    rows = max(chunk_bytes // _row_bytes(dataset.train), largest_batch, 1)
+    exponent = (rows - 1).bit_length() if rows == largest_batch else rows.bit_length() - 1
+    return min(1 << exponent, dataset.train.rows)
+
+
+def feed(dataset: Dataset, device: jax.Device, chunk_rows: int, resident_bytes: int | None) -> Feed:
+    """The rows on the device if they take at most `resident_bytes` (None: in any case), else streamed."""
+    held = _Held(*jax.device_put((*dataset.valid, np.array([dataset.scale, dataset.shift], np.float32)), device))
+    too_many = resident_bytes is not None and _row_bytes(dataset.train) * dataset.train.rows > resident_bytes
+    if not too_many or chunk_rows >= dataset.train.rows:
+        train_x, train_y = jax.device_put(tuple(dataset.train), device)
+        data = Data(train_x, train_y, *held)
+        return Feed(_shapes(data), held.affine, lambda: lambda _: data)
+    chunks = _Chunks(dataset.train, chunk_rows, device)
+    return Feed(_shapes(_window(held, chunks.load(0), chunks.load(0), 0)), held.affine, _Stream(chunks, held).open)
+
+
+class _Held(NamedTuple):
+    """What is on the device in any case."""
+
+    valid_x: jax.Array
+    valid_y: jax.Array
+    affine: jax.Array
+
+
+Chunk: TypeAlias = tuple[jax.Array, jax.Array]
+
+
+class _Chunks:
+    """The chunks of a split, each on the device with as many rows as the others: the last is filled up with zeros."""
+
+    def __init__(self, split: Split, rows: int, device: jax.Device) -> None:
+        self._split, self._rows, self._device = split, rows, device
+        self.count = -(-split.rows // rows)
+
+    def load(self, chunk: int) -> Chunk:
+        first = chunk * self._rows
+        x, y = (self._filled(array[first : first + self._rows]) for array in self._split)
+        return jax.device_put(x, self._device).block_until_ready(), jax.device_put(y, self._device)
+
+    def _filled(self, array: Any) -> np.ndarray:
+        missing = self._rows - len(array)
+        return np.pad(array, [(0, missing), *[(0, 0)] * (array.ndim - 1)]) if missing else np.ascontiguousarray(array)
+
+
+class _Stream:
+    """One reader's way through the chunks, the one after its window already on its way. Not for several threads."""
+
+    def __init__(self, chunks: _Chunks, held: _Held) -> None:
+        self._chunks, self._held = chunks, held
+        self._pool = ThreadPoolExecutor(1, "stream")
+        self._coming: dict[int, Future[Chunk]] = {}
+
+    def open(self) -> Window:
+        return _Stream(self._chunks, self._held).window
+
+    def window(self, chunk: int) -> Data:
+        """A chunk and the next one; after the last comes the first, for the next epoch."""
+        wanted = [(chunk + ahead) % self._chunks.count for ahead in range(3)]
+        self._coming = {each: self._coming.get(each) or self._pool.submit(self._chunks.load, each) for each in wanted}
+        here, then = (self._coming[each].result() for each in wanted[:2])
+        return _window(self._held, here, then, chunk)
+
+
+def _window(held: _Held, here: Chunk, then: Chunk, chunk: int) -> Data:
+    train_x, train_y = here
+    next_x, next_y = then
+    # A NumPy number travels with the call; a JAX one would be a call of its own.
+    return Data(train_x, train_y, *held, next_x, next_y, np.int32(chunk))  # type: ignore[arg-type]
+
+
+def _row_bytes(split: Split) -> int:
+    return max(sum(int(array[:1].nbytes) for array in split), 1)
+
+
+def _shapes(data: Data) -> Data:
+    shapes: Data = jax.eval_shape(lambda: data)
+    return shapes
