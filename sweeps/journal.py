@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sweeps import glance
 from sweeps.config import SweepConfig
+from sweeps.config.changes import fingerprint
 from sweeps.ledger import Entry, Ledger, Record
 from sweeps.log import LogWriter, read_log, timestamp
 from sweeps.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from sweeps.study import StudyEvent  # Optuna is not needed to keep a log
+    from sweeps.tables import TableFiles
 
 TABLES_SECONDS = 5.0
 """The tables are written so often at most, and never for more than a twentieth of the time."""
+FLUSH_SECONDS = 0.05
+"""The disk is waited for so often at most: an epoch of a small model takes less time than it does."""
 WORKER = "worker-0"
 
 
@@ -29,12 +34,17 @@ class Journal:
 
     def __init__(self, config: SweepConfig, folder: RunFolder) -> None:
         self._folder, self._objective = folder, config.objective
+        self.config = fingerprint(config)
+        """What this run's trials are marked with in the tables."""
         self._ledger = Ledger()
         self._writer = LogWriter(folder.log, WORKER)
-        self.past: Sequence[Record] = read_log(folder.log).records
+        self.past, damaged = read_log(folder.log)
         for record in self.past:
             self._ledger.add(record)
+        self._is_whole = not damaged and len(list(folder.log.glob("*.jsonl"))) == 1
+        self._tables: TableFiles | None = None
         self._tables_due = math.inf
+        self._flush_due, self._recorded = 0.0, False
 
     @property
     def trials(self) -> dict[int, Entry]:
@@ -49,23 +59,40 @@ class Journal:
         return self._ledger.kept
 
     def record(self, kind: str, **fields: Any) -> None:
-        """Append one record; it is on the disk after the next `flush`."""
+        """Append one record; it is on the disk after the next `flush` that says so."""
         self._ledger.add(self._writer.append({"kind": kind, "time": timestamp(), **fields}))
+        self._recorded = True
+        if self._tables is not None and "number" in fields:
+            self._tables.touch(fields["number"])
         if kind == "epoch" and self._tables_due == math.inf:
-            self._tables_due = 0.0  # pandas is first imported here, while devices train, and not while XLA compiles
+            self._tables_due = 0.0  # pyarrow is first imported here, while devices train, and not while XLA compiles
 
-    def flush(self) -> None:
-        self._writer.flush()
-        if time.monotonic() > self._tables_due:
+    def flush(self) -> bool:
+        """Put what was recorded on the disk, unless it was just now; whether all of it is there."""
+        now = time.monotonic()
+        if now < self._flush_due and self._recorded:
+            return False
+        self.sync()
+        if now > self._tables_due:
             self.write_tables()
+        return True
+
+    def sync(self) -> None:
+        """Put what was recorded on the disk."""
+        self._writer.flush()
+        self._flush_due, self._recorded = time.monotonic() + FLUSH_SECONDS, False
 
     def write_tables(self) -> None:
-        from sweeps import tables  # noqa: PLC0415  (pandas takes a third of a second, which training need not wait for)
+        """Put what was recorded on the disk, and make the tables say the same."""
+        self.sync()
+        started, metric, direction = time.monotonic(), self._objective.metric, self._objective.direction
+        if self._tables is None:
+            from sweeps.tables import TableFiles  # noqa: PLC0415  (pyarrow, which training need not wait for)
 
-        started = time.monotonic()
-        tables.write(
-            tables.tabulate(self._ledger, self._objective.metric, self._objective.direction), self._folder.path
-        )
+            self._tables = TableFiles(self._ledger, metric, direction, self._folder.path)
+        self._tables.write()
+        if self._is_whole:
+            glance.note(self._folder.path, self._writer.path, self._ledger, metric, direction)
         ended = time.monotonic()
         self._tables_due = ended + max(TABLES_SECONDS, 20 * (ended - started))
 
@@ -94,6 +121,10 @@ class Journal:
                 begun = moment
             last = moment
         return total + ((last - begun).total_seconds() if begun and last else 0.0)
+
+    def forget(self) -> None:
+        """Let go of the records of earlier runs, which may be many, once the study and the clock have seen them."""
+        self.past = []
 
     def unfinished(self) -> list[Entry]:
         """Trials that were proposed and have no outcome, by number."""

@@ -10,21 +10,23 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from sweeps.config import load_config
-from sweeps.errors import ResultsError, SweepError
+from sweeps.errors import ResultsError
 from sweeps.ledger import Ledger
 from sweeps.log import Damage, read_log
-from sweeps.tables import tabulate
+from sweeps.results_folder import check_folder, read_config, reason
 
-_MOST_NAMED = 8
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweeps.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -58,31 +60,50 @@ class Best:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ResultsError(f"{path} cannot be read: {_reason(error)}") from error
+            raise ResultsError(f"{path} cannot be read: {reason(error)}") from error
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
     """One sweep's results as its log had them when they were loaded; `load` again for fresh ones.
 
-    `trials` and `history` are the tables that `results/README.md` describes, `damaged` the lines of the log that were
-    skipped, `metric` and `direction` the objective, `config_text` the resolved config as YAML.
+    `damaged` lists the lines of the log that were skipped, `metric` and `direction` are the objective's, `config_text`
+    is the resolved config as YAML.
     """
 
     path: Path
-    trials: pd.DataFrame
-    history: pd.DataFrame
     best: Best | None
-    damaged: list[Damage]
+    damaged: Sequence[Damage]
     metric: str
     direction: str
     config_text: str
+    ledger: Ledger
+    """What the log says of every trial."""
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A row per trial: the very table that a run leaves as `trials.parquet`, made when first asked for."""
+        table: pd.DataFrame = self._tables.trials.to_pandas()
+        return table
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row per trial, repeat and epoch: the very table that a run leaves as `history.parquet`."""
+        table: pd.DataFrame = self._tables.history.to_pandas()
+        return table
+
+    @cached_property
+    def _tables(self) -> Tables:
+        from sweeps.tables import tabulate  # noqa: PLC0415  (pyarrow and then pandas, for those who want tables)
+
+        return tabulate(self.ledger, self.metric, self.direction)
 
     def __repr__(self) -> str:
-        completed = int((self.trials["state"] == "COMPLETE").sum())
+        trials = self.ledger.trials.values()
+        completed = sum(trial.state == "COMPLETE" for trial in trials)
         best = f", best {self.metric} {self.best.value:.6g} in trial {self.best.number}" if self.best else ""
         damaged = f", {len(self.damaged)} damaged lines in the log" if self.damaged else ""
-        return f"<Results of {self.path}: {len(self.trials)} trials, {completed} completed{best}{damaged}>"
+        return f"<Results of {self.path}: {len(trials)} trials, {completed} completed{best}{damaged}>"
 
 
 def load(folder: str | Path) -> Results:
@@ -91,16 +112,12 @@ def load(folder: str | Path) -> Results:
     Raises: ResultsError where the folder is missing, is not a results folder, or cannot be read.
     """
     path = Path(folder)
-    try:
-        _check_folder(path)
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read: {_reason(error)}") from error
-    config_text, metric, direction = _read_config(path / "config.yaml")
+    check_folder(path)
+    config = read_config(path / "config.yaml")
     records, damaged = read_log(path / "log")
     ledger = Ledger(records)
-    tables = tabulate(ledger, metric, direction)
-    best = _best(ledger, direction, path / "best")
-    return Results(path, tables.trials, tables.history, best, damaged, metric, direction, config_text)
+    best = _best(ledger, config.direction, path / "best")
+    return Results(path, best, damaged, config.metric, config.direction, config.text, ledger)
 
 
 def _best(ledger: Ledger, direction: str, folder: Path) -> Best | None:
@@ -111,41 +128,3 @@ def _best(ledger: Ledger, direction: str, folder: Path) -> Best | None:
     last = epochs[max(epochs)] if epochs else None
     metrics = {"train_loss": last.train_loss, "valid_loss": last.valid_loss, **last.metrics} if last else {}
     return Best(trial.number, trial.value, dict(trial.params), metrics, dict(trial.test), folder, ledger.kept)
-
-
-def _read_config(path: Path) -> tuple[str, str, str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        objective = load_config(path).objective
-    except (OSError, SweepError, UnicodeDecodeError) as error:
-        raise ResultsError(f"{path} cannot be read: {_reason(error)}") from error
-    return text, objective.metric, objective.direction
-
-
-def _check_folder(path: Path) -> None:
-    if path.is_file():
-        raise ResultsError(f"{path} must be a results folder, but it is a file. {_advice(path.parent)}")
-    if not path.is_dir():
-        raise ResultsError(f"there is no results folder {path}. {_advice(path.parent)}")
-    if not _has_log(path):
-        raise ResultsError(f"{path} holds no log (no log/*.jsonl). {_advice(path)}")
-
-
-def _advice(folder: Path) -> str:
-    """What to give instead: the results folders at and in `folder`, by name."""
-    places = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
-    found = [str(place) for place in places if _has_log(place)]
-    if not found:
-        return "`sweep run FILE` makes one"
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return f"There is: {', '.join(found[:_MOST_NAMED])}{more}"
-
-
-def _has_log(folder: Path) -> bool:
-    return any((folder / "log").glob("*.jsonl"))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return (str(error) or type(error).__name__).splitlines()[0]

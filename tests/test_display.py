@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
 import pytest
 from rich.console import Console
 
 from sweeps.command import display
 from sweeps.command import show as command_show
+from sweeps.ledger import Entry
 from sweeps.progress import Progress, Standing
 
 MANY: dict[str, Any] = {f"optimizer.argument_{number}": number / 7 for number in range(12)}
@@ -38,7 +39,7 @@ def drawn(look: Progress, width: int = 80) -> list[str]:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, highlight=False)
     console.print(display.picture(look, "valid_accuracy", width))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]  # the file given above
-    return [line.rstrip() for line in pd.Series(text).str.replace(r"\x1b\[[0-9;]*m", "", regex=True)[0].splitlines()]
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
 
 
 def watched(looks: list[Progress], *, terminal: bool, **console: Any) -> str:
@@ -148,9 +149,9 @@ def test_texts_in_two_columns_go_on_below_their_beginning() -> None:
 # --- the table of trials --------------------------------------------------------------------------------------------
 
 
-def trials(params: dict[str, Any]) -> pd.DataFrame:
-    row = {"number": 3, "value": 0.96379, "outcome": "completed", **{f"params_{k}": v for k, v in params.items()}}
-    return pd.DataFrame([row, {"number": 4, "outcome": "running"}])
+def trials(params: dict[str, Any]) -> list[Entry]:
+    ended = Entry(3, params, 1, ending={"outcome": "completed", "value": 0.96379})
+    return [ended, Entry(4, attempt=1)]
 
 
 def rendered(table: Any, width: int = 80) -> list[str]:
@@ -160,7 +161,8 @@ def rendered(table: Any, width: int = 80) -> list[str]:
 
 
 def test_the_table_has_a_column_for_each_parameter_with_long_names_on_two_lines() -> None:
-    assert rendered(command_show.columns("valid_loss", trials({"learning_rate": 0.00123, "model.hidden": "[64]"}))) == [
+    params = {"learning_rate": 0.00123, "model.hidden": (64,)}
+    assert rendered(command_show.columns("valid_loss", list(params), trials(params))) == [
         "        valid             learning   model",
         "trial    loss  outcome        rate  hidden",
         "    3  0.9638  completed   0.00123    [64]",
@@ -169,7 +171,7 @@ def test_the_table_has_a_column_for_each_parameter_with_long_names_on_two_lines(
 
 
 def test_many_parameters_share_a_column_of_several_lines() -> None:
-    lines = rendered(command_show.compact("valid_loss", trials(MANY)))
+    lines = rendered(command_show.compact("valid_loss", list(MANY), trials(MANY)))
     assert max(map(len, lines)) <= 80
     assert all(f"{name}={display.short(value)}" in " ".join(lines) for name, value in MANY.items())
     assert lines[-1].split() == ["4", "running"]

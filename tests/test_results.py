@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from sweeps.errors import ResultsError
 from sweeps.log import LogWriter, timestamp
 from sweeps.results import Results, load
+from sweeps.tables import TableFiles
 
 CONFIG = """\
 name: toy
@@ -88,6 +91,22 @@ def test_the_tables_are_those_of_the_log(results: Results) -> None:
     assert results.trials["params_model.hidden"].tolist()[0] == "[8, 8]"
     assert results.config_text == CONFIG
     assert (results.metric, results.direction) == ("valid_loss", "minimize")
+
+
+def test_the_tables_are_those_that_pandas_reads_from_the_files(results: Results, tmp_path: Path) -> None:
+    TableFiles(results.ledger, results.metric, results.direction, tmp_path).write()
+    pd.testing.assert_frame_equal(results.trials, pd.read_parquet(tmp_path / "trials.parquet"))
+    pd.testing.assert_frame_equal(results.history, pd.read_parquet(tmp_path / "history.parquet"))
+
+
+def test_pandas_is_loaded_when_a_table_is_asked_for_and_not_before(tmp_path: Path) -> None:
+    folder = made(tmp_path / "toy", *records_of(0, 0.5))
+    program = (
+        f"import sys, sweeps; results = sweeps.load({str(folder)!r}); print(results, results.best, results.damaged);"
+        "early = 'pandas' in sys.modules; results.trials; print(early, 'pandas' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.splitlines()[-1] == "False True"
 
 
 def test_the_best_is_the_completed_trial_with_the_best_value(results: Results) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import pandas as pd
+import pandas_tables
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sweeps import tables
 from sweeps.errors import ResultsError
-from sweeps.tables import Tables, fold
+from sweeps.ledger import Ledger
+from sweeps.tables import PIECE, TableFiles, tabulate
 
 Record = dict[str, Any]
 TIME = "2026-11-22T04:00:{:02}.500000+00:00"
@@ -75,8 +80,22 @@ def trained(number: int, *accuracies: float, word: str = "completed", **params: 
     ]
 
 
-def folded(*records: Record) -> Tables:
-    return fold(records, "valid_accuracy", "maximize")
+class Frames(NamedTuple):
+    trials: pd.DataFrame
+    history: pd.DataFrame
+
+
+def fold(records: Iterable[Record], metric: str = "valid_accuracy", direction: str = "maximize") -> Frames:
+    """The tables of a log, in pandas."""
+    return Frames(*(table.to_pandas() for table in tabulate(Ledger(records), metric, direction)))
+
+
+def folded(*records: Record) -> Frames:
+    return fold(records)
+
+
+def write(records: Iterable[Record], folder: Path) -> None:
+    TableFiles(Ledger(records), "valid_accuracy", "maximize", folder).write()
 
 
 def only_row(*records: Record) -> Any:
@@ -89,7 +108,7 @@ def test_the_columns_are_those_of_the_design_in_its_order() -> None:
     expected = (
         "number value datetime_start datetime_complete duration params_epochs params_batch_size params_learning_rate "
         "state outcome reason best_epoch epochs_run iterations examples_seen seed repeat train_loss valid_loss "
-        "valid_accuracy train_seconds device worker attempt"
+        "valid_accuracy train_seconds device worker attempt config"
     )
     assert " ".join(result.trials.columns) == expected
     assert " ".join(result.history.columns) == (
@@ -169,6 +188,17 @@ def test_a_restarted_attempt_replaces_the_epochs_and_the_outcome_before_it() -> 
     assert row.datetime_start == pd.Timestamp("2026-11-22 04:00:30.5")
 
 
+def test_a_trial_is_marked_with_the_config_of_the_run_that_its_latest_attempt_began_in() -> None:
+    runs = [
+        {"kind": "run", "config": config, "worker": worker} for config, worker in [("aa", "local"), ("bb", "other")]
+    ]
+    later = {"kind": "run", "config": "cc", "worker": "local"}
+    records = [*trained(0, 0.5), runs[0], start(1), runs[1], start(2), later, start(1, attempt=2), start(3)]
+    table = folded(*records).trials["config"]
+    assert table.isna().tolist() == [True, False, False, False]
+    assert table[1:].tolist() == ["cc", "aa", "cc"]
+
+
 def test_what_an_older_attempt_writes_late_is_not_counted() -> None:
     late = [epoch(0, 2, 0.1, attempt=1), outcome(0, "failed", attempt=1)]
     row = only_row(start(0), start(0, attempt=2), epoch(0, 1, 0.7, attempt=2), *late)
@@ -194,7 +224,7 @@ def test_records_of_other_kinds_and_of_later_versions_are_passed_over() -> None:
 
 def test_an_empty_log_makes_empty_tables_of_the_same_types(tmp_path: Path) -> None:
     empty, full = folded(), folded(*trained(0, 0.5))
-    tables.write(empty, tmp_path)
+    write([], tmp_path)
     for name in empty.trials.columns:
         assert empty.trials[name].dtype == full.trials[name].dtype, name
     assert pd.read_parquet(tmp_path / "history.parquet").empty
@@ -234,11 +264,13 @@ def test_params_are_in_the_order_in_which_they_first_appear() -> None:
     ]
 
 
-def awkward() -> Tables:
-    texts = ["=1+1", "+2", "-3", "@x", "\ty", 'a,"b"\nc', "größe", "\ud800", ""]
+AWKWARD = ["=1+1", "+2", "-3", "@x", "\ty", 'a,"b"\nc', "größe", "\ud800", ""]
+
+
+def awkward() -> list[Record]:
     records = [
         record
-        for number, text in enumerate(texts)
+        for number, text in enumerate(AWKWARD)
         for record in [
             ask(number, text=text, size=number, rate=-(0.1**number), on=True, hidden=(1, 2)),
             start(number),
@@ -246,19 +278,91 @@ def awkward() -> Tables:
             outcome(number, "failed", None, reason=text),
         ]
     ]
-    return folded(*records, ask(len(texts)))
+    return [*records, ask(len(AWKWARD))]
+
+
+def same_as_pandas(ledger: Ledger, folder: Path) -> None:
+    """Whether every file in `folder` says what pandas would have made of the ledger, to the letter."""
+    expected = {
+        "trials": pandas_tables.trials(ledger, "valid_accuracy", "maximize"),
+        "history": pandas_tables.history(ledger),
+    }
+    for name, table in expected.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{name}.parquet"), table, check_exact=True)
+        assert (folder / f"{name}.csv").read_bytes().decode() == pandas_tables.csv(table)
+
+
+# Not "\r", which pandas does not quote.
+TEXT = st.text(st.characters(exclude_characters="\r"))
+VALUES = (
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | TEXT
+    | st.tuples(st.integers(), TEXT)
+)  # fmt: skip
+FLOATS = st.floats() | st.sampled_from([0.0, -0.0, 1e-5, 1e16, 0.1 + 0.2])
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Record]:
+    """Logs with trials at any stage, of any parameters, on both sides of the end of a piece."""
+    numbers = draw(st.lists(st.integers(0, PIECE + 3), max_size=6))
+    records: list[Record] = []
+    for number in numbers:
+        values = draw(st.dictionaries(st.sampled_from("abc"), VALUES))
+        scores = draw(st.lists(FLOATS, max_size=3))
+        begun = [start(number, draw(st.integers(1, 3)), draw(st.integers(0, 39)))]
+        attempt = begun[0]["attempt"]
+        begun += [epoch(number, index, score, attempt, score) for index, score in enumerate(scores, start=1)]
+        begun.append(outcome(number, draw(st.sampled_from(["completed", "pruned", "failed"])), draw(FLOATS), attempt))
+        begun[-1] |= {
+            "reason": draw(TEXT),
+            "time": draw(st.sampled_from([TIME.format(40), "2026-11-23T04:00:10+01:00"])),
+        }
+        records += [ask(number, **values), *begun[: draw(st.integers(0, len(begun)))]]
+    return records
+
+
+@given(logs())
+def test_every_file_is_what_pandas_makes_of_the_same_log(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record]
+) -> None:
+    folder = tmp_path_factory.mktemp("tables")
+    write(records, folder)
+    same_as_pandas(Ledger(records), folder)
+
+
+def test_awkward_text_and_numbers_are_what_pandas_makes_of_them(tmp_path: Path) -> None:
+    write(awkward(), tmp_path)
+    same_as_pandas(Ledger(awkward()), tmp_path)
+
+
+@given(logs(), st.data())
+def test_files_that_grow_are_those_that_are_made_anew(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record], data: st.DataObject
+) -> None:
+    grown, anew = tmp_path_factory.mktemp("grown"), tmp_path_factory.mktemp("anew")
+    ledger = Ledger()
+    files = TableFiles(ledger, "valid_accuracy", "maximize", grown)
+    for record in records:
+        ledger.add(record)
+        files.touch(record["number"])
+        if data.draw(st.booleans()):
+            files.write()
+    files.write()
+    write(records, anew)
+    assert {path.name: path.read_bytes() for path in grown.iterdir()} == {
+        path.name: path.read_bytes() for path in anew.iterdir()
+    }
 
 
 def test_parquet_gives_back_the_same_tables(tmp_path: Path) -> None:
-    result = awkward()
-    tables.write(result, tmp_path)
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "trials.parquet"), result.trials)
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "history.parquet"), result.history)
+    write(awkward(), tmp_path)
+    for name, table in fold(awkward())._asdict().items():
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{name}.parquet"), table)
 
 
 def test_csv_gives_back_the_same_numbers(tmp_path: Path) -> None:
-    result = awkward()
-    tables.write(result, tmp_path)
+    result = fold(awkward())
+    write(awkward(), tmp_path)
     with (tmp_path / "trials.csv").open(encoding="utf-8", newline="") as file:
         read = list(csv.DictReader(file))
     for name in ("params_size", "params_rate", "valid_accuracy", "value"):
@@ -268,18 +372,34 @@ def test_csv_gives_back_the_same_numbers(tmp_path: Path) -> None:
     assert times == result.trials["datetime_start"].tolist()
 
 
+@given(st.lists(st.text(), min_size=1))
+def test_any_text_is_read_back_from_csv_as_it_was(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("tables")
+    write(
+        [
+            record
+            for number, text in enumerate(texts)
+            for record in (start(number), outcome(number, "failed", reason=text))
+        ],
+        folder,
+    )
+    read = pd.read_csv(folder / "trials.csv", dtype=str, keep_default_na=False)["reason"]
+    expected = [f"'{text}" if text.startswith(pandas_tables.FORMULA) else text for text in texts]
+    assert [text.encode() for text in read] == [text.encode("utf-8", "replace") for text in expected]
+
+
 def test_text_that_a_spreadsheet_would_run_is_quoted_in_csv_and_only_there(tmp_path: Path) -> None:
-    result = awkward()
-    tables.write(result, tmp_path)
+    write(awkward(), tmp_path)
     read = pd.read_csv(tmp_path / "trials.csv", dtype=str, keep_default_na=False)
     assert read["reason"].tolist()[:6] == ["'=1+1", "'+2", "'-3", "'@x", "'\ty", 'a,"b"\nc']
+    assert read["params_text"].tolist()[:4] == ["'=1+1", "'+2", "'-3", "'@x"]
     assert read["params_rate"].tolist()[0] == "-1.0"
-    assert result.trials["reason"].tolist()[0] == "=1+1"
+    assert fold(awkward()).trials["reason"].tolist()[0] == "=1+1"
 
 
 def test_writing_again_replaces_every_file_and_leaves_no_others(tmp_path: Path) -> None:
-    tables.write(folded(*trained(0, 0.5), *trained(1, 0.5)), tmp_path)
-    tables.write(folded(*trained(0, 0.5)), tmp_path)
+    write([*trained(0, 0.5), *trained(1, 0.5)], tmp_path)
+    write(trained(0, 0.5), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "history.csv",
         "history.parquet",
@@ -292,21 +412,44 @@ def test_writing_again_replaces_every_file_and_leaves_no_others(tmp_path: Path) 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ResultsError, match=r"trials\.parquet cannot be written"):
-        tables.write(folded(), tmp_path / "file")
+        write([], tmp_path / "file")
 
 
-def test_folding_as_it_happens_gives_the_same_tables_at_every_moment() -> None:
-    records = [*trained(0, 0.5, 0.6, epochs=2), start(0, attempt=2), *trained(1, 0.7), epoch(0, 1, 0.8, attempt=2)]
-    live = tables.Fold("valid_accuracy", "maximize")
-    for count, record in enumerate(records, start=1):
-        live.add(record)
-        for ours, theirs in zip(live.tables(), folded(*records[:count]), strict=True):
-            pd.testing.assert_frame_equal(ours, theirs)
+def test_only_the_pieces_that_a_record_has_touched_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(record for number in range(3 * PIECE) for record in trained(number, 0.5, p=1))
+    files = TableFiles(ledger, "valid_accuracy", "maximize", tmp_path)
+    files.write()
+    made: list[int] = []
+    columns = tables.trial_columns
+    monkeypatch.setattr(
+        tables, "trial_columns", lambda trials, shape: made.append(trials[0].number) or columns(trials, shape)
+    )
+    ledger.add(epoch(PIECE, 2, 0.6))
+    files.touch(PIECE)
+    files.write()
+    assert made == [PIECE]
+    ledger.add(ask(3 * PIECE, p=0.5))
+    files.touch(3 * PIECE)
+    files.write()
+    assert made == [PIECE, 0, PIECE, 2 * PIECE, 3 * PIECE], "a parameter of another kind changes every piece"
 
 
-def test_ten_thousand_trials_of_ten_epochs_fold_in_seconds() -> None:
-    records = [record for number in range(10_000) for record in trained(number, *[0.5] * 10, epochs=10)]
+def test_ten_thousand_trials_of_ten_epochs_are_tables_in_seconds_and_again_in_much_less(tmp_path: Path) -> None:
+    ledger = Ledger(record for number in range(10_000) for record in trained(number, *[0.5] * 10, epochs=10))
+    files = TableFiles(ledger, "valid_accuracy", "maximize", tmp_path)
     begun = time.process_time()
-    result = folded(*records)
-    assert time.process_time() - begun < 6
-    assert (len(result.trials), len(result.history)) == (10_000, 100_000)
+    files.write()
+    first = time.process_time() - begun
+    ledger.add(ask(10_000, epochs=10))
+    files.touch(10_000)
+    begun = time.process_time()
+    files.write()
+    again = time.process_time() - begun
+    assert first < 6
+    assert again < first / 3
+    assert (len(pd.read_parquet(tmp_path / "trials.parquet")), len(pd.read_parquet(tmp_path / "history.parquet"))) == (
+        10_001,
+        100_000,
+    )

@@ -1,7 +1,8 @@
 """What a person sees while a sweep runs and when it is done. The rule: it only looks; a sweep without it is the same.
 
 On a terminal a few lines are redrawn in place; anywhere else (a file, a batch job's output) plain lines are added, one
-for each new best trial and one every ten seconds. Nothing is wider than the terminal, whatever is searched.
+for each new best trial and one every ten seconds. Nothing is wider than the terminal, whatever is searched, and nothing
+that is shown is obeyed by the terminal.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.command.terminal import clean, clean_lines
 from sweeps.progress import Progress
 
 PLAIN_LINE_SECONDS = 10.0
@@ -85,7 +87,7 @@ def picture(look: Progress, metric: str, width: int) -> Group:
 
 
 def _row(name: str, text: str, style: str) -> Text:
-    return Text.assemble(f"  {name:8}", (text, style), no_wrap=True, overflow="ellipsis")
+    return Text.assemble(f"  {name:8}", (clean(text), style), no_wrap=True, overflow="ellipsis")
 
 
 def _done(look: Progress) -> str:
@@ -109,7 +111,7 @@ def _best(look: Progress, metric: str) -> str:
 
 def line(console: Console, text: str) -> None:
     """Print one line as it is: not wrapped, and nothing in it taken for markup."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    console.print(clean_lines(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def facts(console: Console, rows: Sequence[tuple[str, str]]) -> None:
@@ -149,7 +151,16 @@ def wrapped(words: Iterable[str], width: int) -> list[str]:
 
 
 def _words(params: Mapping[str, Any]) -> list[str]:
-    return [f"{name}={short(value)}" for name, value in params.items()]
+    return [f"{clean(name)}={short(value)}" for name, value in params.items()]
+
+
+def scores(figures: Mapping[str, float]) -> str:
+    """Figures by name, such as those of the test split.
+
+    >>> scores({"test_loss": 0.08123, "test_accuracy": 0.9764})
+    'test_loss 0.08123, test_accuracy 0.9764'
+    """
+    return ", ".join(f"{name} {value:.5g}" for name, value in figures.items())
 
 
 def short(value: Any) -> str:
@@ -164,7 +175,7 @@ def short(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(short, value))}]"
-    return str(value)
+    return clean(str(value))
 
 
 def clock(seconds: float) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -12,14 +13,25 @@ from rich.console import Console
 
 from sweeps.command import display
 from sweeps.command.display import line
+from sweeps.command.signals import Signals
 from sweeps.config import SweepConfig, read_draft
 from sweeps.datasets.loading import Datasets
+from sweeps.glance import look
 from sweeps.locate import project_folders
 from sweeps.progress import Progress
+from sweeps.stop_request import StopRequest
 
 
-def run(console: Console, file: Path, results: Path, overrides: Sequence[str]) -> None:
-    """Check the file, train, and say where the tables are.
+def run(
+    console: Console,
+    file: Path,
+    results: Path,
+    overrides: Sequence[str],
+    signals: Signals,
+    *,
+    allow_changed: bool = False,
+) -> bool:
+    """Check the file, train, and say where the tables are; whether a signal or `--minutes` stopped it before its end.
 
     Raises:
         SweepError: the config, the data, the model or the folder cannot be used.
@@ -32,11 +44,26 @@ def run(console: Console, file: Path, results: Path, overrides: Sequence[str]) -
         from sweeps import start  # noqa: PLC0415  (after the first line, which must not wait)
 
         config = start.prepare(draft, results, datasets)
+        signals.is_patient = True
         # Closed at once when the display or a Ctrl-C ends it, so that the tables are written before we say so.
-        looks = start.follow(config, results, datasets)
+        looks = start.follow(config, results, datasets, allow_changed=allow_changed, request=signals.request)
         with contextlib.closing(cast("Generator[Progress]", looks)):
-            last = display.watch(console, config.objective.metric, looks)
+            last = display.watch(console, config.objective.metric, attended(console, looks, signals.request))
     summary(console, config, results / config.name, last, time.monotonic() - started)
+    return last is not None and last.is_stopped
+
+
+def attended(console: Console, looks: Iterable[Progress], request: StopRequest) -> Iterator[Progress]:
+    """The same looks. From the first on garbage is collected again, and a request to stop is told when it comes."""
+    is_told = False
+    for each in looks:
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+        if request.reason and not is_told:
+            is_told = True
+            line(console, f"stopping when these epochs have ended ({request.reason}); Ctrl-C stops at once")
+        yield each
 
 
 def headline(config: SweepConfig, results: Path) -> str:
@@ -48,29 +75,32 @@ def headline(config: SweepConfig, results: Path) -> str:
 
 def summary(console: Console, config: SweepConfig, folder: Path, last: Progress | None, seconds: float) -> None:
     """What came of the sweep, and how to read it."""
-    from sweeps.results import load  # noqa: PLC0415  (pandas, when there is something to read)
-
-    results = load(folder)
+    ledger = look(folder).ledger
     if last is None:
-        line(console, f"nothing left to do: {display.count(len(results.trials), 'trial')} have ended. {more(config)}")
+        line(console, f"nothing left to do: {display.count(len(ledger.trials), 'trial')} have ended. {more(config)}")
     else:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in last.outcomes.items())
-        times = {0: "not compiled", 1: "compiled once"}.get(last.compilations, f"compiled {last.compilations} times")
-        speed = f", {last.examples_per_second:,.0f} examples/s" if last.examples_per_second else ""
-        line(console, f"{display.count(last.done, 'trial')} in {display.clock(seconds)}: {counts}")
-        line(console, f"training program {times}{speed}")
-    if results.best is not None:
-        line(console, f"best      {config.objective.metric} {results.best.value:.5g}, trial {results.best.number}")
-        for each in display.parameter_lines(console, results.best.params):
+        line(console, f"{display.count(last.done, 'trial')} in {display.clock(seconds)}{counts and ': '}{counts}")
+        line(console, f"training program {compiled(last)}")
+    best = ledger.best(config.objective.direction)
+    if best is not None:
+        line(console, f"best      {config.objective.metric} {best.value:.5g}, trial {best.number}")
+        for each in display.parameter_lines(console, best.params):
             line(console, each)
-        if results.best.test:
-            tested = ", ".join(f"{name} {value:.5g}" for name, value in results.best.test.items())
-            line(console, f"{display.INDENT}{tested}")
+        if best.test:
+            line(console, f"{display.INDENT}{display.scores(best.test)}")
     ascending = config.objective.direction == "minimize"
     line(console, f"tables    {folder}/trials and history, .parquet and .csv; to read them:\n")
     line(console, "    import pandas as pd")
     line(console, f'    trials = pd.read_parquet("{folder}/trials.parquet")')
     line(console, f'    print(trials.sort_values("value", ascending={ascending}).head())')
+
+
+def compiled(last: Progress) -> str:
+    """How often the training program was compiled, and how fast it then was."""
+    never = "taken from the cache" if last.examples_per_second else "not compiled"
+    times = {0: never, 1: "compiled once"}.get(last.compilations, f"compiled {last.compilations} times")
+    return f"{times}, {last.examples_per_second:,.0f} examples/s" if last.examples_per_second else times
 
 
 def more(config: SweepConfig) -> str:

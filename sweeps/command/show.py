@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from sweeps.columns import text
 from sweeps.command import display
 from sweeps.command.display import line
-from sweeps.results import Results, load
-
-PREFIX = "params_"
+from sweeps.command.terminal import clean
+from sweeps.glance import Glance, look
+from sweeps.ledger import Entry
 
 
 def show(console: Console, folder: Path, rows: int) -> None:
@@ -23,44 +26,53 @@ def show(console: Console, folder: Path, rows: int) -> None:
     Raises:
         ResultsError: there are no results in `folder`.
     """
-    results = load(folder)
-    best_first = [results.direction == "minimize", True]
-    trials = results.trials.sort_values(["value", "number"], ascending=best_first, na_position="last", kind="stable")
-    if len(trials):
-        table = columns(results.metric, trials.head(rows))
+    glance = look(folder)
+    trials = best_first(glance)
+    searched = list(dict.fromkeys(name for trial in sorted(trials, key=_number) for name in trial.params))
+    if trials:
+        table = columns(glance.metric, searched, trials[:rows])
         width = Measurement.get(console, console.options.update(max_width=10**6), table).maximum
         if not console.is_terminal:
             console.width = max(console.width, width)
         elif width > console.width:
-            table = compact(results.metric, trials.head(rows))
+            table = compact(glance.metric, searched, trials[:rows])
         console.print(table, markup=False)
         line(console, "")
-    _totals(console, results)
+    _totals(console, glance)
 
 
-def columns(metric: str, trials: pd.DataFrame) -> Table:
+def best_first(glance: Glance) -> list[Entry]:
+    """All trials, the best value first, of equals the earliest; at the end those without a value."""
+    sign = -1 if glance.direction == "maximize" else 1
+
+    def place(trial: Entry) -> tuple[bool, float, int]:
+        is_missing = math.isnan(trial.value)
+        return is_missing, 0.0 if is_missing else sign * trial.value, trial.number
+
+    return sorted(glance.ledger.trials.values(), key=place)
+
+
+def columns(metric: str, searched: Sequence[str], trials: Sequence[Entry]) -> Table:
     """A column for every searched parameter; long names go on two lines."""
-    searched = [name for name in trials.columns if name.startswith(PREFIX)]
-    names = ["trial", metric, "outcome", *(name.removeprefix(PREFIX) for name in searched)]
-    table = _table([_in_two(name) for name in names])
-    for _, trial in trials.iterrows():
-        table.add_row(*_outline(trial), *(_cell(trial[name]) for name in searched))
+    table = _table([_in_two(name) for name in ("trial", metric, "outcome", *searched)])
+    for trial in trials:
+        table.add_row(*_outline(trial), *(_cell(trial.params.get(name)) for name in searched))
     return table
 
 
-def compact(metric: str, trials: pd.DataFrame) -> Table:
+def compact(metric: str, searched: Sequence[str], trials: Sequence[Entry]) -> Table:
     """All parameters in one column of several lines, where they do not fit side by side."""
-    searched = [name for name in trials.columns if name.startswith(PREFIX)]
-    table = _table(["trial", metric, "outcome"])
+    table = _table(["trial", clean(metric), "outcome"])
     table.add_column("parameters", overflow="fold")
-    for _, trial in trials.iterrows():
-        given = [f"{name.removeprefix(PREFIX)}={_cell(trial[name])}" for name in searched if _cell(trial[name])]
+    for trial in trials:
+        cells = {name: _cell(trial.params.get(name)) for name in searched}
         # A space within a value would let it be broken there.
-        table.add_row(*_outline(trial), "  ".join(each.replace(", ", ",") for each in given))
+        given = [f"{clean(name)}={cell.replace(', ', ',')}" for name, cell in cells.items() if cell]
+        table.add_row(*_outline(trial), "  ".join(given))
     return table
 
 
-def _table(names: list[str]) -> Table:
+def _table(names: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     tallest = max(name.count("\n") for name in names)
     for name in names:
@@ -69,24 +81,33 @@ def _table(names: list[str]) -> Table:
     return table
 
 
-def _outline(trial: pd.Series) -> list[str]:
-    return [_cell(trial["number"]), _cell(trial["value"]), _cell(trial["outcome"])]
+def _outline(trial: Entry) -> list[str]:
+    return [str(trial.number), "" if math.isnan(trial.value) else display.short(trial.value), clean(trial.outcome)]
 
 
 def _in_two(name: str) -> str:
     """`learning_rate` and `optimizer.b1` on two lines each."""
-    return name.replace("." if "." in name else "_", "\n", 1)
+    return clean(name).replace("." if "." in name else "_", "\n", 1)
 
 
-def _totals(console: Console, results: Results) -> None:
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in results.trials["outcome"].value_counts().items())
-    line(console, f"{display.count(len(results.trials), 'trial')}{f': {counts}' if counts else ' yet'}")
-    if results.best is not None and results.best.test:
-        tested = ", ".join(f"{name} {value:.5g}" for name, value in results.best.test.items())
-        line(console, f"trial {results.best.number} on the test split: {tested}")
-    for damage in results.damaged:
+def _totals(console: Console, glance: Glance) -> None:
+    trials = glance.ledger.trials
+    counted = Counter(trial.outcome for trial in trials.values()).most_common()
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in counted)
+    line(console, f"{display.count(len(trials), 'trial')}{f': {counts}' if counts else ' yet'}")
+    best = glance.ledger.best(glance.direction)
+    if best is not None and best.test:
+        line(console, f"trial {best.number} on the test split: {display.scores(best.test)}")
+    for damage in glance.damaged:
         line(console, f"skipped: {damage.file}:{damage.line}: {damage.reason}")
 
 
 def _cell(value: Any) -> str:
-    return "" if pd.isna(value) else display.short(value)
+    """A parameter as the tables have it: a list as JSON, and nothing for what is missing."""
+    if value is None:
+        return ""
+    return clean(text(value) if isinstance(value, tuple) else display.short(value))
+
+
+def _number(trial: Entry) -> int:
+    return trial.number

@@ -1,0 +1,137 @@
+"""`sweep plan`: what a run would do, in the terms of lanes and programs. The rule: nothing is compiled or trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from sweeps import preflight
+from sweeps.command import display
+from sweeps.config import read_draft
+from sweeps.datasets.loading import Datasets
+from sweeps.devices import Policy
+from sweeps.locate import project_folders
+from sweeps.plan import Plan, Planned, Taken, make_plan
+from sweeps.programs import Programs
+
+MOST_LISTED = 12
+MANY = 1e6
+
+
+def plan(console: Console, file: Path, overrides: Sequence[str]) -> None:
+    """Print the programs, the lanes and the micro-batches of a sweep.
+
+    Raises:
+        SweepError: the file has mistakes (a ConfigError, which holds all of them), or a choice cannot be trained.
+    """
+    draft, datasets = read_draft(file, overrides), Datasets()
+    with project_folders(file):
+        preflight.examine(draft, datasets)
+        config = draft.config()
+        made = make_plan(config, Programs(config, datasets))
+    display.line(console, f"{file}: right")
+    display.facts(console, facts(made))
+    for text in table(made.batches):
+        display.line(console, text)
+    display.facts(console, programs(made))
+
+
+def facts(made: Plan) -> list[tuple[str, str]]:
+    """What holds for all programs, as rows of a name and a text."""
+    static = ", ".join(f"{name} ({_values(count)})" for name, count in made.static.items())
+    each = " or ".join(_words(sizes) for sizes in made.micro_batches)
+    several = ", a program for each" if len(made.micro_batches) > 1 else ""
+    return [
+        ("device", device(made.policy)),
+        ("in lanes", ", ".join(made.in_lanes)),
+        ("static", static or "nothing that is searched"),
+        ("programs", number_of_programs(made)),
+        ("micro-batch", f"{each} rows{several}"),
+    ]
+
+
+def device(policy: Policy) -> str:
+    """The lane policy.
+
+    >>> import jax
+    >>> device(Policy((jax.devices()[0],), 2, 4, None))
+    '1 cpu: 4 lanes, one after the other in 2 threads (mapped)'
+    """
+    devices = f"{len(policy.devices)} {policy.devices[0].platform}"
+    if policy.is_mapped:
+        threads = display.count(policy.threads_per_device, "thread")
+        return f"{devices}: {display.count(policy.lanes, 'lane')}, one after the other in {threads} (mapped)"
+    populations = display.count(policy.populations, "population")
+    return f"{devices}: {populations} of at most {policy.lanes_per_population} lanes side by side (vmapped)"
+
+
+def number_of_programs(made: Plan) -> str:
+    """How many programs a run can need."""
+    most = made.most_programs
+    if most == 1:
+        return "1, compiled once"
+    if math.isinf(most):
+        each = " and ".join(name for name, count in made.static.items() if math.isinf(count))
+        return f"one for each value of {each}: choices would be fewer"
+    number = f"{most:,.0f}" if most < MANY else f"{most:.1e}"
+    return f"{number}, each compiled once" if made.is_whole else f"at most {number}"
+
+
+def table(batches: Sequence[Taken]) -> list[str]:
+    """How batches are taken and what padding it costs, as columns of up to eight sizes.
+
+    >>> print(*table([Taken(48, 64, 1, 0.25), Taken(128, 64, 2, 0.0)]), sep="\\n")
+      batch size       48     128
+      taken as       1x64    2x64
+      padding         25%      0%
+    """
+    rows = {
+        "batch size": [f"{taken.batch_size}" for taken in batches],
+        "taken as": [f"{taken.parts}x{taken.micro_batch}" for taken in batches],
+        "padding": [f"{taken.padding:.0%}" for taken in batches],
+    }
+    return [f"  {name:11}{''.join(f'{text:>8}' for text in texts)}" for name, texts in rows.items()]
+
+
+def programs(made: Plan) -> list[tuple[str, str]]:
+    """A row for each program, as far as they can be listed."""
+    rows = [
+        (f"program {index}", _program(planned, made.policy))
+        for index, planned in enumerate(made.programs[:MOST_LISTED], 1)
+    ]
+    rest = len(made.programs) - len(rows)
+    if not made.is_whole:
+        return [*rows, ("…", "these are samples")]
+    return [*rows, ("…", f"and {rest} more")] if rest else rows
+
+
+def _program(planned: Planned, policy: Policy) -> str:
+    choices = f"{display.parameters(planned.choices)}: " if planned.choices else ""
+    lane = f"{size(planned.lane.total)} a lane, {size(planned.lane.optimizer_state)} of it optimizer state"
+    fewer = not policy.is_mapped and planned.lanes < (policy.lanes_per_population or 1)
+    fit = f"; memory holds at most {planned.lanes} lanes a population" if fewer else ""
+    return f"{choices}{planned.parameters:,} parameters; {lane}{fit}"
+
+
+def size(count: int) -> str:
+    """Bytes in three figures.
+
+    >>> size(512), size(406_600), size(2_500_000_000)
+    ('512 B', '407 kB', '2.5 GB')
+    """
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value >= 1_000:
+            value, unit = value / 1_000, larger
+    return f"{value:.3g} {unit}"
+
+
+def _values(count: float) -> str:
+    return "any number" if math.isinf(count) else f"{count:,g} values"
+
+
+def _words(sizes: Sequence[int]) -> str:
+    return ", ".join(map(str, sizes))
