@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sweeps.command.terminal import clean
 from sweeps.errors import SweepError
 from sweeps.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT = 2
 
 app = typer.Typer(
     name="sweep",
@@ -52,19 +54,34 @@ def run(
     results: Annotated[Path, typer.Option(metavar="DIR", help="Where results go: DIR/<name>/.")] = Path("results"),
     overrides: Overrides = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="The same as --set budget.trials=N.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, metavar="N", help="Stop this run after N minutes; the next one continues.")
+    ] = None,
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Continue a sweep although its config has changed.")
+    ] = False,
 ) -> None:
     """Run a sweep, or continue it.
 
     Example: sweep run configs/mnist.yaml --set search_space.epochs.high=4
     """
     from sweeps.command import run as command_run
+    from sweeps.command.signals import Signals
+    from sweeps.stop_request import StopRequest
 
     more = [] if trials is None else [f"budget.trials={trials}"]
-    try:
-        command_run.run(_console(), file, results, [*(overrides or []), *more])
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command continues", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    with Signals(StopRequest(minutes)) as signals:
+        try:
+            is_stopped = command_run.run(
+                _console(), file, results, [*(overrides or []), *more], signals, allow_changed=allow_changed
+            )
+        except KeyboardInterrupt:
+            typer.echo("stopped; the same command continues", err=True)
+            raise typer.Exit(signals.exit_code) from None
+    if is_stopped:
+        command = clean(shlex.join(["sweep", *sys.argv[1:]]))
+        typer.echo(f"stopped cleanly; `{command}` continues", err=True)
+        raise typer.Exit(signals.exit_code)
 
 
 @app.command()
@@ -76,6 +93,17 @@ def check(file: File, overrides: Overrides = None) -> None:
     from sweeps.command import check as command_check
 
     command_check.check(_console(), file, overrides or [])
+
+
+@app.command()
+def plan(file: File, overrides: Overrides = None) -> None:
+    """Say which programs a sweep needs, how many lanes they have and what padding costs, without training.
+
+    Example: sweep plan configs/mnist.yaml
+    """
+    from sweeps.command import plan as command_plan
+
+    command_plan.plan(_console(), file, overrides or [])
 
 
 @app.command()
@@ -115,13 +143,14 @@ def main() -> None:
     """The entry point: one line and exit code 2 for anything that the user can put right.
 
     What is imported and traced stays to the end, so that looking for garbage in it, at the end again, is time lost.
+    `sweep run` looks again from its first progress on, and then only at what has come since.
     """
     gc.disable()
     try:
         app(prog_name="sweep")
     except SweepError as error:
         for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
+            typer.echo(f"error: {clean(line)}", err=True)
         sys.exit(BAD_INPUT)
     finally:
         gc.freeze()

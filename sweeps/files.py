@@ -76,14 +76,14 @@ def _remove_quietly(path: Path) -> None:
         return
 
 
-def lock(descriptor: int) -> bool:
+def lock(descriptor: int) -> bool | None:
     """Takes the exclusive advisory lock of an open file, and says whether it was free.
 
-    The lock goes with the descriptor: closing it, or the death of the process, gives it back. Where the system or the
-    file system knows no locks, every file counts as free.
+    The lock goes with the descriptor: closing it, or the death of the process, gives it back. None where the system or
+    the file system knows no locks, so that nobody can tell.
     """
     if sys.platform == "win32":
-        return True
+        return None
     import fcntl  # noqa: PLC0415  does not exist on Windows
 
     try:
@@ -91,5 +91,5 @@ def lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return None
     return True

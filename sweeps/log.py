@@ -164,7 +164,7 @@ def _open_locked(path: Path) -> io.FileIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists()
     file = io.FileIO(path, "a")
-    if not lock(file.fileno()):
+    if lock(file.fileno()) is False:
         file.close()
         raise ResultsError(f"{path} is being written by another sweep. Wait for it to end, or stop it")
     if is_new:

@@ -29,3 +29,4 @@ class Progress:
     outcomes: Mapping[str, int]  # ended trials by outcome
     compilations: int  # of the training program in this run, as JAX counts them
     news: tuple[str, ...]  # a line for each trial that ended since the last look
+    is_stopped: bool = False  # before the sweep's end; the next run continues it

@@ -25,6 +25,10 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def owner(self) -> Path:
+        return self.path / ".owner"
+
+    @property
     def environment(self) -> Path:
         return self.path / "environment.json"
 

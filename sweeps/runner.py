@@ -12,29 +12,38 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sweeps import best
 from sweeps.budget import reaches_target, total_trials
+from sweeps.champion import Champion
 from sweeps.config import SweepConfig, metric_column, space
-from sweeps.crew import Crew
+from sweeps.crew import Crew, ShortageError
 from sweeps.errors import SweepError
 from sweeps.journal import Journal
-from sweeps.ledger import Entry
 from sweeps.locate import origin
 from sweeps.population import LaneEpoch, Population
 from sweeps.programs import Occupant, Programs
-from sweeps.progress import Progress, Standing
+from sweeps.progress import Progress
 from sweeps.run_folder import RunFolder
+from sweeps.stop_request import StopRequest
 from sweeps.stopwatch import Stopwatch
 from sweeps.study import Proposal, Study
+from sweeps.training.memory import is_out_of_memory
 
 REFRESH_S = 0.1
 
 
 class Sweep:
-    """One run of a sweep in its folder, over an open journal."""
+    """One run of a sweep in its folder, over an open journal, until its end or until a `request` is made."""
 
-    def __init__(self, config: SweepConfig, folder: RunFolder, journal: Journal, programs: Programs) -> None:
-        self._config, self._folder, self._journal = config, folder, journal
+    def __init__(
+        self,
+        config: SweepConfig,
+        folder: RunFolder,
+        journal: Journal,
+        programs: Programs,
+        request: StopRequest | None = None,
+    ) -> None:
+        self._config, self._journal = config, journal
+        self._request = request or StopRequest()
         self._study = Study.replay(config, journal.study_events())
         self._total = total_trials(config, self._study)
         self._asked = len(journal.trials)
@@ -44,20 +53,20 @@ class Sweep:
         self._closing = ""
         self._news: list[str] = []
         self._outcomes = Counter(entry.outcome for entry in journal.trials.values() if entry.ending)
-        self._best = _standing(journal.best())
+        self._champion = Champion(config, folder, journal, programs)
         self._clock = Stopwatch(config, journal)
-        if self._best is not None:
-            self._close_if_reached(self._best.number, self._best.value)
+        if self._champion.standing is not None:
+            self._close_if_reached(self._champion.standing.number, self._champion.standing.value)
 
     def run(self) -> Iterator[Progress]:
-        """Train until the budget is used up."""
+        """Train until the budget is used up, or until a stop is requested and the epochs under way have ended."""
         with Crew(self._policy, self._programs) as crew:
             self._resume()
             while not self._is_over():
-                self._fill(crew)
-                crew.start()
-                self._ask_ahead()
-                self._journal.flush()
+                if not self._request.reason:
+                    self._fill(crew)
+                    crew.start()
+                    self._ask_ahead()
                 population = crew.earliest()
                 if population is None:
                     break
@@ -66,10 +75,16 @@ class Sweep:
                 if not self._is_over():
                     self._settle(crew, population)
                     yield self._progress(crew)
+        if self._is_stopped(crew):
+            self._journal.record("stop", reason=self._request.reason)
+            self._journal.sync()
+            yield self._progress(crew, is_stopped=True)
+            return
         self._close(crew)
-        self._test()
+        self._champion.test(self._policy.devices[0])
         reason = self._closing or "complete"
         self._journal.record("finish", reason=reason, compilations=self._programs.compilations)
+        self._journal.sync()
         yield self._progress(crew)
 
     def _resume(self) -> None:
@@ -130,13 +145,23 @@ class Sweep:
         riding = list(population.occupied)
         try:
             epochs = crew.collect(population)
+        except ShortageError as shortage:
+            self._try_again(riding, shortage)
+            return
         except Exception as error:  # noqa: BLE001  (a user's model may raise anything; the other programs go on)
+            outcome = "out_of_memory" if is_out_of_memory(error) else "failed"
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} ({origin(error)})"
             for occupant in riding:
-                self._end(occupant.number, "failed", reason, None)
+                self._end(occupant.number, outcome, reason, None)
             return
         for epoch in epochs:
             self._settle_epoch(population, epoch)
+
+    def _try_again(self, riding: list[Occupant], shortage: ShortageError) -> None:
+        """Trials that were in the middle of an epoch start over, before any other; their results will be the same."""
+        self._ready[:0] = riding
+        if not shortage.began:
+            self._attempts.subtract(occupant.number for occupant in riding)
 
     def _settle_epoch(self, population: Population, epoch: LaneEpoch) -> None:
         occupant, value = epoch.occupant, self._record_epoch(epoch)
@@ -150,9 +175,8 @@ class Sweep:
         else:
             return
         self._end(occupant.number, outcome, reason, None if outcome == "diverged" else value)
-        if outcome == "completed" and self._beats_the_best(occupant.number, value):
-            self._best = _standing(self._journal.trials[occupant.number])
-            self._keep(population, epoch.lane, value)
+        if outcome == "completed":
+            self._champion.challenge(population, epoch.lane, value)
         population.retire(epoch.lane)
 
     def _record_epoch(self, epoch: LaneEpoch) -> float:
@@ -189,35 +213,16 @@ class Sweep:
         if reaches_target(self._config, value):
             self._closing = f"trial {number} reached the target {self._config.budget.target:g}"
 
-    def _beats_the_best(self, number: int, value: float) -> bool:
-        """Of equal values, the trial that was proposed first is the best, whichever ended first."""
-        if self._best is None:
-            return True
-        sign = -1 if self._config.objective.direction == "maximize" else 1
-        return (sign * value, number) < (sign * self._best.value, self._best.number)
-
-    def _keep(self, population: Population, lane: int, value: float) -> None:
-        occupant = population.lanes[lane]
-        assert occupant is not None
-        signature = occupant.signature
-        dataset = self._programs.dataset(signature)
-        description = {
-            "number": occupant.number,
-            "value": value,
-            "model": {"use": signature.model[0], **dict(signature.model[1])},
-            "input_shape": dataset.input_shape,
-            "scale": dataset.scale,
-            "shift": dataset.shift,
-            "load": 'numpy.load("parameters.npz", allow_pickle=False)',
-        }
-        best.keep(self._folder, population.params(lane), description)
-        self._journal.record("best", number=occupant.number, value=value)
-
     def _is_over(self) -> bool:
         minutes = self._config.budget.minutes
         if not self._closing and minutes is not None and self._clock.minutes_used() >= minutes:
             self._closing = f"the budget of {minutes:g} minutes is used up"
-        return bool(self._closing)
+        return bool(self._closing) or self._request.is_overdue
+
+    def _is_stopped(self, crew: Crew) -> bool:
+        """Whether the run ends at a request, with something left for the next one."""
+        is_complete = self._total is not None and self._asked >= self._total and not self._ready and not crew.busy
+        return bool(self._request.reason) and not self._closing and not is_complete
 
     def _close(self, crew: Crew) -> None:
         """End what still runs when the sweep is over before its trials are."""
@@ -229,37 +234,21 @@ class Sweep:
             self._end(number, outcome, self._closing, None)
         self._ready.clear()
 
-    def _test(self) -> None:
-        """Evaluate the best trial on the test split, which has had no part in the sweep until now."""
-        entry = self._journal.best()
-        if entry is None or entry.test or self._journal.kept != entry.number:
-            return
-        occupant = self._programs.occupant(entry.number, space.resolve(self._config, dict(entry.params)))
-        split = self._programs.dataset(occupant.signature).test
-        if split is None:
-            return
-        program = self._programs.program(occupant.signature, self._policy.devices[0])
-        scores = program.test(best.restore(self._folder, program.parameters()), *split)
-        columns = [metric_column(metric).removeprefix("valid_") for metric in self._config.metrics]
-        names = ["test_loss", *(f"test_{column}" for column in columns)]
-        self._journal.record("test", number=entry.number, metrics=dict(zip(names, map(float, scores), strict=True)))
-
-    def _progress(self, crew: Crew) -> Progress:
+    def _progress(self, crew: Crew, *, is_stopped: bool = False) -> Progress:
         done = sum(self._outcomes.values())
-        news, self._news = tuple(self._news), []
+        news = tuple(self._news) if self._journal.flush() else ()  # what is told is on the disk
+        if news:
+            self._news.clear()
         return Progress(
             done=done,
             total=self._total,
             busy=crew.busy,
             lanes=crew.lanes,
-            best=self._best,
+            best=self._champion.standing,
             examples_per_second=self._clock.examples_per_second(),
             seconds_left=self._clock.seconds_left(done, self._total),
             outcomes=dict(self._outcomes),
             compilations=self._programs.compilations,
             news=news,
+            is_stopped=is_stopped,
         )
-
-
-def _standing(entry: Entry | None) -> Standing | None:
-    return None if entry is None else Standing(entry.number, entry.value, dict(entry.params))

@@ -5,35 +5,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from sweeps import preflight
+from sweeps import continuation, preflight
 from sweeps.budget import is_used_up
-from sweeps.config import Draft, SweepConfig, as_draft, load_config, read_draft, to_yaml
+from sweeps.config import Draft, SweepConfig, as_draft, read_draft, to_yaml
 from sweeps.datasets.loading import Datasets
-from sweeps.errors import ResultsError, SweepError
 from sweeps.files import replace_text
 from sweeps.journal import Journal
 from sweeps.locate import project_folders
+from sweeps.owner import Owner, refuse_while_owned
 from sweeps.progress import Progress
 from sweeps.run_folder import RunFolder
+from sweeps.stop_request import StopRequest
 from sweeps.version import __version__
 
 if TYPE_CHECKING:
     from sweeps.results import Results
 
-MAY_CHANGE = ("budget", "lanes")
-"""Keys that a sweep may be continued with other values of: no trial's result depends on them."""
 
-
-def run(config: SweepConfig | Mapping[str, Any] | str | Path, results: str | Path = "results") -> Results:
+def run(
+    config: SweepConfig | Mapping[str, Any] | str | Path,
+    results: str | Path = "results",
+    *,
+    allow_changed: bool = False,
+) -> Results:
     """Run a sweep to its end and load what it left; a sweep that has begun is continued.
 
-    `config` is a path, a mapping of the same shape, or a `SweepConfig`; results go to `results/<name>/`.
+    `config` is a path, a mapping of the same shape, or a `SweepConfig`; results go to `results/<name>/`. A sweep is
+    continued with another config only if `allow_changed`; the column `config` of its tables tells the trials apart.
 
     Raises:
         SweepError: the config, the data, the model or the folder cannot be used.
@@ -42,7 +47,7 @@ def run(config: SweepConfig | Mapping[str, Any] | str | Path, results: str | Pat
     draft, datasets = _draft(config), Datasets()
     with project_folders(file):
         checked = prepare(draft, Path(results), datasets)
-        for _ in follow(checked, Path(results), datasets):
+        for _ in follow(checked, Path(results), datasets, allow_changed=allow_changed):
             pass
     from sweeps.results import load  # noqa: PLC0415  (pandas, when there is something to read)
 
@@ -50,13 +55,15 @@ def run(config: SweepConfig | Mapping[str, Any] | str | Path, results: str | Pat
 
 
 def prepare(draft: Draft, results: Path, datasets: Datasets) -> SweepConfig:
-    """The config, once its folder can be written and everything that it names is as it says.
+    """The config, once its folder is free and can be written, and everything that it names is as it says.
 
     Raises:
         SweepError: it is not; a config's mistakes come all at once.
     """
     if draft.sections.name is not None:
-        RunFolder(results / draft.sections.name).prepare()
+        folder = RunFolder(results / draft.sections.name)
+        folder.prepare()
+        refuse_while_owned(folder)
     if not draft.complaints:
         config = draft.config()
         datasets.prefetch(config.dataset.use, config.dataset.arguments)
@@ -65,16 +72,26 @@ def prepare(draft: Draft, results: Path, datasets: Datasets) -> SweepConfig:
     return draft.config()
 
 
-def follow(config: SweepConfig, results: Path, datasets: Datasets) -> Iterator[Progress]:
+def follow(
+    config: SweepConfig,
+    results: Path,
+    datasets: Datasets,
+    *,
+    allow_changed: bool = False,
+    request: StopRequest | None = None,
+) -> Iterator[Progress]:
     """Run or continue a prepared sweep in `results/<name>/`, yielding its progress; nothing if nothing is left to do.
+
+    A `request` stops it before its end, once it is made.
 
     Raises:
         SweepError: the folder holds another sweep, is in use, or cannot be written any more.
     """
     folder = RunFolder(results / config.name)
-    with Journal(config, folder) as journal:
-        _claim(folder, config)
-        if is_used_up(config, journal):
+    with Owner(folder) as owner, Journal(config, folder) as journal:
+        changed = continuation.claim(folder, config, journal, allow_changed=allow_changed)
+        studied = continuation.with_history(config, journal)
+        if is_used_up(studied, journal):
             return
         from sweeps import environment, programs  # noqa: PLC0415  (JAX, when there is something to train)
         from sweeps.training.compile_cache import keep_compiled  # noqa: PLC0415
@@ -86,12 +103,17 @@ def follow(config: SweepConfig, results: Path, datasets: Datasets) -> Iterator[P
 
         described = environment.describe(config.seed, [str(device) for device in trainable.policy.devices])
         replace_text(folder.environment, json.dumps(described, indent=2) + "\n")
-        journal.record("run", version=__version__, environment=described)
-        sweep = Sweep(config, folder, journal, trainable)
+        version = {"version": __version__, "config": journal.config, "changes": [str(each) for each in changed]}
+        journal.record("run", **version, environment=described)
+        sweep = Sweep(studied, folder, journal, trainable, request)
+        journal.forget()
         try:
-            yield from sweep.run()
+            # Closed at once when whoever follows has had enough, and not when Python gets round to it.
+            with contextlib.closing(cast("Generator[Progress]", sweep.run())) as looks:
+                for look in looks:
+                    owner.beat()
+                    yield look
         finally:
-            journal.flush()
             journal.write_tables()
 
 
@@ -99,23 +121,3 @@ def _draft(config: SweepConfig | Mapping[str, Any] | str | Path) -> Draft:
     if isinstance(config, str | Path):
         return read_draft(config)
     return as_draft(to_yaml(config) if isinstance(config, SweepConfig) else config)
-
-
-def _claim(folder: RunFolder, config: SweepConfig) -> None:
-    """Write the resolved config, unless the folder already holds another sweep.
-
-    Raises:
-        ResultsError: it does; the first difference is named.
-    """
-    if folder.config.exists():
-        try:
-            before, now = load_config(folder.config).model_dump(), config.model_dump()
-        except SweepError as error:
-            raise ResultsError(f"{folder.config} is not readable, so the sweep cannot be continued: {error}") from error
-        for key, value in now.items():
-            if key not in MAY_CHANGE and before[key] != value:
-                raise ResultsError(
-                    f"{folder.path} holds a sweep with another {key}: {before[key]!r} there, {value!r} here. "
-                    f"Give this one another name, or choose another folder with --results DIR"
-                )
-    replace_text(folder.config, to_yaml(config))

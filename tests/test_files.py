@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -72,3 +73,12 @@ def test_a_locked_file_is_not_locked_twice(tmp_path: Path) -> None:
         assert not lock(second.fileno())
     with path.open("a") as third:
         assert lock(third.fileno())
+
+
+def test_where_there_are_no_locks_nobody_can_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    with (tmp_path / "file").open("w") as file:
+        assert lock(file.fileno()) is None

@@ -1,0 +1,93 @@
+"""Two configs of one sweep: what differs, and what of it the trials so far can live with. The rule: name every path.
+
+No trial's result depends on `budget` or `lanes`, and a range that has grown still holds every value that was proposed
+from it. Everything else is a change: the trials before it and after it are not of one experiment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.schema import SweepConfig
+from sweeps.config.wording import Path, path_text, show
+
+FREE = ("budget", "lanes")
+"""Sections that may change at any time."""
+BINDING = ("name", "objective")
+"""Sections that a sweep keeps for good: by another objective, the values of its trials could not be compared."""
+RANGE = ("low", "high", "choices")
+_ABSENT = object()
+
+
+class Change(NamedTuple):
+    """A value of the config that was another one before."""
+
+    path: Path
+    before: object
+    now: object
+    needs_force: bool
+
+    def __str__(self) -> str:
+        return f"{path_text(self.path)}: {_shown(self.before)} before, {_shown(self.now)} now"
+
+
+def changes(before: SweepConfig, now: SweepConfig) -> list[Change]:
+    """Every difference between two configs, in the order of the config."""
+    grown = {name for name, entry in now.parameters().items() if _has_grown(before.search_space.get(name), entry)}
+    found = _differences((), before.model_dump(), now.model_dump())
+    return [Change(path, old, new, _needs_force(path, grown)) for path, old, new in found]
+
+
+def fingerprint(config: SweepConfig) -> str:
+    """Eight hexadecimal digits that differ between configs under which the same trial may come to other results.
+
+    The ends of ranges and the choices are left out with `budget` and `lanes`: what was proposed is in the trial.
+    """
+    tree = {key: value for key, value in config.model_dump().items() if key not in FREE}
+    searched = config.parameters()
+    tree["search_space"] = {
+        name: _without_range(entry) if name in searched else entry for name, entry in tree["search_space"].items()
+    }
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _needs_force(path: Path, grown: set[str]) -> bool:
+    if path[0] == "search_space" and len(path) > 2 and path[1] in grown:
+        return path[2] not in RANGE
+    return path[0] not in FREE
+
+
+def _has_grown(before: object, now: Parameter) -> bool:
+    """Whether every value that was within the parameter's range still is, at its old places where it has steps."""
+    match before, now:
+        case Choices(), Choices():
+            return all(now.contains(choice) for choice in before.choices)
+        case FloatRange(), FloatRange():
+            return before.step == now.step and now.contains(before.low) and now.contains(before.high)
+        case IntRange(), IntRange():
+            return before.step == now.step and now.contains(before.low) and now.contains(before.high)
+    return False
+
+
+def _differences(path: Path, before: Any, now: Any) -> Iterator[tuple[Path, object, object]]:
+    """Each place that differs. Lists are compared place by place where they are equally long."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in dict.fromkeys((*before, *now)):
+            yield from _differences((*path, key), before.get(key, _ABSENT), now.get(key, _ABSENT))
+    elif isinstance(before, list | tuple) and isinstance(now, list | tuple) and len(before) == len(now):
+        for index, (old, new) in enumerate(zip(before, now, strict=True)):
+            yield from _differences((*path, index), old, new)
+    elif before != now:
+        yield path, before, now
+
+
+def _without_range(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in RANGE}
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is _ABSENT else show(value)

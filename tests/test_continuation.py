@@ -1,0 +1,148 @@
+"""Sweeps that are continued with another config: what is refused, what goes on, and what the tables say of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeping import config, finish, follow, records, small
+
+import sweeps
+from sweeps import start
+from sweeps.config import SweepConfig
+from sweeps.config.changes import fingerprint
+from sweeps.datasets.loading import Datasets
+from sweeps.errors import ResultsError
+
+pytestmark = pytest.mark.usefixtures("compiling_once")
+
+NARROW: dict[str, Any] = {
+    "epochs": {"type": "int", "low": 1, "high": 2},
+    "batch_size": {"type": "categorical", "choices": [8, 20]},
+    "learning_rate": {"type": "float", "low": 0.01, "high": 0.02, "log": True},
+}
+WIDE: dict[str, Any] = {
+    "epochs": {"type": "int", "low": 1, "high": 4},
+    "batch_size": {"type": "categorical", "choices": [53, 8, 20]},
+    "learning_rate": {"type": "float", "low": 0.001, "high": 0.05, "log": True},
+}
+
+
+def force(swept: SweepConfig, results: Path) -> sweeps.Results:
+    for _ in start.follow(swept, results, Datasets(), allow_changed=True):
+        pass
+    return sweeps.load(results / swept.name)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes"])
+def test_a_search_space_that_has_grown_is_continued_without_force(sampler: str, tmp_path: Path) -> None:
+    common = {"sampler": {"use": sampler}, "pruner": {"use": "hyperband"}}
+    finish(small(**common, search_space=NARROW, budget={"trials": 6}), tmp_path)
+    trials = finish(small(**common, search_space=WIDE, budget={"trials": 18}), tmp_path).trials
+    assert trials["number"].tolist() == list(range(18))
+    assert trials["params_learning_rate"][:6].between(0.01, 0.02).all()
+    assert not trials["params_learning_rate"][6:].between(0.01, 0.02).all()
+    assert trials["config"].nunique() == 1
+
+
+def test_a_grid_that_has_grown_trains_what_is_new_in_it_and_nothing_twice(tmp_path: Path) -> None:
+    def grid(sizes: list[int], rates: list[float]) -> SweepConfig:
+        space = {
+            "epochs": 1,
+            "batch_size": {"type": "categorical", "choices": sizes},
+            "learning_rate": {"type": "categorical", "choices": rates},
+        }
+        return small(sampler={"use": "grid"}, search_space=space, budget={})
+
+    finish(grid([8, 20], [0.01, 0.02]), tmp_path)
+    swept = grid([8, 20, 53], [0.03, 0.01, 0.02])
+    trials = finish(swept, tmp_path).trials
+    pairs = list(zip(trials["params_batch_size"], trials["params_learning_rate"], strict=True))
+    assert pairs[:4] == [(8, 0.01), (8, 0.02), (20, 0.01), (20, 0.02)]
+    assert sorted(pairs) == sorted((size, rate) for size in (8, 20, 53) for rate in (0.01, 0.02, 0.03))
+    assert list(follow(swept, tmp_path)) == []
+    finish(grid([8, 20, 53, 4], [0.03, 0.01, 0.02]), tmp_path)
+    assert len(sweeps.load(tmp_path / "small").trials) == 12
+
+
+def test_trials_after_a_forced_change_are_marked_and_those_before_it_stay_as_they_were(tmp_path: Path) -> None:
+    before, after = small(budget={"trials": 3}), small(seed=5, budget={"trials": 6})
+    first = finish(before, tmp_path).trials
+    trials = force(after, tmp_path).trials
+    assert trials["config"].tolist() == [fingerprint(before)] * 3 + [fingerprint(after)] * 3
+    assert trials["value"][:3].tolist() == first["value"].tolist()
+    assert trials["seed"].tolist() == [0] * 3 + [5] * 3
+    assert [run["changes"] for run in records(tmp_path, "run")] == [
+        [],
+        ["seed: 0 before, 5 now", "budget.trials: 3 before, 6 now"],
+    ]
+    finish(small(seed=5, budget={"trials": 7}), tmp_path)  # it is this config's sweep from now on
+
+
+def test_a_trial_that_starts_again_is_marked_with_the_config_that_it_ended_under(tmp_path: Path) -> None:
+    run = follow(small(budget={"trials": 4}), tmp_path)
+    for progress in run:
+        if progress.done >= 1:
+            break
+    run.close()  # type: ignore[attr-defined]  # it is a generator
+    after = small(seed=5, budget={"trials": 4})
+    trials = force(after, tmp_path).trials
+    assert set(trials["outcome"]) == {"completed"}
+    again = trials["attempt"] == 2
+    assert again.any()
+    assert set(trials["config"][again]) == {fingerprint(after)}
+
+
+def test_another_model_can_be_forced_and_the_best_of_the_old_one_is_not_tested_with_it(tmp_path: Path) -> None:
+    narrow = config(model={"use": "sweeping:curved", "width": 6}, budget={"trials": 4}, lanes=1)
+    run = follow(narrow, tmp_path)
+    for progress in run:
+        if progress.best is not None:
+            break
+    run.close()  # type: ignore[attr-defined]  # it is a generator
+    wide = config(model={"use": "sweeping:curved", "width": 5}, budget={"trials": 4, "target": 1e9}, lanes=1)
+    results = force(wide, tmp_path)
+    assert results.best is not None
+    assert results.best.number == 0
+    assert results.best.test == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"search_space": {**WIDE, "learning_rate": NARROW["learning_rate"]}}, "do not fit this search space"),
+        ({"search_space": {**WIDE, "optimizer.momentum": {"type": "float", "low": 0, "high": 1}}}, "do not fit"),
+        ({"enqueue": [{"epochs": 4, "learning_rate": 0.011}]}, "do not fit this search space.* was to be tried"),
+        ({"objective": {"metric": "train_loss", "direction": "minimize"}}, "another config.*\nobjective.metric"),
+    ],
+)
+def test_what_the_past_trials_cannot_be_part_of_is_refused_by_force_too_and_nothing_is_written(
+    changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    finish(small(search_space=WIDE, budget={"trials": 6}), tmp_path)
+    folder = tmp_path / "small"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(ResultsError, match=f"(?s){said}"):
+        force(small(**{"search_space": WIDE, "budget": {"trials": 9}, **changes}), tmp_path)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert len(finish(small(search_space=WIDE, budget={"trials": 7}), tmp_path).trials) == 7
+
+
+def test_the_records_of_earlier_runs_are_let_go_once_the_sweep_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    from sweeps.journal import Journal
+
+    record = Journal.record
+
+    def watched(self: Journal, kind: str, **fields: Any) -> None:
+        seen.append(len(self.past))
+        record(self, kind, **fields)
+
+    finish(small(budget={"trials": 2}), tmp_path)
+    monkeypatch.setattr(Journal, "record", watched)
+    finish(small(budget={"trials": 4}), tmp_path)
+    assert seen[0] > 0
+    assert set(seen[1:]) == {0}
