@@ -9,13 +9,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import NamedTuple
 
 from sweeps.devices import Policy
 from sweeps.population import LaneEpoch, Population
 from sweeps.programs import Occupant, Programs
+from sweeps.training.memory import TooManyLanesError, fewer_lanes, is_out_of_memory
+from sweeps.training.signature import Signature
 
 MOST_EXTRA_POPULATIONS = 8
 """A vmapped population holds trials of one program; so many more may be made for programs that find no room."""
+
+
+class ShortageError(Exception):
+    """Memory did not suffice, and fewer lanes advance from now on: the trials that rode can be placed again.
+
+    `began` says whether they had begun to train.
+    """
+
+    def __init__(self, began: bool) -> None:
+        super().__init__("there is not enough memory for so many lanes")
+        self.began = began
+
+
+class _Advance(NamedTuple):
+    """An epoch under way, and how many populations were allowed to advance when it began."""
+
+    future: Future[list[LaneEpoch]]
+    at_once: int
 
 
 class Crew:
@@ -25,8 +46,9 @@ class Crew:
         self._policy, self._programs = policy, programs
         self._pools = {device: ThreadPoolExecutor(policy.threads_per_device) for device in policy.devices}
         self._stop = threading.Event()
-        self._futures: dict[int, Future[list[LaneEpoch]]] = {}
+        self._advancing: dict[int, _Advance] = {}
         self._now = 0.0
+        self._at_once = policy.populations + (0 if policy.is_mapped else MOST_EXTRA_POPULATIONS)
         self.populations = [self._population(index) for index in range(policy.populations)]
 
     @property
@@ -39,46 +61,62 @@ class Crew:
 
     def place(self, occupant: Occupant) -> Population | None:
         """Give a trial a lane of a population that is not advancing; None while there is none for its program."""
-        resting = [population for population in self.populations if population.index not in self._futures]
+        resting = [population for population in self.populations if population.index not in self._advancing]
         fitting = [population for population in resting if population.has_room(occupant)]
-        if not fitting and not self._will_have_room(occupant):
+        if sum(1 for population in self.populations if population.occupied) >= self._at_once:
+            fitting = [population for population in fitting if population.occupied]
+        elif not fitting and not self._will_have_room(occupant):
             fitting = list(self._another_population())
         if not fitting:
             return None
         # The fullest first: lanes that advance together cost less than lanes in turns.
         population = max(fitting, key=lambda each: (len(each.occupied), -each.clock, -each.index))
+        riding = population.program if population.occupied else None
         if not population.occupied:
             population.clock = max(population.clock, self._now)
-        population.admit(occupant, self._programs.program(occupant.signature, population.device))
+        population.admit(occupant, riding or self._programs.program(occupant.signature, population.device))
         return population
 
     def start(self) -> None:
         """Set every resting population that has trials to its next epoch, the one that is furthest behind first."""
-        resting = [each for each in self.populations if each.occupied and each.index not in self._futures]
-        for population in sorted(resting, key=lambda each: (each.clock, each.index)):
+        resting = [each for each in self.populations if each.occupied and each.index not in self._advancing]
+        free = max(self._at_once - len(self._advancing), 0)
+        for population in sorted(resting, key=lambda each: (each.clock, each.index))[:free]:
             population.clock = population.next_clock()
-            self._futures[population.index] = self._pools[population.device].submit(population.advance, self._stop)
+            future = self._pools[population.device].submit(population.advance, self._stop)
+            self._advancing[population.index] = _Advance(future, self._at_once)
 
     def earliest(self) -> Population | None:
         """The advancing population whose epoch ends first by the clock; None when all rest."""
-        advancing = [self.populations[index] for index in self._futures]
+        advancing = [self.populations[index] for index in self._advancing]
         return min(advancing, key=lambda each: (each.clock, each.index), default=None)
 
     def is_ready(self, population: Population, timeout_s: float) -> bool:
         """Wait for a population's epoch for a while; whether it has ended."""
-        return bool(wait([self._futures[population.index]], timeout=timeout_s).done)
+        return bool(wait([self._advancing[population.index].future], timeout=timeout_s).done)
 
     def collect(self, population: Population) -> list[LaneEpoch]:
         """What an ended epoch came to. The population rests from here on.
 
         Raises:
-            Exception: whatever ended the epoch instead, from compilation or the device; its lanes are empty now.
+            ShortageError: memory did not suffice; there are fewer lanes from now on, and its lanes are empty.
+            Exception: whatever else ended the epoch, from compilation or the device; its lanes are empty now.
         """
         self._now = population.clock
+        advance, riding = self._advancing.pop(population.index), population.occupied
         try:
-            return self._futures.pop(population.index).result()
-        except Exception:
+            return advance.future.result()
+        except Exception as error:
+            lanes = population.lane_count
             population.clear()
+            is_helped = (
+                self._have_fewer_at_once(error, advance.at_once)
+                if lanes is None
+                else self._have_fewer_lanes(error, lanes, riding[0].signature)
+            )
+            if is_helped:
+                self._forget_the_idle()
+                raise ShortageError(began=not isinstance(error, TooManyLanesError)) from error
             raise
 
     def __enter__(self) -> Crew:
@@ -89,6 +127,26 @@ class Crew:
         for pool in self._pools.values():
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def _have_fewer_lanes(self, error: Exception, lanes: int, signature: Signature) -> bool:
+        """Go on with fewer lanes of a vmapped program, if that may help."""
+        fewer = fewer_lanes(error, lanes)
+        if fewer is not None:
+            self._programs.shrink(signature, fewer)
+        return fewer is not None
+
+    def _have_fewer_at_once(self, error: Exception, at_once: int) -> bool:
+        """Go on with fewer mapped lanes at once, if that may help; with one, once the others have ended."""
+        fewer = fewer_lanes(error, at_once)
+        if fewer is not None:
+            self._at_once = min(self._at_once, fewer)
+        return fewer is not None or (is_out_of_memory(error) and self.busy > 0)
+
+    def _forget_the_idle(self) -> None:
+        """Free what populations without a trial still hold of their last."""
+        for population in self.populations:
+            if not population.occupied:
+                population.clear()
+
     def _will_have_room(self, occupant: Occupant) -> bool:
         return any(
             population.program is not None
@@ -97,8 +155,7 @@ class Crew:
         )
 
     def _another_population(self) -> Iterator[Population]:
-        mapped = self._policy.lanes_per_population is None
-        if mapped or len(self.populations) >= self._policy.populations + MOST_EXTRA_POPULATIONS:
+        if self._policy.is_mapped or len(self.populations) >= self._policy.populations + MOST_EXTRA_POPULATIONS:
             return
         population = self._population(len(self.populations))
         self.populations.append(population)

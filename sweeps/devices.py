@@ -13,9 +13,12 @@ from typing import NamedTuple
 import jax
 
 from sweeps.config import SweepConfig
+from sweeps.study.grid import grid_size
 
-VMAPPED_LANES = 64
-"""Lanes of a vmapped population unless the config says otherwise."""
+MOST_LANES = 256
+"""Lanes of a GPU, unless the config says otherwise. By arithmetic an MLP of 100,000 parameters fills an H100 with about
+90 lanes, and more of them only take longer together; and a sampler that learns has learnt nothing yet when it proposes
+the first trial of each lane."""
 
 
 class Policy(NamedTuple):
@@ -25,10 +28,20 @@ class Policy(NamedTuple):
     threads_per_device: int
     populations: int  # over all devices
     lanes_per_population: int | None  # None: mapped, one lane without a lane axis
+    resident_bytes: int | None = None  # training rows that take more are streamed; None: none are
+    memory_bytes: int | None = None  # of each device; None where nobody knows
 
     @property
     def lanes(self) -> int:
         return self.populations * (self.lanes_per_population or 1)
+
+    @property
+    def is_mapped(self) -> bool:
+        return self.lanes_per_population is None
+
+    @property
+    def populations_per_device(self) -> int:
+        return -(-self.populations // len(self.devices))
 
 
 def choose_policy(config: SweepConfig) -> Policy:
@@ -41,13 +54,37 @@ def choose_policy(config: SweepConfig) -> Policy:
 
 def mapped_policy(device: jax.Device, config: SweepConfig, threads: int) -> Policy:
     lanes = 2 * threads if config.lanes == "auto" else int(config.lanes)
-    return Policy((device,), min(threads, lanes), lanes, None)
+    return Policy((device,), min(threads, lanes), lanes, None, resident_bytes(device))
 
 
 def vmapped_policy(devices: tuple[jax.Device, ...], config: SweepConfig) -> Policy:
-    wanted = min(VMAPPED_LANES, config.budget.trials or VMAPPED_LANES) if config.lanes == "auto" else int(config.lanes)
+    """Never more lanes than trials. How many fit in memory is seen by each program: see `Programs.lane_count`."""
+    bounds = (MOST_LANES * len(devices), config.budget.trials, grid_trials(config))
+    most = min(bound for bound in bounds if bound is not None)
+    wanted = most if config.lanes == "auto" else int(config.lanes)
     populations = min(2 * len(devices), wanted)
-    return Policy(devices, 1, populations, -(-wanted // populations))
+    return Policy(devices, 1, populations, -(-wanted // populations), resident_bytes(devices[0]), memory(devices))
+
+
+def grid_trials(config: SweepConfig) -> int | None:
+    return grid_size(config) if config.sampler.use == "grid" else None
+
+
+def resident_bytes(device: jax.Device) -> int | None:
+    """What training rows may take: half of the device's memory, or of the machine's; None where it is not known."""
+    limit = machine_memory() if device.platform == "cpu" else memory((device,))
+    return None if limit is None else limit // 2
+
+
+def memory(devices: tuple[jax.Device, ...]) -> int | None:
+    """Bytes of the smallest device that are this process's to use; None where a device does not say, as CPUs do not."""
+    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
+    known = [int(limit) for limit in limits if limit is not None]
+    return min(known) if len(known) == len(limits) else None
+
+
+def machine_memory() -> int | None:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
 
 
 def cores() -> int:

@@ -6,6 +6,7 @@ The rule: a dataset is loaded once and is on each device once; a signature has o
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -15,8 +16,11 @@ from sweeps.config import SweepConfig, space
 from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.devices import Policy, choose_policy
-from sweeps.training import lane, microbatch
+from sweeps.training import lane, memory, microbatch
+from sweeps.training.buckets import choose_buckets
 from sweeps.training.compilations import training_compilations
+from sweeps.training.feed import CHUNK_BYTES, Feed, chunk_rows, feed
+from sweeps.training.models import in_bfloat16
 from sweeps.training.program import Program
 from sweeps.training.signature import Arguments, Signature, lane_program, sign
 
@@ -37,14 +41,17 @@ class Occupant(NamedTuple):
 class Programs:
     """Makes and keeps programs. Not for use from several threads, except through the programs themselves."""
 
-    def __init__(self, config: SweepConfig, datasets: Datasets, policy: Policy | None = None) -> None:
-        self._config, self._datasets = config, datasets
+    def __init__(
+        self, config: SweepConfig, datasets: Datasets, policy: Policy | None = None, chunk_bytes: int = CHUNK_BYTES
+    ) -> None:
+        self._config, self._datasets, self._chunk_bytes = config, datasets, chunk_bytes
         self._compiled_before = training_compilations()
         self.policy = choose_policy(config) if policy is None else policy
-        self._data: dict[tuple[tuple[str, Arguments], jax.Device], lane.Data] = {}
+        self._feeds: dict[tuple[tuple[str, Arguments], jax.Device], Feed] = {}
         self._programs: dict[tuple[Signature, jax.Device], Program] = {}
         self._lanes: dict[Signature, lane.LaneProgram] = {}
-        self.ladder = ladder(config, self.policy)
+        self._lane_counts: dict[Signature, int] = {}
+        self.ladders = ladders(config, self.policy)
 
     def occupant(self, number: int, trial: space.Trial) -> Occupant:
         """A trial as a lane sees it.
@@ -52,7 +59,8 @@ class Programs:
         Raises:
             ModelError, DataError: the trial's own choices cannot be trained.
         """
-        signature, floats = sign(trial, self._config.metrics)
+        ladder = self.ladder(trial.batch_size)
+        signature, floats = sign(trial, self._config.metrics, ladder)
         examples = self.dataset(signature).train.rows
         # A searched seed is a trial's whole identity; otherwise trials differ by their number.
         seed, stream = (self._config.seed, number) if trial.seed is None else (trial.seed, 0)
@@ -60,8 +68,8 @@ class Programs:
         ints[[lane.NUMBER, lane.SEED, lane.BATCH_SIZE, lane.RUNNING]] = (
             stream, np.uint32(seed).astype(np.int32), trial.batch_size, 1,
         )  # fmt: skip
-        rows = examples * microbatch.cost_per_example(trial.batch_size, self.ladder.sizes)
-        cost = rows * self._lane_program(signature).model.parameter_count
+        rows = examples * microbatch.cost_per_example(trial.batch_size, ladder.sizes)
+        cost = rows * self.parameter_count(signature)
         return Occupant(
             number, trial.epochs, trial.batch_size, examples, signature, ints, np.asarray(floats, np.float32), cost
         )
@@ -72,13 +80,14 @@ class Programs:
         return training_compilations() - self._compiled_before
 
     def compile_ahead(self) -> None:
-        """Begin to compile, before any trial is known, where every trial will have the same program."""
+        """Begin to compile, before any trial is known, where trials differ by their batch sizes' programs at most."""
         trial = space.only_numbers_searched(self._config)
         if trial is not None:
-            signature = self.occupant(0, trial).signature
-            for device in self.policy.devices:
-                with contextlib.suppress(Exception):  # met again, and dealt with, by the first trial
-                    self.program(signature, device).begin_to_compile()
+            for ladder in self.ladders:
+                signature = self.occupant(0, replace(trial, batch_size=ladder.sizes[-1])).signature
+                for device in self.policy.devices:
+                    with contextlib.suppress(Exception):  # met again, and dealt with, by the first trial
+                        self.program(signature, device).begin_to_compile()
 
     def program(self, signature: Signature, device: jax.Device) -> Program:
         """The program of a signature on a device; it compiles when it is first used."""
@@ -86,38 +95,83 @@ class Programs:
         if place not in self._programs:
             self._programs[place] = Program(
                 self._lane_program(signature),
-                self._on(device, signature),
-                self.ladder,
-                self.policy.lanes_per_population,
+                self._feed(device, signature),
+                signature.ladder,
+                self.lane_count(signature),
                 device,
+                self._share,
             )
         return self._programs[place]
+
+    def lane_count(self, signature: Signature) -> int | None:
+        """Lanes of a population of this program: the policy's, or as many as memory has been found to hold."""
+        most = self.policy.lanes_per_population
+        if most is None:
+            return None
+        if signature not in self._lane_counts:
+            bound = most if self._share is None else memory.most_lanes(self.lane_bytes(signature), self._share)
+            self._lane_counts[signature] = min(most, bound)
+        return self._lane_counts[signature]
+
+    def shrink(self, signature: Signature, lanes: int) -> None:
+        """From now on, populations of this program have at most so many lanes; those that have more keep theirs."""
+        self._lane_counts[signature] = min(lanes, self._lane_counts.get(signature, lanes))
+        self._programs = {place: program for place, program in self._programs.items() if place[0] != signature}
+
+    def lane_bytes(self, signature: Signature) -> memory.LaneBytes:
+        """What a lane of this program keeps on its device."""
+        return memory.lane_bytes(self._lane_program(signature))
+
+    def parameter_count(self, signature: Signature) -> int:
+        """Parameters of this program's model."""
+        return self._lane_program(signature).model.parameter_count
 
     def dataset(self, signature: Signature) -> Dataset:
         use, arguments = signature.dataset
         return self._datasets.get(use, dict(arguments))
 
+    @property
+    def _share(self) -> memory.Share | None:
+        device_bytes = self.policy.memory_bytes
+        if device_bytes is None:
+            return None
+        return memory.Share(device_bytes, max(self.policy.populations_per_device, len(self.ladders)))
+
+    def ladder(self, batch_size: int) -> microbatch.Ladder:
+        """The micro-batch sizes of the program that batches of a size go to."""
+        return next((ladder for ladder in self.ladders if batch_size <= ladder.sizes[-1]), self.ladders[-1])
+
     def _lane_program(self, signature: Signature) -> lane.LaneProgram:
         if signature not in self._lanes:
-            self._lanes[signature] = lane_program(signature, self.dataset(signature))
+            dataset = self.dataset(signature)
+            made = lane_program(signature, dataset, self._chunk_rows(dataset))
+            in_half = self._config.precision == "bfloat16"
+            self._lanes[signature] = replace(made, model=in_bfloat16(made.model)) if in_half else made
         return self._lanes[signature]
 
-    def _on(self, device: jax.Device, signature: Signature) -> lane.Data:
+    def _feed(self, device: jax.Device, signature: Signature) -> Feed:
         place = (signature.dataset, device)
-        if place not in self._data:
+        if place not in self._feeds:
             dataset = self.dataset(signature)
-            affine = np.array([dataset.scale, dataset.shift], np.float32)
-            arrays = jax.device_put((*dataset.train, *dataset.valid, affine), device)
-            self._data[place] = lane.Data(*arrays)
-        return self._data[place]
+            self._feeds[place] = feed(dataset, device, self._chunk_rows(dataset), self.policy.resident_bytes)
+        return self._feeds[place]
+
+    def _chunk_rows(self, dataset: Dataset) -> int:
+        return chunk_rows(dataset, max(space.batch_sizes(self._config)), self._chunk_bytes)
 
 
-def ladder(config: SweepConfig, policy: Policy) -> microbatch.Ladder:
-    """The micro-batch sizes that the config's batch sizes are taken in."""
+def ladders(config: SweepConfig, policy: Policy) -> tuple[microbatch.Ladder, ...]:
+    """The micro-batch sizes that the config's batch sizes are taken in: a ladder for each program that they need.
+
+    A mapped program has a ladder of several sizes. A vmapped one has a single size, and there may be several such.
+    """
     batch_sizes = space.batch_sizes(config)
     if config.micro_batch != "auto":
-        sizes: tuple[int, ...] = (int(config.micro_batch),)
+        chosen: list[tuple[int, ...]] = [(int(config.micro_batch),)]
+    elif policy.is_mapped:
+        chosen = [microbatch.choose_ladder(batch_sizes)]
     else:
-        most = 1 if policy.lanes_per_population is not None else microbatch.MOST_RUNGS
-        sizes = microbatch.choose_ladder(batch_sizes, most)
-    return microbatch.Ladder(sizes, splits=max(batch_sizes) > sizes[-1])
+        chosen = [(size,) for size in choose_buckets(batch_sizes)]
+    *holding, last = chosen
+    whole = [microbatch.Ladder(sizes, splits=False) for sizes in holding]
+    return (*whole, microbatch.Ladder(last, splits=max(batch_sizes) > last[-1]))

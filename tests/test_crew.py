@@ -152,10 +152,10 @@ def test_leaving_a_crew_stops_an_epoch_between_two_calls() -> None:
     program.compile()
     slow, whole = threading.Event(), program.epoch
 
-    def one_update(state: Any, values: Any, limit: int) -> Any:
+    def one_update(state: Any, values: Any, data: Any, limit: int) -> Any:
         slow.set()
         time.sleep(0.01)
-        return whole(state, values, 1)
+        return whole(state, values, data, 1)
 
     program.epoch = one_update  # type: ignore[method-assign]
     with Crew(mapped(1), programs) as crew:

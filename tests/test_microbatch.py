@@ -127,7 +127,3 @@ def test_padding_is_the_fraction_of_the_computed_rows_that_do_not_count(
     size = microbatch.micro_batch_of(batch_size, ladder)
     computed = size * len(range(0, batch_size, size))
     np.testing.assert_allclose(microbatch.padding(batch_size, ladder), (computed - batch_size) / computed, atol=1e-12)
-
-
-def test_a_ladder_of_one_rung_is_as_long_as_was_asked_for() -> None:
-    assert len(microbatch.choose_ladder([1, 7, 32, 200], most=1)) == 1

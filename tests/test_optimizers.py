@@ -19,6 +19,7 @@ from sweeping import assert_same, fixed, mapped, occupant, regression
 from sweeps.config.space import resolve
 from sweeps.errors import ModelError
 from sweeps.training import optimizers
+from sweeps.training.microbatch import Ladder
 from sweeps.training.optax_names import ARGUMENTS
 from sweeps.training.signature import sign
 
@@ -142,7 +143,7 @@ def plain_optax(optimizer: optax.GradientTransformation) -> Any:
 
 def signed(optimizer: dict[str, Any], **space: Any) -> Any:
     config = regression(optimizer=optimizer, search_space=fixed(**space))
-    return sign(resolve(config, {}), ())
+    return sign(resolve(config, {}), (), Ladder((8,), splits=False))
 
 
 def test_a_switch_selects_the_program_and_a_number_does_not() -> None:

@@ -9,7 +9,7 @@ are Python ints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,8 +44,8 @@ def parts_per_batch(batch_size: jax.Array, micro_batch: int) -> jax.Array:
     return (batch_size + micro_batch - 1) // micro_batch
 
 
-def iterations_per_epoch(examples: int, batch_size: jax.Array | int) -> jax.Array | int:
-    """Optimizer updates in an epoch.
+def iterations_per_epoch(examples: Any, batch_size: Any) -> Any:
+    """Optimizer updates in an epoch; whole numbers, traced or not.
 
     >>> iterations_per_epoch(1050, 100)
     11
@@ -96,7 +96,7 @@ def cost_per_example(batch_size: int, ladder: Sequence[int]) -> float:
     return (parts * (micro_batch + STEP_OVERHEAD_ROWS) + UPDATE_OVERHEAD_ROWS) / batch_size
 
 
-def choose_ladder(batch_sizes: Sequence[int], most: int = MOST_RUNGS) -> tuple[int, ...]:
+def choose_ladder(batch_sizes: Sequence[int]) -> tuple[int, ...]:
     """The few micro-batch sizes that serve all these batch sizes best, by modelled cost, ascending.
 
     A ladder that holds the largest batch saves the loop over parts, which is compiled like another size.
@@ -117,7 +117,7 @@ def choose_ladder(batch_sizes: Sequence[int], most: int = MOST_RUNGS) -> tuple[i
         return mean * (1 - RUNG_GAIN) ** -bodies
 
     chosen: tuple[int, ...] = min(((candidate,) for candidate in candidates), key=cost)
-    while len(chosen) < most:
+    while len(chosen) < MOST_RUNGS:
         longer = min((tuple(sorted({*chosen, candidate})) for candidate in candidates), key=cost)
         if cost(longer) >= cost(chosen):
             break

@@ -64,20 +64,7 @@ class Program:
 
     def begin_to_compile(self) -> None:
         """Trace and lower, which needs Python, and leave the rest to two threads, which do not."""
-        with self._lock:
-            if self._compiling:
-                return
-            values = self._abstract_values()
-            pool = ThreadPoolExecutor(2)
-            with jax.default_device(self.device):
-                init = jax.jit(self._init_function()).trace(values)
-                epoch = jax.jit(self._epoch_function(), donate_argnums=0)
-                training = epoch.lower(init.out_info, values, self.feed.shapes, _shape(dtype=jnp.int32))
-                self._compiling = {
-                    "epoch": pool.submit(self._compile, training, TRAINING),
-                    "init": pool.submit(self._compile, init.lower(), ONCE),
-                }
-            pool.shutdown(wait=False)
+        self._begun()
 
     def compile(self) -> None:
         """Compile what has not been compiled yet, or wait for it.
@@ -86,10 +73,19 @@ class Program:
             TooManyLanesError: the program does not fit in its share of the device.
             Exception: whatever tracing the model, or XLA, raises.
         """
-        self.begin_to_compile()
-        self._compiled = {name: compiling.result() for name, compiling in self._compiling.items()}
+        if self._compiled:
+            return
+        begun = self._begun()
+        try:
+            compiled = {name: compiling.result() for name, compiling in begun.items()}
+        except Exception:
+            with self._lock:
+                if self._compiling is begun:
+                    self._compiling = {}  # there may be memory for it another time
+            raise
         if self._share is not None and self.lane_count is not None:
-            check_memory(self._compiled["epoch"].memory_analysis(), self.lane_count, self._share)
+            check_memory(compiled["epoch"].memory_analysis(), self.lane_count, self._share)
+        self._compiled = compiled
 
     def init(self, values: LaneValues) -> LaneState:
         """Fresh lanes for these values (every lane of a vmapped program: see `admit`)."""
@@ -117,6 +113,23 @@ class Program:
         """Loss and metrics of one lane's parameters on rows that take no part in training: f32 `[1 + metrics]`."""
         arguments = (*jax.device_put((params, x, y), self.device), self.feed.affine)
         return np.asarray(self._compile(jax.jit(self.lane.evaluate).lower(*arguments), ONCE)(*arguments))
+
+    def _begun(self) -> dict[str, Future[Any]]:
+        with self._lock:
+            if self._compiling:
+                return self._compiling
+            values = self._abstract_values()
+            pool = ThreadPoolExecutor(2)
+            with jax.default_device(self.device):
+                init = jax.jit(self._init_function()).trace(values)
+                epoch = jax.jit(self._epoch_function(), donate_argnums=0)
+                training = epoch.lower(init.out_info, values, self.feed.shapes, _shape(dtype=jnp.int32))
+                self._compiling = {
+                    "epoch": pool.submit(self._compile, training, TRAINING),
+                    "init": pool.submit(self._compile, init.lower(), ONCE),
+                }
+            pool.shutdown(wait=False)
+            return self._compiling
 
     def _compile(self, lowered: jax.stages.Lowered, options: dict[str, Any]) -> jax.stages.Compiled:
         if self.device.platform != "cpu":

@@ -3,8 +3,8 @@
 The rule: where a row stands depends on the key, the epoch, its chunk and the chunk's rows, and nothing else. Every
 place is sent through a bijection of the next power of two, again and again until it lands among the rows ("cycle
 walking": J. Black and P. Rogaway, Ciphers with Arbitrary Finite Domains, 2002). That a keyed bijection serves as a
-shuffle: R. Mitchell et al., Bandwidth-Optimal Random Shuffling for GPUs, 2022. Sorting random bits takes ten times as long to
-run, and the bits take longer to compile than a small model's gradient.
+shuffle: R. Mitchell et al., Bandwidth-Optimal Random Shuffling for GPUs, 2022. Sorting random bits takes ten times as
+long to run, and the bits take longer to compile than a small model's gradient.
 """
 
 from __future__ import annotations
