@@ -81,3 +81,19 @@ def test_digits_reach_96_percent(tmp_path: Path) -> None:
     assert results.best is not None
     assert results.best.value >= 0.96
     assert results.best.test["test_accuracy"] >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ordinary_promotion")
+def test_the_lstm_comes_near_the_best_possible_error(tmp_path: Path) -> None:
+    results = finished("lstm", tmp_path)
+    assert results.best is not None
+    assert results.best.value <= 1.15 * 0.1**2 * (1 + (4 * 24 + 2) / (24 * 23))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ordinary_promotion")
+def test_the_first_trial_of_the_cnn_reaches_97_percent(tmp_path: Path) -> None:
+    results = finished("cnn", tmp_path, "budget.trials=1")
+    assert results.best is not None
+    assert results.best.test["test_accuracy"] >= 0.97

@@ -205,6 +205,23 @@ def test_linear_regression_has_the_coefficients_and_the_noise_that_it_promises()
     assert residuals[0] / dataset.train.rows == pytest.approx(0.01, rel=0.1)
 
 
+def test_the_best_error_of_sine_sequences_is_that_of_the_efficient_estimator() -> None:
+    """Least squares over phase and frequency, by Newton's method from a grid, predicts as well as is promised."""
+    steps, noise = 24, 0.02
+    split = loading.load("sine_sequences", {"rows": 3000, "steps": steps, "noise": noise}).train
+    waves, time = split.x[:, :, 0].astype(np.float64), np.arange(steps)
+    grid = np.linspace(1 / 13, 1 / 5.5, 400)
+    frequency = grid[np.abs(waves @ np.exp(-2j * np.pi * np.outer(time, grid))).argmax(axis=1)]
+    phase = np.angle((waves * np.exp(-2j * np.pi * frequency[:, None] * time)).sum(axis=1)) / (2 * np.pi) + 0.25
+    for _ in range(10):
+        angle = 2 * np.pi * (frequency[:, None] * time + phase[:, None])
+        slopes = 2 * np.pi * np.cos(angle)[..., None] * np.stack([time, np.ones(steps)], axis=1)
+        step = np.linalg.pinv(slopes) @ (waves - np.sin(angle))[..., None]
+        frequency, phase = frequency + step[:, 0, 0], phase + step[:, 1, 0]
+    error = np.square(np.sin(2 * np.pi * (frequency * steps + phase)) - split.y).mean()
+    assert error == pytest.approx(noise**2 * (1 + (4 * steps + 2) / (steps * (steps - 1))), rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("use", "arguments", "said"),
     [

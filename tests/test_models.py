@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tolerances
 from flax import nnx
 from sweeping import assert_same
 
@@ -222,6 +223,41 @@ def test_the_models_of_the_project_have_the_parameters_that_their_shapes_ask_for
     mlp = build("models.mlp:MLP", outputs=10, input_shape=(28, 28), hidden=(128, 64))
     sizes = [math.prod(leaf.shape) for leaf in jax.tree.leaves(jax.eval_shape(mlp.init, KEYS[0]))]
     assert sum(sizes) == 784 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10
+
+
+@pytest.mark.parametrize(("input_shape", "colours"), [((28, 28), 1), ((28, 28, 1), 1), ((15, 12, 3), 3)])
+def test_a_cnn_takes_grey_and_coloured_images_and_halves_them_once_a_convolution(
+    input_shape: tuple[int, ...], colours: int
+) -> None:
+    model = build("models.cnn:CNN", input_shape=input_shape, channels=(4, 6), hidden=5)
+    pixels = (input_shape[0] // 4) * (input_shape[1] // 4)
+    convolutions = 9 * colours * 4 + 4 + 9 * 4 * 6 + 6
+    assert model.parameter_count == convolutions + pixels * 6 * 5 + 5 + 5 * 3 + 3
+
+
+@pytest.mark.parametrize("input_shape", [(6,), (6, 1)])
+def test_an_lstm_is_the_recurrence_of_its_formula(input_shape: tuple[int, ...]) -> None:
+    model = build("models.lstm:LSTM", input_shape=input_shape, hidden=4)
+    params = model.init(KEYS[0])
+    cell = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params["recurrence"]["cell"])
+
+    def gate(name: str, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        inputs = cell["if_" if name == "f" else f"i{name}"]["kernel"]
+        return x @ inputs + hidden @ cell[f"h{name}"]["kernel"] + cell[f"h{name}"]["bias"]
+
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-x))
+
+    hidden = memory = np.zeros((len(X), 4))
+    for step in range(6):
+        x = X[:, step : step + 1].astype(np.float64)
+        kept, added = sigmoid(gate("f", x, hidden)), sigmoid(gate("i", x, hidden)) * np.tanh(gate("g", x, hidden))
+        shown = sigmoid(gate("o", x, hidden))
+        memory = kept * memory + added
+        hidden = shown * np.tanh(memory)
+    expected = hidden @ np.asarray(params["out"]["kernel"]) + np.asarray(params["out"]["bias"])
+    found = model.apply(params, jnp.asarray(X).reshape(-1, *input_shape), KEYS[0], True)
+    np.testing.assert_allclose(found, expected, **tolerances.FORMULA)
 
 
 def _paths(params: Any) -> list[tuple[str, Any]]:

@@ -109,7 +109,7 @@ def test_a_right_config_has_no_complaints() -> None:
         ("search_space.model.wide=3", "search_space.model.wide: unknown argument. Did you mean `width`?"),
         (
             "dataset.use=minst",
-            "dataset.use: a dataset must be `csv`, `linear_regression`, `mnist` or `module:function`",
+            "dataset.use: a dataset must be `csv`, `linear_regression`, `mnist`, `sine_sequences` or `module:function`",
         ),
         ("dataset.row=3", "dataset.row: unknown argument. Did you mean `rows`?"),
         ("dataset.rows=1", "dataset: valid_fraction and test_fraction must leave rows"),

@@ -17,6 +17,7 @@ BUILT_IN = {
     "csv": "sweeps.datasets.csv:csv",
     "linear_regression": "sweeps.datasets.synthetic:linear_regression",
     "mnist": "sweeps.datasets.mnist:mnist",
+    "sine_sequences": "sweeps.datasets.synthetic:sine_sequences",
 }
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     int: ((int,), "a whole number"),

@@ -25,3 +25,30 @@ def linear_regression(
     y = x @ np.arange(1, features + 1, dtype=np.float32) + 0.5
     y += noise * generator.standard_normal(rows).astype(np.float32)
     return from_arrays(x, y.astype(np.float32), valid_fraction=valid_fraction, test_fraction=test_fraction, seed=seed)
+
+
+def sine_sequences(
+    *,
+    rows: int = 4_000,
+    steps: int = 24,
+    noise: float = 0.1,
+    valid_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """What comes next in a noisy sine? `x` has the shape `[rows, steps, 1]`, `y` is the wave at the step after them.
+
+    Each row has a period of 6 to 12 steps and a phase of its own, an amplitude of 1, and `noise` times a standard
+    normal error at every step, the next one too. So no model's mean squared error is below `noise ** 2`. Phase and
+    frequency must be read off `n = steps` noisy values, which costs the best of models about
+    `noise ** 2 * (4 n + 2) / (n (n - 1))` more where the noise is small: the variance of a line fitted to the phase, at
+    the step after its last point, by the bounds of D. Rife and R. Boorstyn, "Single-tone parameter estimation from
+    discrete-time observations", IEEE Transactions on Information Theory 20(5), 1974.
+    """
+    generator = np.random.default_rng(seed)
+    frequency = 1 / generator.uniform(6, 12, (rows, 1))
+    phase = generator.uniform(0, 1, (rows, 1))
+    waves = np.sin(2 * np.pi * (frequency * np.arange(steps + 1) + phase))
+    waves += noise * generator.standard_normal(waves.shape)
+    x, y = waves[:, :-1, None].astype(np.float32), waves[:, -1].astype(np.float32)
+    return from_arrays(x, y, valid_fraction=valid_fraction, test_fraction=test_fraction, seed=seed)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from sweeps.errors import ModelError
 from sweeps.locate import ArgumentFault, argument_faults, locate, origin, parameters, taken_by
+from sweeps.training.convolution import as_products, has_products
 
 Params: TypeAlias = Any
 DERIVED = ("input_shape", "outputs", "rngs")
@@ -63,7 +64,7 @@ _BUILT: dict[Any, Model] = {}
 
 def _build(
     use: str,
-    target: Callable[..., Any],
+    target: Any,
     given: Mapping[str, Any],
     input_shape: tuple[int, ...],
     outputs: int,
@@ -71,7 +72,12 @@ def _build(
 ) -> Model:
     try:
         model = _nnx_model(target, given) if _is_nnx_module(target) else _plain_model(target, given)
-        shape = _output_shape(model, input_shape, input_dtype)
+        x = jax.ShapeDtypeStruct((2, *input_shape), input_dtype)  # type: ignore[no-untyped-call]
+        trace = jax.make_jaxpr(model.apply, static_argnums=3, return_shape=True)
+        jaxpr, output = trace(model.shapes, x, abstract_key(), True)
+        shape = output.shape
+        if has_products(jaxpr):  # rewriting traces a model twice as often, for nothing in one without convolutions
+            model = model._replace(apply=as_products(model.apply, static_argnums=(3,)))
     except ModelError:
         raise
     except Exception as error:
@@ -157,12 +163,21 @@ def _plain_model(target: Callable[..., Any], arguments: Mapping[str, Any]) -> Mo
     return Model(init, applied, draws=takes_key, shapes=jax.eval_shape(init, abstract_key()))
 
 
-def _output_shape(model: Model, input_shape: tuple[int, ...], input_dtype: Any) -> tuple[int, ...]:
-    def forward(params: Params, key: jax.Array) -> jax.Array:
-        return model.apply(params, jnp.zeros((2, *input_shape), input_dtype), key, True)
+def in_bfloat16(model: Model) -> Model:
+    """The model that computes in bfloat16 from float32 parameters, and whose outputs are float32 again.
 
-    shape: tuple[int, ...] = jax.eval_shape(forward, model.shapes, abstract_key()).shape
-    return shape
+    Its gradients are those of the float32 parameters, through the rounding.
+    """
+
+    def apply(params: Params, x: jax.Array, key: jax.Array, training: bool) -> jax.Array:
+        outputs = model.apply(jax.tree.map(_rounded, params), _rounded(x), key, training)
+        return outputs.astype(jnp.float32)
+
+    return model._replace(apply=apply)
+
+
+def _rounded(array: jax.Array) -> jax.Array:
+    return array.astype(jnp.bfloat16) if array.dtype == jnp.float32 else array
 
 
 def abstract_key() -> Any:
