@@ -1,122 +1,95 @@
-"""Runs the measurements, interleaved, each in a fresh and cold process, and writes the table.
+"""Runs the measurements, interleaved, each in a fresh process, and writes the Markdown page.
 
-The rule: a measurement is a program that prints one JSON line at its end; its wall time is taken from outside, so that
-starting Python, imports, loading data and compiling all count.
+The rule: what cannot run here is left out with one line that says why, and never stops the rest.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from benchmarks.table import Run, markdown
-from benchmarks.workloads import REPOSITORY
+from benchmarks.machine import describe, probe
+from benchmarks.measurements import CPU, GPU, Measurement, measurements
+from benchmarks.process import Program, Run, run, say
+from benchmarks.tables import page
 
 INSTALL = 'pip install -e ".[benchmark]"'
 
 
-class Measurement(NamedTuple):
-    """One program to run; `once` keeps it out of the repeats, `package` is what it needs beyond the project."""
-
-    name: str
-    command: tuple[str, ...]
-    once: bool = False
-    package: str = "sweeps"
-
-
-MEASUREMENTS = (
-    Measurement("ours", ("benchmarks.peers.ours", "fixed_list")),
-    Measurement("strong", ("benchmarks.peers.strong",)),
-    Measurement("strong_ahead", ("benchmarks.peers.strong", "--compile-ahead")),
-    Measurement("ordinary", ("benchmarks.peers.ordinary",)),
-    Measurement("keras_fit", ("benchmarks.peers.keras_fit",), package="keras"),
-    Measurement("rate", ("benchmarks.peers.ours", "rate")),
-    Measurement("matmul", ("benchmarks.matmul",)),
-    Measurement("mnist", ("benchmarks.peers.ours", "mnist"), once=True),
-)
-
-
-def main() -> int:
-    options = parse_arguments()
-    chosen = [measurement for measurement in MEASUREMENTS if measurement.name in options.only]
-    present = [measurement for measurement in chosen if is_installed(measurement)]
-    load_before = os.getloadavg()
-    runs = [
-        run(measurement)
-        for repeat in range(options.repeats)
-        for measurement in present
-        if repeat == 0 or not measurement.once
-    ]
-    text = markdown(runs, loads=(load_before, os.getloadavg()))
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    device = options.device or probe().kind
+    chosen = [each for each in chosen_by(options.only, measurements(device)) if is_installed(each)]
+    load_before = os.getloadavg()[0]
+    runs = list(interleaved(chosen, options.repeats, device))
+    text = page(runs, device, describe(device, (load_before, os.getloadavg()[0])))
     if options.out:
         options.out.write_text(text)
     print(text)
-    return int(any(run.result is None for run in runs))
+    return int(any(each.result is None for each in runs))
 
 
-def parse_arguments() -> argparse.Namespace:
-    names = [measurement.name for measurement in MEASUREMENTS]
-    parser = argparse.ArgumentParser(prog="benchmarks/run", description="Measure `sweep run` against its peers.")
-    parser.add_argument("--repeats", type=int, default=5, help="how often each program runs; medians are shown")
-    parser.add_argument("--only", nargs="+", choices=names, default=names, help="the programs to run")
-    parser.add_argument("--out", type=Path, help="write the Markdown table to this file too")
-    return parser.parse_args()
+def chosen_by(patterns: Sequence[str], all_of_them: Sequence[Measurement]) -> list[Measurement]:
+    """Those whose name one of the patterns matches.
+
+    Raises:
+        SystemExit: a pattern matches nothing.
+    """
+    for pattern in patterns:
+        if not any(fnmatch(each.name, pattern) for each in all_of_them):
+            sys.exit(f"--only {pattern!r} matches none of: {', '.join(each.name for each in all_of_them)}")
+    return [each for each in all_of_them if any(fnmatch(each.name, pattern) for pattern in patterns)]
+
+
+def interleaved(chosen: Sequence[Measurement], repeats: int, device: str) -> Iterator[Run]:
+    """Every program once, then every program again, so that a slow minute of the machine slows them all."""
+    for repeat in range(repeats):
+        for measurement in chosen:
+            if measurement.at_most is None or repeat < measurement.at_most:
+                yield from cold_and_warm(measurement, device)
+
+
+def cold_and_warm(measurement: Measurement, device: str) -> Iterator[Run]:
+    """A run in an empty home, and a second one there of a program that keeps caches."""
+    program = Program(measurement.name, measurement.command, device)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        yield run(program, home)
+        if measurement.keeps_caches:
+            yield run(program, home, is_warm=True)
 
 
 def is_installed(measurement: Measurement) -> bool:
-    found = importlib.util.find_spec(measurement.package) is not None
-    if not found:
-        say(f"{measurement.name} is left out: the package {measurement.package!r} is missing. Install it: {INSTALL}")
-    return found
+    """Whether a program and what it needs are there; if not, one line says so."""
+    for module in (measurement.package, measurement.command[0]):
+        try:
+            found = importlib.util.find_spec(module)
+        except ModuleNotFoundError:  # of the package that the module is in
+            found = None
+        if found is None:
+            say(f"{measurement.name} is left out: there is no module {module!r}. Install what peers need: {INSTALL}")
+            return False
+    return True
 
 
-def run(measurement: Measurement) -> Run:
-    """One cold run; a program that fails is reported and does not stop the others."""
-    load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as home:
-        start, cpu_start = time.perf_counter(), cpu_seconds_of_children()
-        process = subprocess.run(
-            [sys.executable, "-m", *measurement.command],
-            cwd=REPOSITORY,
-            env=cold_environment(home),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        wall, cpu = time.perf_counter() - start, cpu_seconds_of_children() - cpu_start
-    say(f"{measurement.name}: {wall:.2f} s (load average before: {load:.2f})")
-    if process.returncode != 0:
-        say(f"{measurement.name} failed with exit code {process.returncode}:\n{process.stderr[-2000:]}")
-    return Run(measurement.name, wall, cpu, last_line(process.stdout) if process.returncode == 0 else None)
-
-
-def cpu_seconds_of_children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def cold_environment(home: str) -> dict[str, str]:
-    """The environment without settings of JAX, XLA and Keras, and without their caches: an empty home folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_", "KERAS_"))}
-    return kept | {"HOME": home, "XDG_CACHE_HOME": home, "KERAS_HOME": home, "JAX_PLATFORMS": "cpu"}
-
-
-def last_line(output: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-    return result
-
-
-def say(*lines: str) -> None:
-    print(*lines, sep="\n", file=sys.stderr, flush=True)
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/run", description="Measure `sweep run` beside its peers.")
+    parser.add_argument("--repeats", type=int, default=5, help="how often each program runs; medians are shown")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=["*"],
+        metavar="PATTERN",
+        help="the programs to run, such as 'mnist_mlp/*' '*/strong' rate",
+    )
+    parser.add_argument("--device", choices=(CPU, GPU), help="a GPU if JAX finds one, unless given")
+    parser.add_argument("--out", type=Path, help="write the Markdown page to this file too")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

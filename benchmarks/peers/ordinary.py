@@ -1,9 +1,14 @@
-"""The ordinary loop: Optuna, a jitted train step, a Python loop over NumPy minibatches. Written as its user would."""
+"""The ordinary loop: Optuna, a jitted train step, a Python loop over NumPy minibatches. Written as its user would.
+
+python -m benchmarks.peers.ordinary WORKLOAD
+"""
 
 from __future__ import annotations
 
-from benchmarks.workloads import HIDDEN, INPUTS, OUTPUTS, Stopwatch, fixed_study, load_mnist, print_result, suggest
+from benchmarks.data import load_scaled
+from benchmarks.peers.common import Stopwatch, asked, optimize, print_result, suggest
 
+workload, trials, _ = asked()
 watch = Stopwatch()
 with watch.phase("import"):
     import jax
@@ -12,34 +17,23 @@ with watch.phase("import"):
     import optax
     import optuna
 
+    from benchmarks.peers.networks import forward, init_with_jax
+
 with watch.phase("data"):
-    images = load_mnist()
-    train_x, train_y = images.train_x.astype(np.float32) / 255, images.train_y
-    test_x, test_y = jnp.asarray(images.test_x, jnp.float32) / 255, jnp.asarray(images.test_y)
+    arrays = load_scaled(workload)
+    train_x, train_y = arrays.train_x, arrays.train_y
+    test_x, test_y = jnp.asarray(arrays.test_x), jnp.asarray(arrays.test_y)
 
-
-def init_params(key):
-    key_1, key_2 = jax.random.split(key)
-    init = jax.nn.initializers.lecun_normal()
-    return {
-        "w1": init(key_1, (INPUTS, HIDDEN)),
-        "b1": jnp.zeros(HIDDEN),
-        "w2": init(key_2, (HIDDEN, OUTPUTS)),
-        "b2": jnp.zeros(OUTPUTS),
-    }
-
-
-def forward(params, x):
-    return jax.nn.relu(x @ params["w1"] + params["b1"]) @ params["w2"] + params["b2"]
+network = forward(workload)
 
 
 def loss_fn(params, x, y):
-    return optax.softmax_cross_entropy_with_integer_labels(forward(params, x), y).mean()
+    return optax.softmax_cross_entropy_with_integer_labels(network(params, x), y).mean()
 
 
 @jax.jit
 def evaluate(params):
-    logits = forward(params, test_x)
+    logits = network(params, test_x)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, test_y).mean()
     return loss, (logits.argmax(axis=1) == test_y).mean()
 
@@ -47,7 +41,7 @@ def evaluate(params):
 def objective(trial: optuna.Trial) -> float:
     learning_rate, batch_size, epochs = suggest(trial)
     optimizer = optax.adam(learning_rate)
-    params = init_params(jax.random.key(trial.number))
+    params = init_with_jax(workload, jax.random.key(trial.number))
     opt_state = optimizer.init(params)
     rng = np.random.default_rng(trial.number)
 
@@ -68,7 +62,6 @@ def objective(trial: optuna.Trial) -> float:
 
 
 if __name__ == "__main__":
-    study = fixed_study()
     with watch.phase("sweep"):
-        study.optimize(objective, n_trials=8)
-    print_result([trial.value for trial in study.trials], watch.seconds)
+        accuracies = optimize(trials, objective)
+    print_result(accuracies, watch.seconds)

@@ -1,32 +1,96 @@
 """`sweep run`, started as a user starts it; what is reported is read from the log that it leaves.
 
-python -m benchmarks.peers.ours fixed_list | rate | mnist
+python -m benchmarks.peers.ours WORKLOAD [--trials N] | rate [--trials N] | target | mnist
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.workloads import (
-    RATE_BATCH_SIZES,
-    REPOSITORY,
-    TRAINING_ROWS,
-    Stopwatch,
-    fixed_list_config,
-    print_result,
-    rate_config,
-)
+from benchmarks import occupancy
+from benchmarks.occupancy import Records, of_kind
+from benchmarks.peers.common import Stopwatch, print_result
+from benchmarks.workloads import RATE_BATCH_SIZES, REPOSITORY, WORKLOADS, rate_sweep, sweep_of, target_sweep
 from sweeps.log import read_log
 
 SWEEP = Path(sys.executable).with_name("sweep")
-Records = list[dict[str, Any]]
+RATE_TRIALS = 10
+TARGET_VALID_ACCURACY = 0.99
+"""On 6,000 validation images; the table says what the test images then show."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=[*WORKLOADS, "rate", "target", "mnist"])
+    parser.add_argument("--trials", type=int)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if asked.what == "rate":
+            rate(folder, asked.trials or RATE_TRIALS)
+        elif asked.what in WORKLOADS:
+            fixed_list(asked.what, folder, asked.trials)
+        else:
+            search(asked.what, folder)
+
+
+def fixed_list(name: str, folder: Path, count: int | None) -> None:
+    """A workload's trials."""
+    workload, watch = WORKLOADS[name], Stopwatch()
+    trials = workload.listed(count or len(workload.trials))
+    with watch.phase("sweep"):
+        records = sweep_tree(sweep_of(workload, trials), folder)
+    print_result(final_accuracies(records), watch.seconds, **facts(records))
+
+
+def rate(folder: Path, trials: int) -> None:
+    """Training rows per second of all threads at each batch size, and with all of them mixed."""
+    lists = {str(size): (size,) for size in RATE_BATCH_SIZES} | {"mixed": RATE_BATCH_SIZES}
+    rates = {}
+    for name, sizes in lists.items():
+        records = sweep_tree(rate_sweep(f"rate_{name}", sizes, trials), folder)
+        rates[name] = round(threads(records) * occupancy.examples_per_device_second(records))
+    print_result([], {}, examples_per_second=rates)
+
+
+def search(name: str, folder: Path) -> None:
+    """A sweep that searches: `configs/mnist.yaml`, or one that ends at an accuracy."""
+    watch = Stopwatch()
+    with watch.phase("sweep"):
+        if name == "mnist":
+            records = sweep(REPOSITORY / "configs" / "mnist.yaml", folder / "results")
+        else:
+            records = sweep_tree(target_sweep(TARGET_VALID_ACCURACY), folder)
+    best_value = of_kind(records, "best")[-1]["value"]
+    test_accuracy = of_kind(records, "test")[-1]["metrics"]["test_accuracy"]
+    busy = {
+        "lanes_busy": round(occupancy.lanes_busy(records), 4),
+        "device_idle": round(occupancy.device_idle(records, threads(records)), 4),
+    }
+    print_result([], watch.seconds, best_value=best_value, test_accuracy=test_accuracy, **facts(records), **busy)
+
+
+def facts(records: Records) -> dict[str, Any]:
+    """What a run's log says beside accuracies."""
+    return {
+        "compilations": of_kind(records, "finish")[-1]["compilations"],
+        "trials": len(of_kind(records, "outcome")),
+        "epochs": len(of_kind(records, "epoch")),
+    }
+
+
+def sweep_tree(tree: dict[str, Any], folder: Path) -> Records:
+    """`sweep` of a config given as a tree; JSON is YAML."""
+    config = folder / f"{tree['name']}.yaml"
+    config.write_text(json.dumps(tree, indent=2))
+    return sweep(config, folder / f"results_{tree['name']}")
 
 
 def sweep(config: Path, results: Path) -> Records:
@@ -38,50 +102,17 @@ def sweep(config: Path, results: Path) -> Records:
     return read_log(folder / "log").records
 
 
-def sweep_tree(tree: dict[str, Any], folder: Path) -> Records:
-    """`sweep` of a config given as a tree; JSON is YAML."""
-    config = folder / f"{tree['name']}.yaml"
-    config.write_text(json.dumps(tree, indent=2))
-    return sweep(config, folder / f"results_{tree['name']}")
-
-
-def of_kind(records: Records, kind: str) -> Records:
-    return [record for record in records if record["kind"] == kind]
-
-
 def final_accuracies(records: Records) -> list[float]:
     """Accuracy after the last epoch of each trial, in the order of their numbers."""
-    epochs = of_kind(records, "epoch")
-    final = {record["number"]: record["metrics"]["valid_accuracy"] for record in epochs}
+    final = {record["number"]: record["metrics"]["valid_accuracy"] for record in of_kind(records, "epoch")}
     return [final[number] for number in sorted(final)]
 
 
-def examples_per_second(records: Records) -> float:
-    """Training rows per second once every core has finished its first epoch, until the last epoch ends."""
-    times = sorted(datetime.fromisoformat(record["time"]) for record in of_kind(records, "epoch"))
-    times = times[len(os.sched_getaffinity(0)) - 1 :]
-    return (len(times) - 1) * TRAINING_ROWS / (times[-1] - times[0]).total_seconds()
-
-
-def main(workload: str, folder: Path) -> None:
-    watch = Stopwatch()
-    if workload == "rate":
-        rates = {size: round(examples_per_second(sweep_tree(rate_config(size), folder))) for size in RATE_BATCH_SIZES}
-        print_result([], {}, examples_per_second=rates)
-        return
-    with watch.phase("sweep"):
-        if workload == "mnist":
-            records = sweep(REPOSITORY / "configs" / "mnist.yaml", folder / "results")
-        else:
-            records = sweep_tree(fixed_list_config(), folder)
-    (finish,) = of_kind(records, "finish")
-    more = {"compilations": finish["compilations"], "trials": len(of_kind(records, "outcome"))}
-    if workload == "mnist":
-        more["best_value"] = of_kind(records, "best")[-1]["value"]
-        more["test"] = of_kind(records, "test")[-1]["metrics"]
-    print_result(final_accuracies(records) if workload == "fixed_list" else [], watch.seconds, **more)
+def threads(records: Records) -> int:
+    """How many threads drive devices: one a core of a CPU, one a GPU."""
+    devices = {record["device"] for record in of_kind(records, "start")}
+    return len(os.sched_getaffinity(0)) if all(device.startswith("cpu") for device in devices) else len(devices)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as temporary:
-        main(sys.argv[1], Path(temporary))
+    main()

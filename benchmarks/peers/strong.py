@@ -1,29 +1,22 @@
-"""The strong loop: hand-written sequential JAX, one `lax.scan` per epoch. The rule: whatever made it faster, stayed.
+"""The strong loop: hand-written sequential JAX, an epoch a call. The rule: whatever made it faster, stayed.
 
-The data stay uint8 on the device; a step gathers its rows itself; the learning rate is traced, so that one program per
-batch size serves every trial; the last, short batch is masked; the state is donated; initial values and permutations
-come from NumPy, which compiles nothing and is quicker. With `--compile-ahead` a thread compiles the programs to come
-while trials train. README.md lists what was tried and dropped.
+The data keep their storage type on the device; a step gathers its rows itself; the learning rate is traced, so that one
+program per batch size serves every trial; the last, short batch is masked; the state is donated; initial values and
+permutations come from NumPy, which compiles nothing and is quicker. With `--compile-ahead` a thread compiles the
+programs to come while trials train. README.md lists what was tried and dropped.
+
+python -m benchmarks.peers.strong WORKLOAD [--compile-ahead]
 """
 
 from __future__ import annotations
 
-import sys
+import functools
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from benchmarks.workloads import (
-    HIDDEN,
-    INPUTS,
-    OUTPUTS,
-    TRAINING_ROWS,
-    TRIALS,
-    Stopwatch,
-    fixed_study,
-    load_mnist,
-    print_result,
-    suggest,
-)
+from benchmarks.data import load
+from benchmarks.peers.common import Stopwatch, asked, optimize, print_result, suggest
 
+workload, trials, options = asked()
 watch = Stopwatch()
 with watch.phase("import"):
     import jax
@@ -32,37 +25,34 @@ with watch.phase("import"):
     import optax
     import optuna
 
+    from benchmarks.peers.networks import forward, init_with_numpy
+
 with watch.phase("data"):
-    train_x, train_y, test_x, test_y = jax.device_put(tuple(load_mnist()))
+    arrays = load(workload)
+    train_x, train_y, test_x, test_y = jax.device_put(arrays[:4])
 
-
-def init_params(rng):
-    w1 = rng.normal(0, INPUTS**-0.5, (INPUTS, HIDDEN)).astype(np.float32)
-    w2 = rng.normal(0, HIDDEN**-0.5, (HIDDEN, OUTPUTS)).astype(np.float32)
-    return {"w1": w1, "b1": np.zeros(HIDDEN, np.float32), "w2": w2, "b2": np.zeros(OUTPUTS, np.float32)}
-
-
-def forward(params, images):
-    x = images.astype(jnp.float32) / 255
-    return jax.nn.relu(x @ params["w1"] + params["b1"]) @ params["w2"] + params["b2"]
+network = forward(workload)
+# XLA's convolutions are 30 to 50 times slower in a loop on a CPU, so there the steps of an epoch are dispatched singly.
+DISPATCHED = workload.network == "cnn" and jax.default_backend() == "cpu"
 
 
 def losses(params, x, y):
-    return optax.softmax_cross_entropy_with_integer_labels(forward(params, x), y)
+    logits = network(params, x.astype(jnp.float32) * arrays.scale)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, y), logits.argmax(axis=1) == y
 
 
-def train_epoch(state, learning_rate, batches, x, y):
-    """One epoch over `batches`: row numbers i32[iterations, batch_size], -1 where the last batch has no more rows."""
-    optimizer = optax.adam(learning_rate)
+def train_step(state, rows, learning_rate, x, y):
+    """One update on row numbers i32[batch_size], -1 where the last batch has no more rows."""
+    params, opt_state = state
+    real = rows >= 0
+    grads = jax.grad(lambda params: losses(params, x[rows], y[rows])[0].mean(where=real))(params)
+    updates, opt_state = optax.adam(learning_rate).update(grads, opt_state)
+    return optax.apply_updates(params, updates), opt_state
 
-    def step(state, rows):
-        params, opt_state = state
-        real = rows >= 0
-        grads = jax.grad(lambda params: losses(params, x[rows], y[rows]).mean(where=real))(params)
-        updates, opt_state = optimizer.update(grads, opt_state)
-        return (optax.apply_updates(params, updates), opt_state), None
 
-    return jax.lax.scan(step, state, batches)[0]
+def train_epoch(state, batches, learning_rate, x, y):
+    """One epoch over `batches`, row numbers i32[iterations, batch_size]."""
+    return jax.lax.scan(lambda state, rows: (train_step(state, rows, learning_rate, x, y), None), state, batches)[0]
 
 
 @jax.jit
@@ -72,23 +62,29 @@ def init_state(params):
 
 @jax.jit
 def evaluate(params, x, y):
-    logits = forward(params, x)
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-    return loss, (logits.argmax(axis=1) == y).mean()
+    loss, is_right = losses(params, x, y)
+    return loss.mean(), is_right.mean()
 
 
 def shuffled_batches(rng, batch_size):
-    iterations = -(-TRAINING_ROWS // batch_size)
+    iterations = -(-len(train_x) // batch_size)
     rows = np.full(iterations * batch_size, -1, np.int32)
-    rows[:TRAINING_ROWS] = rng.permutation(TRAINING_ROWS)
+    rows[: len(train_x)] = rng.permutation(len(train_x))
     return rows.reshape(iterations, batch_size)
 
 
 def compile_epoch(batch_size):
     rng = np.random.default_rng(0)
-    state = jax.eval_shape(init_state, init_params(rng))
-    arguments = (state, np.float32(0), shuffled_batches(rng, batch_size), train_x, train_y)
-    return jax.jit(train_epoch, donate_argnums=0).lower(*arguments).compile()
+    state = jax.eval_shape(init_state, init_with_numpy(workload, rng))
+    batches = shuffled_batches(rng, batch_size)
+    if not DISPATCHED:
+        return compiled(train_epoch, state, batches)
+    step = compiled(train_step, state, batches[0])
+    return lambda state, batches, *more: functools.reduce(lambda state, rows: step(state, rows, *more), batches, state)
+
+
+def compiled(function, state, rows):
+    return jax.jit(function, donate_argnums=0).lower(state, rows, np.float32(0), train_x, train_y).compile()
 
 
 programs: dict[int, Future] = {}
@@ -106,21 +102,19 @@ def objective(trial: optuna.Trial) -> float:
     rng = np.random.default_rng(trial.number)
     with watch.phase("compile"):
         epoch_program = program(batch_size)
-        state = init_state(init_params(rng))
+        state = init_state(init_with_numpy(workload, rng))
     with watch.phase("train"):
         for epoch in range(1, epochs + 1):
             batches = shuffled_batches(rng, batch_size)
-            state = epoch_program(state, np.float32(learning_rate), batches, train_x, train_y)
+            state = epoch_program(state, batches, np.float32(learning_rate), train_x, train_y)
             _, accuracy = evaluate(state[0], test_x, test_y)
             trial.report(float(accuracy), epoch)
     return float(accuracy)
 
 
 if __name__ == "__main__":
-    if "--compile-ahead" in sys.argv[1:]:
+    if "--compile-ahead" in options:
         pool = ThreadPoolExecutor(1)
-        sizes = dict.fromkeys(trial.batch_size for trial in TRIALS)
+        sizes = dict.fromkeys(trial.batch_size for trial in trials)
         programs |= {size: pool.submit(compile_epoch, size) for size in sizes}
-    study = fixed_study()
-    study.optimize(objective, n_trials=len(TRIALS))
-    print_result([trial.value for trial in study.trials], watch.seconds)
+    print_result(optimize(trials, objective), watch.seconds)
