@@ -122,12 +122,10 @@ class Program:
             pool = ThreadPoolExecutor(2)
             with jax.default_device(self.device):
                 init = jax.jit(self._init_function()).trace(values)
+                starting = pool.submit(self._compile, init.lower(), ONCE)  # while the epoch is traced
                 epoch = jax.jit(self._epoch_function(), donate_argnums=0)
                 training = epoch.lower(init.out_info, values, self.feed.shapes, _shape(dtype=jnp.int32))
-                self._compiling = {
-                    "epoch": pool.submit(self._compile, training, TRAINING),
-                    "init": pool.submit(self._compile, init.lower(), ONCE),
-                }
+                self._compiling = {"epoch": pool.submit(self._compile, training, TRAINING), "init": starting}
             pool.shutdown(wait=False)
             return self._compiling
 
