@@ -131,6 +131,7 @@ def _on_its_own(device: str) -> Sequence[Measurement]:
         Measurement("rate", (ours, "rate", "--trials", trials), at_most=3),
         Measurement("limits", (limits,), at_most=3),
         Measurement("mnist", (ours, "mnist"), at_most=3),
+        Measurement("streaming", ("benchmarks.streaming",)),
         Measurement("target", (ours, "target"), at_most=1, keeps_caches=device == GPU),
         *(Measurement(f"growth/{variant}", ("benchmarks.growth", variant), at_most=1) for variant in GROWTH_LEAST),
     )
