@@ -91,7 +91,7 @@ def test_the_mnist_config_says_what_its_file_says() -> None:
     assert (config.objective.metric, config.objective.direction) == ("valid_accuracy", "maximize")
     assert (config.sampler.use, config.pruner.use) == ("tpe", "hyperband")
     assert (config.budget.trials, config.budget.minutes, config.budget.target) == (64, None, None)
-    assert config.enqueue == ({"epochs": 3, "batch_size": 64, "learning_rate": 1e-3},)
+    assert config.enqueue == ({"epochs": 8, "batch_size": 64, "learning_rate": 1e-3},)
     assert (config.lanes, config.micro_batch) == ("auto", "auto")
 
 
