@@ -19,7 +19,7 @@ from sweeps.log import LogWriter, read_log, timestamp
 from sweeps.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from sweeps.study import StudyEvent  # Optuna is not needed to keep a log
+    from sweeps.study import StudyEvent  # a study is not needed to keep a log
     from sweeps.tables import TableFiles
 
 TABLES_SECONDS = 5.0

@@ -49,7 +49,7 @@ def run(
         checked = prepare(draft, Path(results), datasets)
         for _ in follow(checked, Path(results), datasets, allow_changed=allow_changed):
             pass
-    from sweeps.results import load  # noqa: PLC0415  (pandas, when there is something to read)
+    from sweeps.results import load  # noqa: PLC0415  (when there is something to read)
 
     return load(Path(results) / checked.name)
 
@@ -99,7 +99,7 @@ def follow(
         keep_compiled()
         trainable = programs.Programs(config, datasets)
         trainable.compile_ahead()
-        from sweeps.runner import Sweep  # noqa: PLC0415  (Optuna, while the training program compiles)
+        from sweeps.runner import Sweep  # noqa: PLC0415  (the study, while the training program compiles)
 
         described = environment.describe(config.seed, [str(device) for device in trainable.policy.devices])
         replace_text(folder.environment, json.dumps(described, indent=2) + "\n")

@@ -46,7 +46,8 @@ def feed(dataset: Dataset, device: jax.Device, chunk_rows: int, resident_bytes: 
         data = Data(train_x, train_y, *held)
         return Feed(_shapes(data), held.affine, lambda: lambda _: data)
     chunks = _Chunks(dataset.train, chunk_rows, device)
-    return Feed(_shapes(_window(held, chunks.load(0), chunks.load(0), 0)), held.affine, _Stream(chunks, held).open)
+    shapes = _shapes(_window(held, chunks.shapes, chunks.shapes, 0))
+    return Feed(shapes, held.affine, lambda: _Stream(chunks, held).window)
 
 
 class _Held(NamedTuple):
@@ -67,6 +68,11 @@ class _Chunks:
         self._split, self._rows, self._device = split, rows, device
         self.count = -(-split.rows // rows)
 
+    @property
+    def shapes(self) -> Any:
+        """A chunk's two arrays, as jax.ShapeDtypeStruct."""
+        return tuple(_shape((self._rows, *array.shape[1:]), array.dtype) for array in self._split)
+
     def load(self, chunk: int) -> Chunk:
         first = chunk * self._rows
         x, y = (self._filled(array[first : first + self._rows]) for array in self._split)
@@ -84,9 +90,6 @@ class _Stream:
         self._chunks, self._held = chunks, held
         self._pool = ThreadPoolExecutor(1, "stream")
         self._coming: dict[int, Future[Chunk]] = {}
-
-    def open(self) -> Window:
-        return _Stream(self._chunks, self._held).window
 
     def window(self, chunk: int) -> Data:
         """A chunk and the next one; after the last comes the first, for the next epoch."""
@@ -108,5 +111,9 @@ def _row_bytes(split: Split) -> int:
 
 
 def _shapes(data: Data) -> Data:
-    shapes: Data = jax.eval_shape(lambda: data)
+    shapes: Data = jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype), data)
     return shapes
+
+
+def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
