@@ -15,8 +15,8 @@ import pytest
 
 from sweeps.datasets import loading, mnist
 from sweeps.datasets.base import Dataset, Split, checked, from_arrays
-from sweeps.datasets.csv import csv
 from sweeps.datasets.loading import Datasets
+from sweeps.datasets.tabular import tabular as csv
 from sweeps.errors import DataError
 from sweeps.locate import project_folders
 
@@ -86,6 +86,11 @@ def test_whole_number_targets_are_classes_and_others_are_values(
     assert dataset.target_width == (shape[1] if len(shape) == 2 else 1)
 
 
+def test_names_of_classes_say_how_many_there_are() -> None:
+    split = Split(np.zeros((3, 4)), np.array([0, 2, 1]))
+    assert checked(Dataset(split, split, class_names=("a", "b", "c", "d"))).classes == 4
+
+
 def test_one_feature_without_an_axis_of_its_own_gets_one() -> None:
     assert dataset_of(np.arange(5.0), np.arange(5)).input_shape == (1,)
 
@@ -132,6 +137,11 @@ def test_arrays_that_cannot_be_trained_on_are_refused(x: Any, y: Any, said: str)
     [
         (Dataset(Split(X, Y - 1), Split(X, Y)), "must be at least 0, but got -1 … 2"),
         (Dataset(Split(X, Y), Split(X, Y), classes=2), "must be 0 … 1, as classes=2 says, but got 0 … 2"),
+        (
+            Dataset(Split(X, Y), Split(X, Y), classes=3, class_names=("a", "b")),
+            "there must be a name for each class, but there are 3 and 2 names",
+        ),
+        (Dataset(Split(X, Y), Split(X, Y), class_names=("a", "b")), "must be 0 … 1, as classes=2 says, but got 0 … 2"),
         (Dataset(Split(X, X), Split(X, X), classes=2), "classes=2 is for targets that are whole numbers"),
         (Dataset(Split(X, Y), Split(X[:, :1], Y)), "x of every split must have rows of one shape and dtype"),
         (Dataset(Split(X, Y), Split(X.astype(np.uint8), Y)), "x of every split must have rows of one shape and dtype"),
@@ -220,6 +230,18 @@ def test_the_best_error_of_sine_sequences_is_that_of_the_efficient_estimator() -
         frequency, phase = frequency + step[:, 0, 0], phase + step[:, 1, 0]
     error = np.square(np.sin(2 * np.pi * (frequency * steps + phase)) - split.y).mean()
     assert error == pytest.approx(noise**2 * (1 + (4 * steps + 2) / (steps * (steps - 1))), rel=0.05)
+
+
+def test_the_moons_are_half_apart_and_a_row_is_nearer_to_its_own() -> None:
+    angles = np.linspace(0, np.pi, 2001)
+    upper = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    lower = np.array([1.0, 0.5]) - upper
+    apart = np.hypot(*(upper[:, None] - lower[::40]).transpose(2, 0, 1))
+    assert apart.min() == pytest.approx(0.5, abs=1e-4)
+    split = loading.load("two_moons", {"noise": 0.1}).train
+    far = [np.hypot(*(split.x[:, None] - moon[::20]).transpose(2, 0, 1)).min(axis=1) for moon in (upper, lower)]
+    assert ((far[1] < far[0]) == split.y).mean() > 0.99
+    assert np.bincount(split.y) == pytest.approx([700, 700], rel=0.1)
 
 
 @pytest.mark.parametrize(

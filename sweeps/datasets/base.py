@@ -7,12 +7,13 @@ for shapes and dtypes.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sweeps.datasets import splitting
 from sweeps.datasets.canonical import Array, canonical
 from sweeps.errors import DataError
 
@@ -33,7 +34,10 @@ class Dataset:
     """Training, validation and (optional) test rows, and how the program reads them.
 
     `x` is uint8, int32 (tokens) or float32; a model sees `x * scale + shift` in float32, except that int32 reaches it
-    as it is. Integer `y` are class labels `0 … classes - 1`; float32 `y` are values to regress on.
+    as it is. Integer `y` are class labels `0 … classes - 1`; float32 `y` are values to regress on. `class_names` are
+    what the labels stand for, in their order. `preprocessing` is how `x` was made of something else, as plain JSON, so
+    that the same can be done to new rows (`datasets.columns.apply` does it to those of tables). `notes` say for a
+    person what was found and done, a line each.
     """
 
     train: Split
@@ -42,6 +46,9 @@ class Dataset:
     scale: float = 1.0
     shift: float = 0.0
     classes: int | None = None
+    class_names: tuple[str, ...] | None = None
+    preprocessing: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -70,37 +77,76 @@ def checked(dataset: Dataset) -> Dataset:
 
     Raises:
         DataError: a split is empty, `x` and `y` differ in rows, shapes or kinds differ between splits, a value is not
-            finite or does not fit its type, a label is not one of the classes.
+            finite or does not fit its type, a label is not one of the classes, classes and their names differ in
+            number.
     """
     splits = {name: Split(*canonical(f"{name} ", *_pair(name, split))) for name, split in dataset.splits.items()}
     for part in ("x", "y"):
         _check_alike(part, {name: getattr(split, part) for name, split in splits.items()})
-    scale, shift = (_number(name, getattr(dataset, name)) for name in ("scale", "shift"))
+    scale, shift = (splitting.number(name, getattr(dataset, name)) for name in ("scale", "shift"))
     if splits["train"].x.dtype == np.uint8 and scale == 1.0:
         scale = 1 / 255
-    return replace(dataset, **splits, scale=scale, shift=shift, classes=_classes(splits, dataset.classes))
+    classes = _classes(splits, _wanted_classes(dataset))
+    return replace(
+        dataset,
+        train=splits["train"],
+        valid=splits["valid"],
+        test=splits.get("test"),
+        scale=scale,
+        shift=shift,
+        classes=classes,
+    )
 
 
-def from_arrays(x: Any, y: Any, *, valid_fraction: float, test_fraction: float = 0.0, seed: int = 0) -> Dataset:
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    valid_fraction: float,
+    test_fraction: float = 0.0,
+    stratify: bool = False,
+    seed: int = 0,
+) -> Dataset:
     """Rows of two arrays shuffled by `seed` and cut into test, validation and training splits, in that order.
 
+    With `stratify`, every class has its share of each split.
+
     Raises:
-        DataError: the arrays are not what `checked` takes, or the fractions leave no row for training or validation.
+        DataError: the arrays are not what `checked` takes, the fractions leave no row for training or validation, or
+            there are no classes to stratify by.
     """
     x, y = canonical("", x, y)
-    for name, fraction in (("valid_fraction", valid_fraction), ("test_fraction", test_fraction)):
-        if not 0 <= _number(name, fraction) < 1:
-            raise DataError(f"{name} must be from 0 to less than 1, but got {fraction}")
-    tests, valids = round(len(x) * test_fraction), round(len(x) * valid_fraction)
-    if valids < 1 or tests + valids >= len(x):
-        raise DataError(
-            f"valid_fraction and test_fraction must leave rows for training and validation, but got "
-            f"{valid_fraction} and {test_fraction} of {len(x):,} rows"
-        )
-    rows = np.random.default_rng(seed).permutation(len(x))
-    parts = np.split(rows, [tests, tests + valids])
-    test, valid, train = (Split(x[part], y[part]) for part in parts)
-    return Dataset(train=train, valid=valid, test=test if tests else None)
+    counts = splitting.counted(len(x), valid_fraction, test_fraction)
+    if not isinstance(stratify, bool):
+        raise DataError(f"stratify must be true or false, but got {stratify!r}")
+    if stratify:
+        splitting.check_classes(y)
+    parts = splitting.stratified(y, counts, seed) if stratify else splitting.at_random(len(x), counts, seed)
+    return of_parts(x, y, parts)
+
+
+def from_splits(given: Mapping[str, tuple[Array, Array]], **splitting_as: Any) -> Dataset:
+    """Splits as somebody made them, `train` and any of `valid` and `test`; what is not there is cut off training rows.
+
+    `splitting_as` are the arguments of `from_arrays`.
+
+    Raises:
+        DataError: as `from_arrays`, and where rows are to be cut off for a test though there is a test split.
+    """
+    fractions = {**splitting_as}
+    if "test" in given and fractions.pop("test_fraction", 0):
+        raise DataError("test_fraction is for data without a test split, but these have one")
+    if "valid" in given:
+        test = Split(*given["test"]) if "test" in given else None
+        return Dataset(Split(*given["train"]), Split(*given["valid"]), test)
+    cut = from_arrays(*given["train"], **fractions)
+    return replace(cut, test=Split(*given["test"])) if "test" in given else cut
+
+
+def of_parts(x: Array, y: Array, parts: splitting.Parts) -> Dataset:
+    """The rows of `x` and `y` in their splits; no test split where it has no rows."""
+    train, valid, test = (Split(x[rows], y[rows]) for rows in parts)
+    return Dataset(train=train, valid=valid, test=test if test.rows else None)
 
 
 def _pair(name: str, split: Any) -> tuple[Any, Any]:
@@ -109,19 +155,20 @@ def _pair(name: str, split: Any) -> tuple[Any, Any]:
     return split[0], split[1]
 
 
-def _number(name: str, value: object) -> float:
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not (is_number and math.isfinite(number := float(value))):  # type: ignore[arg-type]  # a number, as just seen
-        raise DataError(f"{name} must be a finite number, but got {value!r}")
-    return number
-
-
 def _check_alike(part: str, arrays: dict[str, Array]) -> None:
     """One model reads every split, so their rows must have one shape and one dtype."""
     kinds = {name: f"{array.dtype} of shape {array.shape[1:]}" for name, array in arrays.items()}
     if len(set(kinds.values())) > 1:
         got = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
         raise DataError(f"the {part} of every split must have rows of one shape and dtype, but got {got}")
+
+
+def _wanted_classes(dataset: Dataset) -> int | None:
+    """How many classes there are to be, by their number or their names."""
+    names = dataset.class_names
+    if names is None or dataset.classes in (None, len(names)):
+        return dataset.classes if names is None else len(names)
+    raise DataError(f"there must be a name for each class, but there are {dataset.classes} and {len(names)} names")
 
 
 def _classes(splits: dict[str, Split], given: int | None) -> int | None:

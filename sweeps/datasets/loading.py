@@ -6,25 +6,37 @@ import contextlib
 import difflib
 import importlib
 import threading
+import types
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from sweeps.datasets.base import Dataset, checked, from_arrays
 from sweeps.errors import DataError
 from sweeps.locate import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
 
 BUILT_IN = {
-    "csv": "sweeps.datasets.csv:csv",
+    "csv": "sweeps.datasets.tabular:tabular",
+    "fashion_mnist": "sweeps.datasets.fashion_mnist:fashion_mnist",
+    "images": "sweeps.datasets.images:images",
     "linear_regression": "sweeps.datasets.synthetic:linear_regression",
     "mnist": "sweeps.datasets.mnist:mnist",
+    "npy": "sweeps.datasets.arrays:npy",
+    "npz": "sweeps.datasets.arrays:npz",
+    "parquet": "sweeps.datasets.tabular:tabular",
+    "series": "sweeps.datasets.series:series",
     "sine_sequences": "sweeps.datasets.synthetic:sine_sequences",
+    "text": "sweeps.datasets.text:text",
+    "two_moons": "sweeps.datasets.synthetic:two_moons",
 }
-_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
-    int: ((int,), "a whole number"),
-    float: ((int, float), "a number"),
-    str: ((str,), "text"),
+_KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    int: (lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
+    float: (lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number"),
+    str: (lambda value: isinstance(value, str), "text"),
+    tuple[str, ...]: (lambda value: _are(str, [value] if isinstance(value, str) else value), "a list of names"),
+    tuple[int, ...]: (lambda value: _are(int, [value] if isinstance(value, int) else value), "a list of whole numbers"),
 }
-SPLIT_ARGUMENTS = ("valid_fraction", "test_fraction", "seed")
+SPLIT_ARGUMENTS = ("valid_fraction", "test_fraction", "stratify", "seed")
 
 
 def find(use: str) -> Callable[..., Any]:
@@ -90,9 +102,17 @@ def _check_kinds(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
     """
     hints = get_type_hints(function)
     for name, value in arguments.items():
-        kinds, words = _KINDS.get(hints[name], ((object,), ""))
-        if not isinstance(value, kinds) or (isinstance(value, bool) and object not in kinds):
-            raise DataError(f"{name} must be {words}, but got {value!r}")
+        hint = hints[name]
+        members = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        if value is None and type(None) in members:
+            continue
+        kinds = [_KINDS[member] for member in members if member in _KINDS]
+        if kinds and not any(is_right(value) for is_right, _ in kinds):
+            raise DataError(f"{name} must be {' or '.join(words for _, words in kinds)}, but got {value!r}")
+
+
+def _are(kind: type, values: object) -> bool:
+    return isinstance(values, tuple | list) and all(type(value) is kind for value in values)
 
 
 def _as_dataset(use: str, made: object, splitting: Mapping[str, Any]) -> Dataset:

@@ -22,8 +22,8 @@ def mnist(*, valid_fraction: float = 0.1, seed: int = 0) -> Dataset:
     return Dataset(dataset.train, dataset.valid, Split(*read("t10k")), scale=1 / 255, classes=10)
 
 
-def read(name: str) -> tuple[Array, Array]:
-    """`train` or `t10k` as images uint8 `[rows, 28, 28]` and labels uint8 `[rows]`."""
-    images = np.frombuffer(gzip.decompress((FOLDER / f"{name}-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
-    labels = np.frombuffer(gzip.decompress((FOLDER / f"{name}-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
+def read(name: str, folder: Path = FOLDER) -> tuple[Array, Array]:
+    """`train` or `t10k` as images uint8 `[rows, 28, 28]` and labels uint8 `[rows]`, from gzipped IDX files."""
+    images = np.frombuffer(gzip.decompress((folder / f"{name}-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
+    labels = np.frombuffer(gzip.decompress((folder / f"{name}-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
     return images.reshape(-1, 28, 28), labels

@@ -52,3 +52,20 @@ def sine_sequences(
     waves += noise * generator.standard_normal(waves.shape)
     x, y = waves[:, :-1, None].astype(np.float32), waves[:, -1].astype(np.float32)
     return from_arrays(x, y, valid_fraction=valid_fraction, test_fraction=test_fraction, seed=seed)
+
+
+def two_moons(
+    *, rows: int = 2_000, noise: float = 0.1, valid_fraction: float = 0.2, test_fraction: float = 0.1, seed: int = 0
+) -> Dataset:
+    """Two half circles of radius 1 that reach into each other, a class each; `noise` times a standard normal error.
+
+    The upper one is around (0, 0), the lower one around (1, 1/2). They are 1/2 apart where they are nearest, so with
+    noise well below 1/4 the half circle that a row is nearer to is nearly always its own. No straight line parts them.
+    """
+    generator = np.random.default_rng(seed)
+    labels = np.arange(rows) % 2
+    angles = generator.uniform(0, np.pi, rows)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    moons = np.where(labels[:, None] == 0, circle, np.array([1.0, 0.5]) - circle)
+    x = (moons + noise * generator.standard_normal((rows, 2))).astype(np.float32)
+    return from_arrays(x, labels, valid_fraction=valid_fraction, test_fraction=test_fraction, seed=seed)

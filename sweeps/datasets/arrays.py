@@ -1,0 +1,96 @@
+"""Arrays in NumPy's own files. The rule: numbers alone are read; what would have to be unpickled is refused."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweeps.datasets.base import Dataset, from_arrays, from_splits
+from sweeps.datasets.canonical import Array
+from sweeps.errors import DataError
+from sweeps.locate import find_file
+
+
+def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
+    *,
+    path: str,
+    x: str = "x",
+    y: str = "y",
+    scale: float = 1.0,
+    shift: float = 0.0,
+    valid_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    stratify: bool = False,
+    seed: int = 0,
+) -> Dataset:
+    """The arrays `x` and `y` of an `.npz` file; or `x_train`, `y_train` and those of `valid` and `test` that it has.
+
+    `x` is of shape `[rows, *input_shape]`; bytes are taken for images, and a model sees them divided by 255 unless
+    `scale` is given. A split that the file does not have is cut off the training rows.
+
+    Raises:
+        DataError: no such file or array, or what `checked` does not take.
+    """
+    held = read_file(path)
+    if not isinstance(held, Mapping):
+        raise DataError(f"{path} holds one array; `use: npy` reads it, with another file for its targets")
+    if f"{x}_train" in held:
+        names = {split: (f"{x}_{split}", f"{y}_{split}") for split in ("train", "valid", "test")}
+        names = {split: pair for split, pair in names.items() if split == "train" or pair[0] in held or pair[1] in held}
+    else:
+        names = {"train": (x, y)}
+    for name in [name for pair in names.values() for name in pair]:
+        if name not in held:
+            raise DataError(f"{path} has no array {name!r}; it has {', '.join(held) or 'none'}")
+    pairs = {split: (held[ours], held[theirs]) for split, (ours, theirs) in names.items()}
+    fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
+    dataset = from_splits(pairs, **fractions, stratify=stratify, seed=seed)
+    found = ", ".join(f"{name} {_shape(held[name])}" for pair in names.values() for name in pair)
+    return replace(dataset, scale=scale, shift=shift, notes=(f"{path}: {found}",))
+
+
+def npy(  # noqa: PLR0913  (as above)
+    *,
+    path: str,
+    targets: str,
+    scale: float = 1.0,
+    shift: float = 0.0,
+    valid_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    stratify: bool = False,
+    seed: int = 0,
+) -> Dataset:
+    """The array in one `.npy` file, `[rows, *input_shape]`, with its targets in another.
+
+    Raises:
+        DataError: no such file, or what `checked` does not take.
+    """
+    x, y = (read_file(each) for each in (path, targets))
+    for name, array in ((path, x), (targets, y)):
+        if isinstance(array, Mapping):
+            raise DataError(f"{name} holds several arrays; `use: npz` reads them")
+    fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
+    dataset = from_arrays(x, y, **fractions, stratify=stratify, seed=seed)
+    notes = (f"{path}: {_shape(x)}, {targets}: {_shape(y)}",)
+    return replace(dataset, scale=scale, shift=shift, notes=notes)
+
+
+def read_file(path: str) -> Any:
+    """The array of an `.npy` file, or those of an `.npz` file by name."""
+    file: Path = find_file(path, DataError)
+    try:
+        with file.open("rb") as content:
+            found = np.load(content, allow_pickle=False)
+            return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = "it holds objects, which are not read" if "allow_pickle" in str(error) else str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as NumPy arrays: {reason}") from error
+
+
+def _shape(array: Array) -> str:
+    return f"{' x '.join(f'{size:,}' for size in array.shape)} {array.dtype}"

@@ -1,0 +1,120 @@
+"""Cells of a column as numbers, categories and places in an order. The rule: NumPy out of Arrow, without pandas.
+
+Arrow's own ways to NumPy import pandas, 0.2 s for nothing, so values are looked up in its buffers
+(https://arrow.apache.org/docs/format/Columnar.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sweeps.datasets.canonical import Array
+
+
+def is_text(column: pa.Array) -> bool:
+    """Whether cells are text."""
+    kind = column.type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def is_number(column: pa.Array) -> bool:
+    """Whether cells are numbers, or true and false, or all missing."""
+    kind = column.type
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null)
+    return any(test(kind) for test in tests)
+
+
+def numbers(column: pa.Array) -> Array:
+    """A column as float64, NaN where a cell is missing or, in a column of text, no number."""
+    if is_text(column):
+        return np.array([_number(cell) for cell in column.to_pylist()])
+    if not is_number(column):
+        return np.full(len(column), np.nan)
+    plain = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+    floats = _values(plain.cast(pa.float64(), safe=False), np.float64)
+    return np.where(are_missing(column), np.nan, floats)
+
+
+def are_missing(column: pa.Array) -> Array:
+    """Which cells are missing: empty ones and NaN, bool `[rows]`."""
+    return _values(column.is_null(nan_is_null=True).cast(pa.uint8()), np.uint8).astype(bool)
+
+
+class Categories(NamedTuple):
+    """A column as categories: `codes` i64 `[rows]` are places in `names`, -1 where a cell is missing."""
+
+    codes: Array
+    names: list[str]
+
+
+def categories(column: pa.Array) -> Categories:
+    """The categories of a column's cells, in their order (`in_order`)."""
+    encoded, given = column.dictionary_encode(), ~are_missing(column)
+    met, indices = np.unique(_values(encoded.indices, np.int32)[given], return_inverse=True)
+    cells = encoded.dictionary.to_pylist()
+    found = [text_of(cells[index]) for index in met]
+    names = in_order(found)
+    place = {name: number for number, name in enumerate(names)}
+    codes = np.full(len(column), -1)
+    codes[given] = np.array([place[name] for name in found], int)[indices]
+    return Categories(codes, names)
+
+
+def texts(column: pa.Array) -> list[str]:
+    """Cells, none of which is missing, as names of categories."""
+    codes, names = categories(column)
+    return [names[code] for code in codes]
+
+
+def sortable(column: pa.Array) -> Array:
+    """Places of cells, none of which is missing, in the order of numbers, times or texts; i64 `[rows]`."""
+    from pyarrow import compute  # noqa: PLC0415  (when rows are split by time)
+
+    return _values(compute.rank(column, "ascending", tiebreaker="dense"), np.uint64).astype(np.int64)
+
+
+def is_truth(column: pa.Array) -> bool:
+    """Whether cells are true and false."""
+    return bool(pa.types.is_boolean(column.type))
+
+
+def has_fractions(column: pa.Array) -> bool:
+    """Whether cells are numbers, or texts of numbers, that need not be whole."""
+    return not (pa.types.is_integer(column.type) or is_truth(column))
+
+
+def text_of(cell: object) -> str:
+    """One cell as the name of a category: 3 and 3.0 are the same.
+
+    >>> text_of(3.0), text_of(True), text_of("b")
+    ('3', 'true', 'b')
+    """
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    is_whole = isinstance(cell, float) and cell.is_integer()
+    return str(int(cell)) if is_whole else str(cell)  # type: ignore[call-overload]  # a float, as just seen
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of categories, each once: numbers by their size and before words.
+
+    >>> in_order(["b", "10", "9", "a", "9"])
+    ['9', '10', 'a', 'b']
+    """
+    return sorted(set(names), key=lambda name: (np.isnan(_number(name)), np.nan_to_num(_number(name)), name))
+
+
+def _number(cell: object) -> float:
+    try:
+        return float(str(cell))
+    except ValueError:
+        return float("nan")
+
+
+def _values(column: pa.Array, dtype: type[np.generic]) -> Array:
+    """What a column of numbers holds, anything where a cell is missing."""
+    return np.frombuffer(column.buffers()[1], dtype, column.offset + len(column))[column.offset :]

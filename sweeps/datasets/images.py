@@ -1,0 +1,182 @@
+"""A folder of images, a folder of it for each class. The rule: one size for all, bytes as they are, nothing skipped.
+
+Pillow reads the files (PNG, JPEG) and is only imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweeps.datasets.base import Dataset, from_splits
+from sweeps.datasets.canonical import Array
+from sweeps.datasets.splitting import NAMES
+from sweeps.errors import DataError
+from sweeps.locate import find_file
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+_MODES = {1: "L", 3: "RGB"}
+_GREY = {"1", "L", "LA"}
+_READ = {*_GREY, "P", "RGB", "RGBA", "CMYK", "YCbCr"}
+
+
+def images(  # noqa: PLR0913  (the keys of a config, always given by name)
+    *,
+    path: str,
+    size: int | tuple[int, ...] | None = None,
+    channels: int | None = None,
+    scale: float = 1 / 255,
+    shift: float = 0.0,
+    valid_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    stratify: bool = False,
+    seed: int = 0,
+) -> Dataset:
+    """Images by class: `path/cat/1.png`; or with splits made already, `path/train/cat/1.png` (`valid`, `test`).
+
+    `x` is uint8, `[rows, height, width]` of grey images and `[rows, height, width, 3]` of others; a model sees 0 to 1.
+    Images must have one size, unless `size`, a number or [height, width], says what all are resized to (bilinear,
+    without keeping their proportions). `channels`, 1 or 3, is by the first image unless it is given. Transparency is
+    dropped. All images are held in memory: rows x height x width x channels bytes.
+
+    Raises:
+        DataError: no such folder, no images, one that cannot be read or has another size, Pillow is not installed.
+    """
+    folder, shape = find_file(path, DataError), _shape(size, channels)
+    files = {split: _files(path, part) for split, part in _splits(path, folder).items()}
+    classes = list(files["train"])
+    for split, found in files.items():
+        unknown = sorted(set(found) - set(classes))
+        if unknown:
+            raise DataError(f"{path}: class {unknown[0]!r} of split {split} has no folder among those that train")
+    reader = _Reader(path, folder, *shape)
+    read = {split: _labelled(reader, classes, found) for split, found in files.items()}
+    fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
+    dataset = from_splits(read, **fractions, stratify=stratify, seed=seed)
+    height, width = reader.size
+    done = {"kind": "images", "size": [height, width], "channels": reader.channels, "classes": classes}
+    return replace(
+        dataset,
+        scale=scale,
+        shift=shift,
+        classes=len(classes),
+        class_names=tuple(classes),
+        preprocessing=done,
+        notes=(f"{path}: {sum(len(x) for x, _ in read.values()):,} images", *reader.notes),
+    )
+
+
+def _shape(size: int | tuple[int, ...] | None, channels: int | None) -> tuple[tuple[int, int] | None, int | None]:
+    if channels not in (None, 1, 3):
+        raise DataError(f"channels must be 1 (grey) or 3 (colours), but got {channels}")
+    if size is None:
+        return None, channels
+    height, width = (size, size) if isinstance(size, int) else (*size, 0, 0)[:2]
+    if min(height, width) < 1 or (not isinstance(size, int) and len(size) != 2):
+        raise DataError(f"size must be a number of pixels or [height, width], but got {size}")
+    return (height, width), channels
+
+
+def _splits(path: str, folder: Path) -> dict[str, Path]:
+    """The folders of the splits; `folder` itself is the training split where it holds the classes."""
+    if not folder.is_dir():
+        raise DataError(f"{path} must be a folder with a folder for each class")
+    named = {each.name.lower(): each for each in _folders(folder)}
+    if "train" not in named or not set(named) <= set(NAMES):
+        return {"train": folder}
+    return {NAMES[name]: part for name, part in named.items()}
+
+
+def _files(path: str, folder: Path) -> dict[str, list[Path]]:
+    """Images by class, classes and files in the order of their names."""
+    found = {
+        each.name: sorted(file for file in each.iterdir() if file.suffix.lower() in SUFFIXES and _is_shown(file))
+        for each in _folders(folder)
+    }
+    if not found:
+        raise DataError(f"{path} must have a folder for each class, but {folder} has none")
+    empty = [name for name, files in found.items() if not files]
+    if empty:
+        raise DataError(f"{path}: folder {empty[0]!r} has no images ({', '.join(SUFFIXES)})")
+    return found
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and _is_shown(each))
+
+
+def _is_shown(file: Path) -> bool:
+    return not file.name.startswith(".")
+
+
+def _labelled(reader: _Reader, classes: Sequence[str], files: dict[str, list[Path]]) -> tuple[Array, Array]:
+    x = np.stack([reader.read(file) for found in files.values() for file in found])
+    y = [np.full(len(found), classes.index(name)) for name, found in files.items()]
+    return x, np.concatenate(y)
+
+
+class _Reader:
+    """Reads images as arrays of one shape, which the first one decides where the config does not."""
+
+    def __init__(self, path: str, folder: Path, size: tuple[int, int] | None, channels: int | None) -> None:
+        try:
+            from PIL import Image, ImageOps  # noqa: PLC0415  (optional)
+        except ImportError:
+            raise DataError("images need Pillow, which is not installed: pip install pillow") from None
+        self._image: Any = Image
+        self._upright: Any = ImageOps.exif_transpose
+        self._path, self._folder = path, folder
+        self._wanted, self._size, self._first = size, size, ""
+        self._channels, self._resized = channels, 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        assert self._size is not None, "an image has been read"
+        return self._size
+
+    @property
+    def channels(self) -> int:
+        assert self._channels is not None, "an image has been read"
+        return self._channels
+
+    @property
+    def notes(self) -> list[str]:
+        height, width = self.size
+        return [f"resized to {height} x {width}: {self._resized:,} images"] if self._resized else []
+
+    def read(self, file: Path) -> Array:
+        """One image, upright, as uint8 `[height, width]` or `[height, width, 3]`."""
+        name = str(file.relative_to(self._folder))
+        try:
+            with self._image.open(file) as opened:
+                mode, image = opened.mode, self._upright(opened)
+                image.load()
+        except Exception as error:  # Pillow's readers raise whatever they like
+            raise DataError(f"{self._path}: {name} cannot be read as an image: {type(error).__name__}") from error
+        if mode not in _READ:
+            raise DataError(f"{self._path}: {name} must have 8 bits a channel, but its mode is {mode}")
+        self._channels = self._channels or (1 if mode in _GREY else 3)
+        return np.asarray(self._fitted(name, image.convert(_MODES[self._channels])))
+
+    def _fitted(self, name: str, image: Any) -> Any:
+        size = (image.height, image.width)
+        if self._wanted is not None:
+            if size == self._wanted:
+                return image
+            self._resized += 1
+            return image.resize(self._wanted[::-1], self._image.Resampling.BILINEAR)
+        self._size, self._first = self._size or size, self._first or name
+        if size != self._size:
+            raise DataError(
+                f"{self._path}: images must have one size, but {self._first} is {_by(self._size)} and {name} "
+                f"{_by(size)}. `size: [{', '.join(map(str, self._size))}]` resizes them all"
+            )
+        return image
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
