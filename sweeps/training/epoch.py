@@ -19,21 +19,11 @@ from sweeps.training import microbatch
 from sweeps.training.lane import Data, Gradient, LaneProgram, LaneState, LaneValues
 
 
-class Report(NamedTuple):
-    """What leaves the device after a call: diagnostics, apart from state. `[lanes, …]` in a vmapped program."""
+class Span(NamedTuple):
+    """How far a call goes. Computed on the host, where a scalar costs nothing; `[lanes]` in a vmapped program."""
 
-    scores: jax.Array  # f32 [2 + metrics]: train loss, valid loss, metrics; meaningless until the epoch is whole
-    finished: jax.Array  # bool, whether the epoch is whole
-    place: jax.Array  # i32, rows that the whole updates so far have taken of the epoch
-    steps: jax.Array  # i32, parts computed in this call
-
-
-class _Progress(NamedTuple):
-    """A report's fields but for the scores."""
-
-    finished: jax.Array
-    place: jax.Array
-    steps: jax.Array
+    last: jax.Array  # i32, the update to stop before
+    ends: jax.Array  # bool, whether the epoch is whole then
 
 
 class _Walk(NamedTuple):
@@ -42,7 +32,6 @@ class _Walk(NamedTuple):
     state: LaneState
     part: jax.Array  # i32 [lanes], the part of its batch that each takes next
     summed: Gradient  # of the batch so far
-    steps: jax.Array  # i32 [lanes], parts taken
 
 
 def mapped_epoch(
@@ -51,107 +40,127 @@ def mapped_epoch(
     state: LaneState,
     values: LaneValues,
     data: Data,
-    limit: jax.Array,
-) -> tuple[LaneState, Report]:
+    span: Span,
+) -> tuple[LaneState, jax.Array]:
     """One lane, with real branches: a loop over updates, and in it one over the parts of a large batch."""
     batch_size = values.ints[lanes.BATCH_SIZE]
     largest = ladder.sizes[-1]
     order = lane.order(state, data, largest)
-    updates = microbatch.iterations_per_epoch(lane.rows, batch_size)
-    rung = microbatch.rung(batch_size, ladder.sizes)
-    parts = microbatch.parts_per_batch(batch_size, largest)
 
-    def one_update(_: jax.Array, state: LaneState) -> LaneState:
-        part = functools.partial(lane.gradient, values, state, data, order)
+    def one_update(state: LaneState, micro_batches: tuple[int, ...], rung: jax.Array) -> LaneState:
+        def part(index: jax.Array) -> lanes.Batch:
+            return lane.batch(values, state.update, data, order, index, largest)
+
         # The first part stands outside the loop: a batch of one part then costs no accumulator.
-        first = [functools.partial(part, index=jnp.zeros((), jnp.int32), micro_batch=size) for size in ladder.sizes]
-        whole = jax.lax.switch(rung, first)
+        none, first = jnp.zeros((), jnp.int32), part(jnp.zeros((), jnp.int32))
+        sizes = [
+            lambda size=size: lane.gradient(values, state, data, first.first(size), none) for size in micro_batches
+        ]
+        whole = jax.lax.switch(rung, sizes)
         if ladder.splits:
             size = jnp.clip(lane.rows - state.update * batch_size, 1, batch_size)
             whole = jax.lax.fori_loop(
                 1,
                 microbatch.parts_per_batch(size, largest),
-                lambda index, summed: lanes.add(summed, part(index=index, micro_batch=largest)),
+                lambda index, summed: lanes.add(summed, lane.gradient(values, state, data, part(index), index)),
                 whole,
             )
         return lane.update(values, state, whole)
 
-    count = jnp.minimum(lane.end_of_window(data, batch_size) - state.update, jnp.maximum(limit // parts, 1))
-    state = jax.lax.fori_loop(0, count, one_update, state)
-    steps = count * parts
-    finished = state.update >= updates
-    return _end_of_call(lane, state, data, _Progress(finished, state.update * batch_size, steps), jax.lax.cond)
+    def stretch(state: LaneState, micro_batches: tuple[int, ...], last: jax.Array) -> LaneState:
+        rung = microbatch.rung(batch_size, micro_batches)
+        update = functools.partial(one_update, micro_batches=micro_batches, rung=rung)
+        return jax.lax.while_loop(lambda state: state.update < last, update, state)
+
+    for micro_batches, last in _stretches(lane, ladder, span.last):
+        state = stretch(state, micro_batches, last)
+    return _end_of_call(lane, state, values, data, span.ends, jax.lax.cond)
 
 
 def vmapped_epoch(
-    lane: LaneProgram, micro_batch: int, state: LaneState, values: LaneValues, data: Data, limit: jax.Array
-) -> tuple[LaneState, Report]:
+    lane: LaneProgram,
+    ladder: microbatch.Ladder,
+    state: LaneState,
+    values: LaneValues,
+    data: Data,
+    span: Span,
+) -> tuple[LaneState, jax.Array]:
     """All lanes in step, a part at a time; the optimizer runs whenever any lane has completed a batch.
 
-    A lane that has reached its epoch's end, or runs no trial, is masked until the others get there. `limit` counts
-    updates' worth of parts; a call ends between two updates of every lane.
+    A lane that has got to its last update is masked until the others get there; a call ends between two updates of
+    every lane.
     """
-    running = jax.vmap(lanes.is_running)(values)
-    order = jax.vmap(functools.partial(lane.order, data=data, micro_batch=micro_batch))(state)
+    order = jax.vmap(functools.partial(lane.order, data=data, micro_batch=ladder.sizes[-1]))(state)
     batch_sizes = values.ints[:, lanes.BATCH_SIZE]
-    updates = jnp.where(running, microbatch.iterations_per_epoch(lane.rows, batch_sizes), 0)
-    allowed = state.update + jnp.maximum(limit // _parts(batch_sizes, micro_batch), 1)
-    last = jnp.where(running, jnp.minimum(lane.end_of_window(data, batch_sizes), allowed), 0)
 
-    def one_part(walk: _Walk) -> _Walk:
+    def one_part(walk: _Walk, micro_batch: int, last: jax.Array) -> _Walk:
+        def one_gradient(values: LaneValues, state: LaneState, order: jax.Array, index: jax.Array) -> Gradient:
+            batch = lane.batch(values, state.update, data, order, index, micro_batch)
+            return lane.gradient(values, state, data, batch, index)
+
         active = walk.state.update < last
-        gradient = jax.vmap(functools.partial(lane.gradient, micro_batch=micro_batch), in_axes=(0, 0, None, 0, 0))(
-            values, walk.state, data, order, walk.part
-        )
+        gradient = jax.vmap(one_gradient)(values, walk.state, order, walk.part)
         summed = lanes.add(walk.summed, gradient)
         size = jnp.clip(lane.rows - walk.state.update * batch_sizes, 1, batch_sizes)
         completes = active & (walk.part >= _parts(size, micro_batch) - 1)
 
         def apply() -> tuple[LaneState, Gradient]:
             updated = jax.vmap(lane.update)(values, walk.state, summed)
-            return select(completes, updated, walk.state), select(
-                completes, jax.vmap(lanes.zero_gradient)(summed.params), summed
-            )
+            state = select(completes, updated, walk.state)
+            return state, select(completes, jax.vmap(lanes.zero_gradient)(state), summed)
 
         new_state, summed = jax.lax.cond(completes.any(), apply, lambda: (walk.state, summed))
         part = jnp.where(completes | ~active, 0, walk.part + 1)
-        return _Walk(new_state, part, summed, walk.steps + active.astype(jnp.int32))
+        return _Walk(new_state, part, summed)
 
-    zero = jnp.zeros(len(running), jnp.int32)
-    start = _Walk(state, zero, jax.vmap(lanes.zero_gradient)(state.params), zero)
-    walk = jax.lax.while_loop(lambda walk: (walk.state.update < last).any(), one_part, start)
-    finished = running & (walk.state.update >= updates)
+    zero = jnp.zeros(len(batch_sizes), jnp.int32)
+
+    def stretch(state: LaneState, micro_batch: int, last: jax.Array) -> LaneState:
+        start = _Walk(state, zero, jax.vmap(lanes.zero_gradient)(state))
+        part = functools.partial(one_part, micro_batch=micro_batch, last=last)
+        return jax.lax.while_loop(lambda walk: (walk.state.update < last).any(), part, start).state
+
+    for micro_batches, last in _stretches(lane, ladder, span.last):
+        state = stretch(state, micro_batches[-1], last)
 
     def evaluate_if_any(
-        finished: jax.Array, evaluate: Callable[[LaneState], jax.Array], skip: Any, state: LaneState
+        finished: jax.Array, evaluate: Callable[..., jax.Array], skip: Callable[..., jax.Array], *lane_by_lane: Any
     ) -> Any:
-        return jax.lax.cond(finished.any(), jax.vmap(evaluate), jax.vmap(skip), state)
+        return jax.lax.cond(finished.any(), jax.vmap(evaluate), jax.vmap(skip), *lane_by_lane)
 
-    progress = _Progress(finished, walk.state.update * batch_sizes, walk.steps)
-    return _end_of_call(lane, walk.state, data, progress, evaluate_if_any)
+    return _end_of_call(lane, state, values, data, span.ends, evaluate_if_any)
+
+
+def _stretches(
+    lane: LaneProgram, ladder: microbatch.Ladder, last: jax.Array
+) -> list[tuple[tuple[int, ...], jax.Array]]:
+    """Micro-batch sizes, and the update that they serve up to; a last batch of its own size follows the whole ones."""
+    if not ladder.tail:
+        return [(ladder.sizes, last)]
+    return [(ladder.sizes, jnp.minimum(last, lane.rows // ladder.sizes[-1])), ((ladder.tail,), last)]
 
 
 def _end_of_call(
-    lane: LaneProgram, state: LaneState, data: Data, progress: _Progress, branch: Callable[..., Any]
-) -> tuple[LaneState, Report]:
-    """Evaluate whole epochs, and set their lanes at the start of the next."""
-    finished = progress.finished
+    lane: LaneProgram,
+    state: LaneState,
+    values: LaneValues,
+    data: Data,
+    ends: jax.Array,
+    branch: Callable[..., Any],
+) -> tuple[LaneState, jax.Array]:
+    """Evaluate whole epochs, and set their lanes at the start of the next; their scores, f32 `[2 + metrics]` a lane."""
 
-    def evaluate(state: LaneState) -> jax.Array:
-        return lane.evaluate(state.params, data.valid_x, data.valid_y, data.affine)
+    def evaluate(state: LaneState, values: LaneValues) -> jax.Array:
+        return lane.evaluate(values, state.variables.tree, data.valid_x, data.valid_y, data.affine)
 
-    def skip(_: LaneState) -> jax.Array:
+    def skip(_: LaneState, __: LaneValues) -> jax.Array:
         return jnp.zeros(1 + len(lane.metrics), jnp.float32)
 
-    scores = branch(finished, evaluate, skip, state)
+    scores = branch(ends, evaluate, skip, state, values)
     train_loss = state.loss_sum / lane.rows
-    report = Report(jnp.concatenate([train_loss[..., None], scores], axis=-1), *progress)
-    state = state._replace(
-        epoch=state.epoch + finished.astype(jnp.int32),
-        update=jnp.where(finished, 0, state.update),
-        loss_sum=jnp.where(finished, 0.0, state.loss_sum),
-    )
-    return state, report
+    progress = jnp.stack([state.epoch + ends.astype(jnp.int32), jnp.where(ends, 0, state.update)], axis=-1)
+    state = state._replace(progress=progress, loss_sum=jnp.where(ends, 0.0, state.loss_sum))
+    return state, jnp.concatenate([train_loss[..., None], scores], axis=-1)
 
 
 def select(chosen: jax.Array, left: Any, right: Any) -> Any:
@@ -164,4 +173,5 @@ def select(chosen: jax.Array, left: Any, right: Any) -> Any:
 
 
 def _parts(batch_sizes: jax.Array, micro_batch: int) -> jax.Array:
-    return microbatch.parts_per_batch(batch_sizes, micro_batch)
+    parts: jax.Array = microbatch.parts_per_batch(batch_sizes, micro_batch)
+    return parts

@@ -46,7 +46,7 @@ def feed(dataset: Dataset, device: jax.Device, chunk_rows: int, resident_bytes: 
         data = Data(train_x, train_y, *held)
         return Feed(_shapes(data), held.affine, lambda: lambda _: data)
     chunks = _Chunks(dataset.train, chunk_rows, device)
-    shapes = _shapes(_window(held, chunks.shapes, chunks.shapes, 0))
+    shapes = _shapes(_window(held, chunks.shapes, 0))
     return Feed(shapes, held.affine, lambda: _Stream(chunks, held).window)
 
 
@@ -58,11 +58,11 @@ class _Held(NamedTuple):
     affine: jax.Array
 
 
-Chunk: TypeAlias = tuple[jax.Array, jax.Array]
+Rows: TypeAlias = tuple[jax.Array, jax.Array]
 
 
 class _Chunks:
-    """The chunks of a split, each on the device with as many rows as the others: the last is filled up with zeros."""
+    """The chunks of a split, each on the device together with the next, filled up with zeros where there is none."""
 
     def __init__(self, split: Split, rows: int, device: jax.Device) -> None:
         self._split, self._rows, self._device = split, rows, device
@@ -70,40 +70,37 @@ class _Chunks:
 
     @property
     def shapes(self) -> Any:
-        """A chunk's two arrays, as jax.ShapeDtypeStruct."""
-        return tuple(_shape((self._rows, *array.shape[1:]), array.dtype) for array in self._split)
+        """A window's two arrays, as jax.ShapeDtypeStruct."""
+        return tuple(_shape((2 * self._rows, *array.shape[1:]), array.dtype) for array in self._split)
 
-    def load(self, chunk: int) -> Chunk:
+    def load(self, chunk: int) -> Rows:
         first = chunk * self._rows
-        x, y = (self._filled(array[first : first + self._rows]) for array in self._split)
+        x, y = (self._filled(array[first : first + 2 * self._rows]) for array in self._split)
         return jax.device_put(x, self._device).block_until_ready(), jax.device_put(y, self._device)
 
     def _filled(self, array: Any) -> np.ndarray:
-        missing = self._rows - len(array)
+        missing = 2 * self._rows - len(array)
         return np.pad(array, [(0, missing), *[(0, 0)] * (array.ndim - 1)]) if missing else np.ascontiguousarray(array)
 
 
 class _Stream:
-    """One reader's way through the chunks, the one after its window already on its way. Not for several threads."""
+    """One reader's way through the chunks, the next window already on its way. Not for several threads."""
 
     def __init__(self, chunks: _Chunks, held: _Held) -> None:
         self._chunks, self._held = chunks, held
         self._pool = ThreadPoolExecutor(1, "stream")
-        self._coming: dict[int, Future[Chunk]] = {}
+        self._coming: dict[int, Future[Rows]] = {}
 
     def window(self, chunk: int) -> Data:
         """A chunk and the next one; after the last comes the first, for the next epoch."""
-        wanted = [(chunk + ahead) % self._chunks.count for ahead in range(3)]
+        wanted = [(chunk + ahead) % self._chunks.count for ahead in range(2)]
         self._coming = {each: self._coming.get(each) or self._pool.submit(self._chunks.load, each) for each in wanted}
-        here, then = (self._coming[each].result() for each in wanted[:2])
-        return _window(self._held, here, then, chunk)
+        return _window(self._held, self._coming[chunk].result(), chunk)
 
 
-def _window(held: _Held, here: Chunk, then: Chunk, chunk: int) -> Data:
-    train_x, train_y = here
-    next_x, next_y = then
+def _window(held: _Held, rows: Rows, chunk: int) -> Data:
     # A NumPy number travels with the call; a JAX one would be a call of its own.
-    return Data(train_x, train_y, *held, next_x, next_y, np.int32(chunk))  # type: ignore[arg-type]
+    return Data(*rows, *held, np.int32(chunk))  # type: ignore[arg-type]
 
 
 def _row_bytes(split: Split) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,19 +10,20 @@ import jax.numpy as jnp
 
 from sweeps.errors import ModelError
 from sweeps.locate import failed
-from sweeps.training.losses import find_loss
+from sweeps.training.losses import build_loss
 from sweeps.training.metrics import find_metric
+from sweeps.training.schedules import build_schedule
 
 ROWS = 2
 
 
-def check_loss(use: str, outputs: int, targets: Any) -> None:
+def check_loss(use: str, outputs: int, targets: Any, arguments: Mapping[str, Any] | None = None) -> None:
     """Targets are an array of shape `[rows]` or `[rows, outputs]`, of which only shape and dtype count.
 
     Raises:
         ModelError: there is no such loss, it raises, or it does not give one number a row.
     """
-    _check(f"loss {use}", find_loss(use), outputs, targets, (ROWS,))
+    _check(f"loss {use}", build_loss(use, arguments or {}), outputs, targets, (ROWS,))
 
 
 def check_metric(use: str, outputs: int, targets: Any) -> None:
@@ -32,6 +33,22 @@ def check_metric(use: str, outputs: int, targets: Any) -> None:
         ModelError: there is no such metric, it raises, or it does not give one number.
     """
     _check(f"metric {use}", find_metric(use), outputs, targets, ())
+
+
+def check_schedule(use: str, arguments: Mapping[str, Any]) -> None:
+    """Whether a schedule of one's own takes progress and its arguments, and gives one number.
+
+    Raises:
+        ModelError: there is no such schedule, it raises, or it does not give one number.
+    """
+    try:
+        made = jax.eval_shape(lambda: jnp.asarray(build_schedule(use, arguments)(jnp.zeros(()))))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(failed(f"schedule {use}", error)) from error
+    if made.shape != ():
+        raise ModelError(f"schedule {use} must give one number, but got shape {made.shape}")
 
 
 def _check(what: str, function: Callable[..., Any], outputs: int, targets: Any, shape: tuple[int, ...]) -> None:

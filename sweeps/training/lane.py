@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from sweeps.training import microbatch
+from sweeps.training.adapters.base import Model, Params, State, Variables
 from sweeps.training.losses import Loss
 from sweeps.training.metrics import Metric
-from sweeps.training.models import Model, Params
 from sweeps.training.shuffle import permutation
 
 NUMBER, SEED, BATCH_SIZE, RUNNING = range(4)
@@ -31,7 +32,7 @@ INIT, ORDER, DRAWS, OPTIMIZER = range(4)
 class Data(NamedTuple):
     """The rows of a dataset on a device. `x` keeps its storage dtype; `affine` is f32 `[2]`: scale and shift.
 
-    Streamed training rows come as a window: those of chunk `chunk` (i32), and those of the next one.
+    Streamed training rows come as a window: those of chunk `chunk` (i32), and those of the next one after them.
     """
 
     train_x: jax.Array
@@ -39,27 +40,7 @@ class Data(NamedTuple):
     valid_x: jax.Array
     valid_y: jax.Array
     affine: jax.Array
-    next_x: jax.Array | None = None
-    next_y: jax.Array | None = None
     chunk: jax.Array | None = None
-
-    def train(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Training rows, i32 `[rows]`, by their place in the window where they are streamed."""
-        if self.next_x is None or self.next_y is None:
-            return self.train_x[rows], self.train_y[rows]
-        here, size = (self.train_x, self.train_y), len(self.train_x)
-        then = (self.next_x, self.next_y)
-
-        def both() -> tuple[jax.Array, jax.Array]:
-            is_here = rows < size
-            near, far = jnp.where(is_here, rows, 0), jnp.where(is_here, 0, rows - size)
-            x, y = (_choose(is_here, a[near], b[far]) for a, b in zip(here, then, strict=True))
-            return x, y
-
-        taken: tuple[jax.Array, jax.Array] = jax.lax.cond(
-            (rows >= size).any(), both, lambda: (here[0][rows], here[1][rows])
-        )
-        return taken
 
 
 class LaneValues(NamedTuple):
@@ -70,20 +51,44 @@ class LaneValues(NamedTuple):
 
 
 class LaneState(NamedTuple):
-    """A lane between two calls. Scalars unless said otherwise."""
+    """A lane between two calls. Few arrays rather than many scalars: XLA compiles a kernel for each."""
 
     params: Params
+    model_state: State
     optimizer_state: Any
     order_key: jax.Array  # u32 [2], what the order of every epoch's rows is drawn from
-    epoch: jax.Array  # i32, whole epochs done
-    update: jax.Array  # i32, optimizer updates done in this epoch
+    progress: jax.Array  # i32 [2]: whole epochs done, optimizer updates done in this epoch
     loss_sum: jax.Array  # f32, the losses of this epoch's examples so far
+
+    @property
+    def variables(self) -> Variables:
+        return Variables(self.params, self.model_state)
+
+    @property
+    def epoch(self) -> jax.Array:
+        return self.progress[..., 0]
+
+    @property
+    def update(self) -> jax.Array:
+        return self.progress[..., 1]
+
+
+class Batch(NamedTuple):
+    """One part of a batch. A masked row repeats the part's first row, and weighs nothing."""
+
+    rows: jax.Array  # i32 [micro-batch], places of its rows in the data
+    weights: jax.Array  # f32 [micro-batch], 1 / examples in the whole batch, or 0
+    targets: jax.Array  # [micro-batch, …]
+
+    def first(self, rows: int) -> Batch:
+        return Batch(*(each[:rows] for each in self))
 
 
 class Gradient(NamedTuple):
     """The part of a batch's gradient that has been summed so far."""
 
     params: Params
+    model_state: State  # as the latest part has left it
     loss: jax.Array  # f32, the mean loss of the batch once it is whole
 
 
@@ -91,14 +96,17 @@ class Gradient(NamedTuple):
 class LaneProgram:
     """The static choices of a program: with them, a lane is values and state alone.
 
-    `rows` training rows are shuffled within chunks of `chunk_rows`. `build_optimizer(floats by name, key)` makes the
-    optimizer from traced values in `float_names` order; it calls `key` for a random key only if it draws.
+    `rows` training rows are shuffled within chunks of `chunk_rows`. `build_loss` and `build_optimizer` get the
+    traced values by name, those of `float_names`; the optimizer also how many epochs are done (f32, with a fraction),
+    and a function that it calls for a random key only if it draws.
     """
 
     model: Model
-    loss: Loss
+    build_loss: Callable[[Mapping[str, jax.Array]], Loss]
     metrics: tuple[Metric, ...]
-    build_optimizer: Callable[[Mapping[str, jax.Array], Callable[[], jax.Array]], optax.GradientTransformationExtraArgs]
+    build_optimizer: Callable[
+        [Mapping[str, jax.Array], jax.Array, Callable[[], jax.Array]], optax.GradientTransformationExtraArgs
+    ]
     float_names: tuple[str, ...]
     rows: int
     chunk_rows: int
@@ -107,16 +115,25 @@ class LaneProgram:
         trial = jax.random.fold_in(jax.random.key(values.ints[SEED]), values.ints[NUMBER])
         return jax.random.fold_in(trial, purpose)
 
-    def optimizer(self, values: LaneValues) -> optax.GradientTransformationExtraArgs:
-        named = {name: values.floats[index] for index, name in enumerate(self.float_names)}
-        return self.build_optimizer(named, lambda: self.key(values, OPTIMIZER))
+    def named(self, values: LaneValues) -> dict[str, jax.Array]:
+        return {name: values.floats[index] for index, name in enumerate(self.float_names)}
+
+    def loss(self, values: LaneValues) -> Loss:
+        return self.build_loss(self.named(values))
+
+    def optimizer(self, values: LaneValues, progress: jax.Array) -> optax.GradientTransformationExtraArgs:
+        """As it is at a lane's `progress`."""
+        updates = microbatch.iterations_per_epoch(self.rows, values.ints[BATCH_SIZE])
+        epochs = progress[0].astype(jnp.float32) + progress[1].astype(jnp.float32) / jnp.float32(updates)
+        return self.build_optimizer(self.named(values), epochs, lambda: self.key(values, OPTIMIZER))
 
     def init(self, values: LaneValues) -> LaneState:
         """A lane at the start of its first epoch."""
-        params = self.model.init(self.key(values, INIT))
+        params, model_state = self.model.init(self.key(values, INIT))
         order_key = jax.random.key_data(self.key(values, ORDER))
-        zero = jnp.zeros((), jnp.int32)
-        return LaneState(params, self.optimizer(values).init(params), order_key, zero, zero, jnp.zeros((), jnp.float32))
+        progress, loss_sum = jnp.zeros(2, jnp.int32), jnp.zeros((), jnp.float32)
+        optimizer_state = self.optimizer(values, progress).init(params)
+        return LaneState(params, model_state, optimizer_state, order_key, progress, loss_sum)
 
     def order(self, state: LaneState, data: Data, micro_batch: int) -> jax.Array:
         """The order of this epoch's rows, i32 `[places + micro_batch]`: a permutation of each chunk, then padding.
@@ -138,40 +155,42 @@ class LaneProgram:
         """The place in the epoch that `order` begins at."""
         return 0 if data.chunk is None else data.chunk * self.chunk_rows
 
-    def end_of_window(self, data: Data, batch_size: jax.Array) -> jax.Array:
-        """The first update that must wait for another window, i32: its batch begins after the chunk."""
-        end = self.rows if data.chunk is None else jnp.minimum((data.chunk + 1) * self.chunk_rows, self.rows)
-        return jnp.asarray(microbatch.iterations_per_epoch(end, batch_size))
+    def end_of_window(self, data: Data, batch_size: np.ndarray) -> np.ndarray:
+        """The first update that must wait for another window: its batch begins after the chunk. On the host."""
+        end = self.rows if data.chunk is None else min((int(data.chunk) + 1) * self.chunk_rows, self.rows)
+        return np.asarray(microbatch.iterations_per_epoch(end, batch_size))
 
     def draws_key(self, values: LaneValues, state: LaneState, index: jax.Array) -> jax.Array:
         """What a model draws from in part `index` of the current batch."""
         update = jax.random.fold_in(jax.random.fold_in(self.key(values, DRAWS), state.epoch), state.update)
         return jax.random.fold_in(update, index)
 
-    def gradient(
-        self, values: LaneValues, state: LaneState, data: Data, order: jax.Array, index: jax.Array, micro_batch: int
-    ) -> Gradient:
-        """What part `index` of the lane's current batch adds to the gradient of that batch's mean loss."""
-        batch_size = values.ints[BATCH_SIZE]
-        part = microbatch.part(state.update, index, batch_size, self.rows, micro_batch)
+    def batch(
+        self, values: LaneValues, update: jax.Array, data: Data, order: jax.Array, index: jax.Array, micro_batch: int
+    ) -> Batch:
+        """Part `index` of the batch of an update."""
+        part = microbatch.part(update, index, values.ints[BATCH_SIZE], self.rows, micro_batch)
         counts = jnp.arange(micro_batch) < part.rows
         # A masked row repeats the part's first row: a row of another batch must not leak even a NaN into this one.
         rows = jax.lax.dynamic_slice(order, (part.start - self.first_place(data),), (micro_batch,))
         rows = jnp.where(counts, rows, rows[0])
-        weights = jnp.where(counts, part.weight, 0.0)
+        return Batch(rows, jnp.where(counts, part.weight, 0.0), data.train_y[rows])
+
+    def gradient(self, values: LaneValues, state: LaneState, data: Data, batch: Batch, index: jax.Array) -> Gradient:
+        """What part `index` of the lane's current batch adds to the gradient of that batch's mean loss."""
         key = self.draws_key(values, state, index) if self.model.draws else jax.random.key(0)
-        x, y = data.train(rows)
+        x, y, weights = data.train_x[batch.rows], batch.targets, batch.weights
 
-        def loss(params: Params) -> jax.Array:
-            outputs = self.model.apply(params, as_input(x, data.affine), key, True)
-            return jnp.sum(weights * self.loss(outputs, y))
+        def loss(params: Params) -> tuple[jax.Array, State]:
+            outputs, model_state = self.model.apply(params, state.model_state, as_input(x, data.affine), key, True)
+            return jnp.sum(weights * self.loss(values)(outputs, y)), model_state
 
-        value, gradient = jax.value_and_grad(loss)(state.params)
-        return Gradient(gradient, value)
+        (value, model_state), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+        return Gradient(gradient, model_state, value)
 
     def update(self, values: LaneValues, state: LaneState, gradient: Gradient) -> LaneState:
         """Apply the summed gradient of a whole batch: one iteration."""
-        optimizer = self.optimizer(values)
+        optimizer = self.optimizer(values, state.progress)
         changes, optimizer_state = optimizer.update(
             gradient.params, state.optimizer_state, state.params, value=gradient.loss
         )
@@ -179,19 +198,20 @@ class LaneProgram:
         size = jnp.clip(self.rows - state.update * batch_size, 1, batch_size).astype(jnp.float32)
         return state._replace(
             params=optax.apply_updates(state.params, changes),
+            model_state=gradient.model_state,
             optimizer_state=optimizer_state,
-            update=state.update + 1,
+            progress=state.progress + jnp.array([0, 1]),
             loss_sum=state.loss_sum + gradient.loss * size,
         )
 
-    def evaluate(self, params: Params, x: jax.Array, y: jax.Array, affine: jax.Array) -> jax.Array:
-        """Mean loss, then the metrics, of a whole split: f32 `[1 + metrics]`."""
-        rows = len(x)
+    def evaluate(self, values: LaneValues, tree: Any, x: jax.Array, y: jax.Array, affine: jax.Array) -> jax.Array:
+        """Mean loss, then the metrics, of a whole split: f32 `[1 + metrics]`. `tree` is that of `Variables`."""
+        variables, rows = self.model.variables(tree), len(x)
         chunk = min(rows, EVALUATION_ROWS)
 
         def forward(start: jax.Array) -> jax.Array:
             part = as_input(jax.lax.dynamic_slice_in_dim(x, start, chunk), affine)
-            return self.model.apply(params, part, jax.random.key(0), False)
+            return self.model.apply(*variables, part, jax.random.key(0), False)[0]
 
         def fill(index: jax.Array, outputs: jax.Array) -> jax.Array:
             # The last chunk starts early rather than being padded, so that no row is made up.
@@ -201,7 +221,7 @@ class LaneProgram:
         shape = jax.eval_shape(forward, jnp.zeros((), jnp.int32))
         outputs = jnp.zeros((rows, *shape.shape[1:]), shape.dtype)
         outputs = jax.lax.fori_loop(0, -(-rows // chunk), fill, outputs)
-        scores = [self.loss(outputs, y).mean(), *(metric(outputs, y) for metric in self.metrics)]
+        scores = [self.loss(values)(outputs, y).mean(), *(metric(outputs, y) for metric in self.metrics)]
         return jnp.stack([score.astype(jnp.float32) for score in scores])
 
 
@@ -210,19 +230,11 @@ def as_input(x: jax.Array, affine: jax.Array) -> jax.Array:
     return x if x.dtype == jnp.int32 else x.astype(jnp.float32) * affine[0] + affine[1]
 
 
-def _choose(chosen: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
-    """Row by row `left` where chosen (bool `[rows]`), else `right`."""
-    return jnp.where(chosen.reshape(-1, *(1,) * (left.ndim - 1)), left, right)
-
-
-def zero_gradient(params: Params) -> Gradient:
-    return Gradient(jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.float32))
+def zero_gradient(state: LaneState) -> Gradient:
+    """That of no part at all."""
+    return Gradient(jax.tree.map(jnp.zeros_like, state.params), state.model_state, jnp.zeros((), jnp.float32))
 
 
 def add(left: Gradient, right: Gradient) -> Gradient:
-    total: Gradient = jax.tree.map(jnp.add, left, right)
-    return total
-
-
-def is_running(values: LaneValues) -> jax.Array:
-    return values.ints[RUNNING] > 0
+    """With a part that was taken after the others."""
+    return Gradient(jax.tree.map(jnp.add, left.params, right.params), right.model_state, left.loss + right.loss)

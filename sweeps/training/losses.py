@@ -1,23 +1,30 @@
 """Losses: `loss(outputs, targets)` gives one number a row; the program takes their mean over each batch.
 
-Outputs are logits of shape `[rows, outputs]`; class targets are int32 `[rows]`, other targets float32 `[rows]` or
-`[rows, outputs]`. A loss of the user's own has the same signature.
+Outputs are of shape `[rows, outputs]`; class targets are int32 `[rows]`, other targets float32 `[rows]` or
+`[rows, outputs]`. The rule: a loss's numbers, such as huber's `delta`, may be tracers, so that they ride in lanes. A
+loss of the user's own has the same signature.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from sweeps.datasets.base import Dataset
 from sweeps.errors import DataError, ModelError
 from sweeps.locate import locate
+from sweeps.training import tracing
 
 Loss: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
+Number: TypeAlias = float | jax.Array
+"""A number of a config, or a lane's own as a tracer (f32)."""
+EDGE = 1e-7
 
 
 def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
@@ -25,37 +32,138 @@ def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     return jnp.square(outputs - _like(targets, outputs)).mean(axis=-1)
 
 
-def binary_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-    """The cross-entropy of independent yes/no targets (0 or 1), averaged over a row's outputs."""
-    losses: jax.Array = optax.sigmoid_binary_cross_entropy(outputs, _like(targets, outputs))
+def mean_absolute_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """The absolute difference, averaged over a row's outputs."""
+    return jnp.abs(outputs - _like(targets, outputs)).mean(axis=-1)
+
+
+def huber(outputs: jax.Array, targets: jax.Array, delta: Number = 1.0) -> jax.Array:
+    """Half the squared difference up to `delta`, a straight line beyond it (Huber, 1964), averaged over the outputs.
+
+    >>> huber(jnp.array([[0.5], [3.0]]), jnp.zeros(2)).tolist()
+    [0.125, 2.5]
+    """
+    difference = jnp.abs(outputs - _like(targets, outputs))
+    curved = jnp.minimum(difference, delta)
+    return (0.5 * jnp.square(curved) + delta * (difference - curved)).mean(axis=-1)
+
+
+def binary_cross_entropy(
+    outputs: jax.Array, targets: jax.Array, from_logits: bool = True, label_smoothing: Number = 0.0
+) -> jax.Array:
+    """The cross-entropy of independent yes/no targets (from 0 to 1), averaged over a row's outputs.
+
+    Outputs are logits, or probabilities where `from_logits` is false; those are kept `EDGE` away from 0 and 1, so that
+    the loss of a model which is sure of what is wrong stays finite.
+    """
+    targets = _like(targets, outputs)
+    if not (isinstance(label_smoothing, float) and label_smoothing == 0):
+        targets = targets * (1 - label_smoothing) + label_smoothing / 2
+    if from_logits:
+        losses: jax.Array = optax.sigmoid_binary_cross_entropy(outputs, targets)
+    else:
+        chances = jnp.clip(outputs, EDGE, 1 - EDGE)
+        losses = -targets * jnp.log(chances) - (1 - targets) * jnp.log1p(-chances)
     return losses.mean(axis=-1)
 
 
+@jax.custom_jvp
 def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """The cross-entropy of one class among many; targets are class labels.
 
     The label's output is picked with a mask, because on a CPU picking by index makes its gradient a scatter, which
-    takes longer than the rest of the loss.
+    takes longer than the rest of the loss. The derivative is written down (softmax minus label), because XLA makes half
+    as many kernels again of what differentiation finds, and each takes it 15 ms to compile.
     """
-    shifted = outputs - jax.lax.stop_gradient(outputs.max(axis=-1, keepdims=True))
-    is_label = jax.nn.one_hot(targets, outputs.shape[-1], dtype=bool)
-    of_label = jnp.where(is_label, shifted, 0).sum(axis=-1)
-    return jnp.log(jnp.exp(shifted).sum(axis=-1)) - of_label
+    return _softmax_cross_entropy(outputs, targets)[0]
 
 
-LOSSES: dict[str, Loss] = {
+@softmax_cross_entropy.defjvp
+def _(primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, Any]) -> tuple[jax.Array, jax.Array]:
+    loss, slope = _softmax_cross_entropy(*primals)
+    return loss, (slope * tangents[0]).sum(axis=-1)
+
+
+def _softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The loss `[rows]`, and its derivative by the outputs `[rows, outputs]`."""
+    classes = outputs.ndim - 1
+    shifted = outputs - lax.reduce_max(outputs, (classes,))[..., None]
+    exponentials = lax.exp(shifted)
+    total = lax.reduce_sum(exponentials, (classes,))
+    is_label = lax.broadcasted_iota(targets.dtype, outputs.shape, classes) == targets[..., None]
+    of_label = lax.reduce_sum(jnp.where(is_label, shifted, 0), (classes,))
+    return lax.log(total) - of_label, exponentials / total[..., None] - is_label.astype(outputs.dtype)
+
+
+def smoothed_softmax_cross_entropy(outputs: jax.Array, targets: jax.Array, label_smoothing: Number = 0.0) -> jax.Array:
+    """`softmax_cross_entropy` against targets of which a part is spread evenly over all classes (Szegedy et al., 2016).
+
+    Moving that part to the mean over classes adds what the label's output has over the mean output.
+    """
+    classes = outputs.ndim - 1
+    is_label = lax.broadcasted_iota(targets.dtype, outputs.shape, classes) == targets[..., None]
+    excess = (outputs * (is_label.astype(outputs.dtype) - 1 / outputs.shape[classes])).sum(axis=-1)
+    return softmax_cross_entropy(outputs, targets) + label_smoothing * excess
+
+
+LOSSES: dict[str, Callable[..., jax.Array]] = {
     "mean_squared_error": mean_squared_error,
+    "mean_absolute_error": mean_absolute_error,
+    "huber": huber,
     "binary_cross_entropy": binary_cross_entropy,
     "softmax_cross_entropy": softmax_cross_entropy,
 }
 
 
-def find_loss(use: str) -> Loss:
-    """The loss that `use` names, built in or `module:name`."""
+def find_loss(use: str) -> Callable[..., jax.Array]:
+    """The loss that `use` names, built in or `module:name`; it may take arguments of its own after the targets.
+
+    Raises:
+        ModelError: there is none of that name.
+    """
     if use in LOSSES:
         return LOSSES[use]
     loss: Loss = locate(use, ModelError)
     return loss
+
+
+def build_loss(use: str, arguments: Mapping[str, Any]) -> Loss:
+    """The loss with its arguments, some of which may be tracers."""
+    loss = find_loss(use)
+    if loss is softmax_cross_entropy and arguments:
+        loss = smoothed_softmax_cross_entropy
+    return functools.partial(loss, **arguments) if arguments else loss
+
+
+def traceable_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
+    """The numeric arguments that are values of a lane: all of a built-in loss; one's own are tried on two rows.
+
+    Raises:
+        ModelError: there is no such loss.
+    """
+    loss, outputs = find_loss(use), jnp.zeros((2, 2))
+    if use in LOSSES:
+        return frozenset(name for name, value in arguments.items() if tracing.is_number(value))
+    of_classes = tracing.traceable(lambda given: loss(outputs, jnp.zeros(2, jnp.int32), **given), arguments)
+    return of_classes | tracing.traceable(lambda given: loss(outputs, outputs, **given), arguments)
+
+
+def decision_threshold(use: str, arguments: Mapping[str, Any]) -> float:
+    """Above which value a single output means class 1, of a model that is trained with this loss.
+
+    It is 0 for logits and for losses of one's own. Probabilities, and values regressed on the labels 0 and 1, are
+    halfway at 0.5.
+    """
+    if use == "binary_cross_entropy":
+        return 0.0 if arguments.get("from_logits", True) else 0.5
+    return 0.5 if use in ("mean_squared_error", "mean_absolute_error", "huber") else 0.0
+
+
+def meaning(loss: str, arguments: Mapping[str, Any]) -> str:
+    """What outputs are after training with a loss: logits of "softmax" or "sigmoid", "probabilities" or "values"."""
+    if loss == "binary_cross_entropy":
+        return "sigmoid" if arguments.get("from_logits", True) else "probabilities"
+    return "softmax" if loss == "softmax_cross_entropy" else "values"
 
 
 def outputs_needed(use: str, dataset: Dataset) -> int:

@@ -44,17 +44,18 @@ class LaneBytes(NamedTuple):
 
     parameters: int
     optimizer_state: int
+    model_state: int = 0
 
     @property
     def total(self) -> int:
-        return self.parameters + self.optimizer_state
+        return self.parameters + self.optimizer_state + self.model_state
 
 
 def lane_bytes(lane: LaneProgram) -> LaneBytes:
     """From the shapes alone: nothing is computed or compiled."""
     names = len(lane.float_names)
     state = jax.eval_shape(lambda: lane.init(LaneValues(jnp.zeros(INTS, jnp.int32), jnp.zeros(names, jnp.float32))))
-    return LaneBytes(_bytes(state.params), _bytes(state.optimizer_state))
+    return LaneBytes(_bytes(state.params), _bytes(state.optimizer_state), _bytes(state.model_state))
 
 
 def most_lanes(lane: LaneBytes, share: Share) -> int:

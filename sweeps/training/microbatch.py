@@ -30,6 +30,16 @@ class Ladder(NamedTuple):
 
     sizes: tuple[int, ...]
     splits: bool  # whether there are batches larger than the last size
+    tail: int = 0  # rows of an epoch's last batch, where it is taken in a size of its own
+
+
+def whole_batches(batch_size: int, examples: int) -> Ladder:
+    """For a model whose batches are neither split nor padded: this size, and what is left of an epoch's rows.
+
+    >>> whole_batches(100, 1050)
+    Ladder(sizes=(100,), splits=False, tail=50)
+    """
+    return Ladder((batch_size,), splits=False, tail=examples % batch_size)
 
 
 class Part(NamedTuple):
@@ -40,7 +50,7 @@ class Part(NamedTuple):
     weight: jax.Array  # f32, 1 / examples in the whole batch
 
 
-def parts_per_batch(batch_size: jax.Array, micro_batch: int) -> jax.Array:
+def parts_per_batch(batch_size: Any, micro_batch: int) -> Any:
     return (batch_size + micro_batch - 1) // micro_batch
 
 

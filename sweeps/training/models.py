@@ -1,39 +1,29 @@
-"""Model adapters: whatever `use:` names becomes one pair of pure functions.
+"""Models: whatever `use:` names becomes the two pure functions of `adapters.base.Model`.
 
-`init(key) -> params` and `apply(params, x, key, training) -> outputs`, with `x` of shape `[rows, *input_shape]`,
-`outputs` of shape `[rows, outputs]` and `params` any nested dict of arrays. `key` feeds whatever the model draws while
-it trains (dropout).
+The rule: what the name stands for, or returns, chooses the adapter. A model is traced once when it is built, which
+finds every mistake in it and whether its batches must stay whole.
 """
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from sweeps.errors import ModelError
 from sweeps.locate import ArgumentFault, argument_faults, locate, origin, parameters, taken_by
+from sweeps.training import rows
+from sweeps.training.adapters import equinox, keras, linen, nnx, plain
+from sweeps.training.adapters.base import Inputs, Model, Params, State, abstract_key
 from sweeps.training.convolution import as_products, has_products
 
-Params: TypeAlias = Any
-DERIVED = ("input_shape", "outputs", "rngs")
+DERIVED = ("input_shape", "outputs", "rngs", "key")
 """Arguments of a model that come from the data and the lane, never from a config."""
-
-
-class Model(NamedTuple):
-    """A model as two pure functions; `draws` says whether `apply` uses its key, `shapes` is what `init` makes."""
-
-    init: Callable[[jax.Array], Params]
-    apply: Callable[[Params, jax.Array, jax.Array, bool], jax.Array]
-    draws: bool
-    shapes: Params  # of jax.ShapeDtypeStruct
-
-    @property
-    def parameter_count(self) -> int:
-        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self.shapes))
+LIBRARIES = {"nnx": "flax.nnx.", "linen": "flax.linen.", "equinox": "equinox.", "keras": "keras."}
+"""The adapters, and where their libraries' classes are defined."""
 
 
 def build_model(
@@ -41,9 +31,8 @@ def build_model(
 ) -> Model:
     """The model that `use` names, made for one kind of input and number of outputs.
 
-    A Flax NNX module class gets its arguments, `rngs`, and those of `input_shape` and `outputs` that its constructor
-    names. A plain function gets the same without `rngs` and returns `(init, apply)`, with `apply(params, x)` or
-    `apply(params, x, key, training)`.
+    It names a class of Flax NNX, Flax Linen, Equinox or Keras, or a function that returns such a model or a plain pair
+    of functions. It gets the arguments, and those of `input_shape`, `outputs`, `rngs` and `key` that it takes.
 
     Raises:
         ModelError: it cannot be found or built, or does not map `[rows, *input_shape]` to `[rows, outputs]`.
@@ -54,41 +43,121 @@ def build_model(
     given = _with_data_arguments(target, arguments, input_shape, outputs)
     key = (target, repr(sorted(given.items())), input_shape, outputs, input_dtype)
     if key not in _BUILT:
-        _BUILT[key] = _build(use, target, given, input_shape, outputs, input_dtype)
+        _BUILT[key] = _build(use, target, given, Inputs(input_shape, input_dtype), outputs)
     return _BUILT[key]
+
+
+def own_object(
+    use: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int, input_dtype: Any, tree: Any
+) -> Any:
+    """The user's own object, made anew, with the arrays of `tree` (as `Variables.tree` has them) in it.
+
+    Raises:
+        ModelError: the model cannot be found or built.
+    """
+    target = locate(use, ModelError)
+    given = _with_data_arguments(target, arguments, input_shape, outputs)
+    model = _adapted(use, target, given, Inputs(input_shape, input_dtype))
+    return model.own(model.variables(tree))
 
 
 _BUILT: dict[Any, Model] = {}
 """Building traces the model, and a config's model is wanted by its check, its cost and its program."""
 
 
-def _build(
-    use: str,
-    target: Any,
-    given: Mapping[str, Any],
-    input_shape: tuple[int, ...],
-    outputs: int,
-    input_dtype: Any,
-) -> Model:
+def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outputs: int) -> Model:
     try:
-        model = _nnx_model(target, given) if _is_nnx_module(target) else _plain_model(target, given)
-        x = jax.ShapeDtypeStruct((2, *input_shape), input_dtype)  # type: ignore[no-untyped-call]
-        trace = jax.make_jaxpr(model.apply, static_argnums=3, return_shape=True)
-        jaxpr, output = trace(model.shapes, x, abstract_key(), True)
-        shape = output.shape
+        model = _adapted(use, target, given, inputs)
+        trace = jax.make_jaxpr(model.apply, static_argnums=4, return_shape=True)
+        jaxpr, (output, state) = trace(*model.shapes, inputs.rows(rows.ROWS), abstract_key(), True)
+        shape = getattr(output, "shape", None)
+        if shape == (rows.ROWS, outputs):
+            _check_state(use, model.shapes.state, state)
+            model = model._replace(draws=model.draws and _draws(jaxpr), is_whole=_is_whole(model, jaxpr, inputs))
         if has_products(jaxpr):  # rewriting traces a model twice as often, for nothing in one without convolutions
-            model = model._replace(apply=as_products(model.apply, static_argnums=(3,)))
+            model = model._replace(apply=as_products(model.apply, static_argnums=(4,)))
     except ModelError:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else "no message"
         raise ModelError(f"model {use} failed at {origin(error)}: {type(error).__name__}: {reason}") from error
-    if shape != (2, outputs):
+    if shape != (rows.ROWS, outputs):
         raise ModelError(
-            f"model {use} must map {('rows', *input_shape)} to ('rows', {outputs}) for this data and loss, "
-            f"but its output is {('rows', *shape[1:])}"
+            f"model {use} must map {('rows', *inputs.shape)} to ('rows', {outputs}) for this data and loss, "
+            f"but its output is {('rows', *shape[1:]) if shape else type(output).__name__}"
         )
     return model
+
+
+def _adapted(use: str, target: Callable[..., Any], given: Mapping[str, Any], inputs: Inputs) -> Model:
+    """What a class is, or what a function takes, says which library it belongs to; else what it returns does."""
+    of_class = _library(target) if isinstance(target, type) else ""
+    if of_class == "nnx" or (not of_class and "rngs" in parameters(target)):
+        return nnx.adapt(target, given, inputs)
+    if of_class == "equinox" or (not of_class and "key" in parameters(target)):
+        return equinox.adapt(target, given, inputs)
+    made, remembered = _made(target, given)
+    library = _library(type(made))
+    if library == "keras":
+        return keras.adapt(use, made, remembered, inputs)
+    if library == "linen":
+        return linen.adapt(made, inputs)
+    if plain.is_pair(made):
+        return plain.adapt(made)
+    if library:
+        needed = {"nnx": "rngs", "equinox": "key"}[library]
+        raise ModelError(f"{use} must take `{needed}`, so that every trial draws initial weights of its own")
+    raise ModelError(
+        f"a model must be a class of Flax, Equinox or Keras, or a function that returns such a model or a pair "
+        f"(init, apply), but {target.__name__} returned {type(made).__name__}"
+    )
+
+
+def _made(target: Callable[..., Any], given: Mapping[str, Any]) -> tuple[Any, keras.Initializers]:
+    """What a function or a class makes, and what would have drawn the weights if it is of Keras."""
+    was_imported = "keras" in sys.modules
+    if was_imported:
+        with keras.remembering() as remembered:
+            return target(**given), remembered
+    made = target(**given)
+    return (made, {}) if "keras" not in sys.modules else _made(target, given)
+
+
+def _library(kind: type) -> str:
+    """Whose a class is, found without importing any library: "nnx", "linen", "equinox", "keras" or ""."""
+    modules = [f"{base.__module__}." for base in kind.__mro__]
+    found = (name for name, prefix in LIBRARIES.items() if any(module.startswith(prefix) for module in modules))
+    return next(found, "")
+
+
+def _check_state(use: str, before: State, after: State) -> None:
+    """A state must keep its structure, shapes and dtypes, for the program that it goes round in has them too."""
+    left, right = (jax.tree_util.tree_flatten_with_path(state)[0] for state in (before, after))
+    if [path for path, _ in left] != [path for path, _ in right]:
+        raise ModelError(f"model {use} keeps other things after a batch than before it")
+    for (path, old), (_, new) in zip(left, right, strict=True):
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise ModelError(
+                f"model {use} keeps {name} as {old.dtype}{list(old.shape)} before a batch, "
+                f"and as {new.dtype}{list(new.shape)} after it"
+            )
+
+
+def _draws(closed: Any) -> bool:
+    """Whether the trace uses its last argument, which is the key."""
+    key = closed.jaxpr.invars[-1]
+    return any(operand is key for equation in closed.jaxpr.eqns for operand in equation.invars)
+
+
+def _is_whole(model: Model, closed: Any, inputs: Inputs) -> bool:
+    """Whether its batches must be neither split nor padded: it keeps something of them, or mixes their rows."""
+    count = len(jax.tree.leaves(model.shapes.state))
+    before = len(jax.tree.leaves(model.shapes.params))
+    given, left = closed.jaxpr.invars[before : before + count], closed.jaxpr.outvars[-count:] if count else []
+    if any(new is not old for new, old in zip(left, given, strict=True)):
+        return True
+    return not rows.are_apart(closed) and rows.influence_each_other(model, inputs)
 
 
 def faults(use: str, arguments: Mapping[str, Any]) -> list[ArgumentFault]:
@@ -109,77 +178,19 @@ def _with_data_arguments(
     return {**{name: value for name, value in derived.items() if name in names}, **arguments}
 
 
-def _is_nnx_module(target: object) -> bool:
-    from flax import nnx  # noqa: PLC0415  (a third of a second that a plain pair need not pay)
-
-    return isinstance(target, type) and issubclass(target, nnx.Module)
-
-
-def _nnx_model(module: type, arguments: Mapping[str, Any]) -> Model:
-    from flax import nnx  # noqa: PLC0415
-
-    def build(key: jax.Array) -> Any:
-        return module(**arguments, rngs=nnx.Rngs(key))
-
-    structure, abstract, rest = nnx.split(  # type: ignore[misc]  # mypy does not follow the `...`
-        nnx.eval_shape(build, abstract_key()), nnx.Param, ...
-    )
-    variables = jax.tree.leaves(rest, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
-    stateful = sorted({type(variable).__name__ for variable in variables if not isinstance(variable, nnx.RngState)})
-    if stateful:
-        raise ModelError(
-            f"model {module.__name__} keeps {', '.join(stateful)} between batches, which lanes do not hold"
-        )
-
-    def init(key: jax.Array) -> Params:
-        return nnx.to_pure_dict(nnx.split(build(key), nnx.Param, ...)[1])
-
-    def apply(params: Params, x: jax.Array, key: jax.Array, training: bool) -> jax.Array:
-        state = jax.tree.map(lambda leaf: leaf, abstract)
-        nnx.replace_by_pure_dict(state, params)
-        random = nnx.state(build(key), nnx.RngState) if variables else rest
-        model = nnx.merge(structure, state, random)
-        model.train() if training else model.eval()
-        outputs: jax.Array = model(x)
-        return outputs
-
-    return Model(init, apply, draws=bool(variables), shapes=nnx.to_pure_dict(abstract))
-
-
-def _plain_model(target: Callable[..., Any], arguments: Mapping[str, Any]) -> Model:
-    made = target(**arguments)
-    if not (isinstance(made, tuple) and len(made) == 2 and all(callable(part) for part in made)):
-        raise ModelError(
-            f"a model must be a Flax NNX module class or a function that returns (init, apply), "
-            f"but {target.__name__} returned {type(made).__name__}"
-        )
-    init, apply = made
-    takes_key = len(parameters(apply)) >= 4
-
-    def applied(params: Params, x: jax.Array, key: jax.Array, training: bool) -> jax.Array:
-        outputs: jax.Array = apply(params, x, key, training) if takes_key else apply(params, x)
-        return outputs
-
-    return Model(init, applied, draws=takes_key, shapes=jax.eval_shape(init, abstract_key()))
-
-
 def in_bfloat16(model: Model) -> Model:
     """The model that computes in bfloat16 from float32 parameters, and whose outputs are float32 again.
 
-    Its gradients are those of the float32 parameters, through the rounding.
+    Its gradients are those of the float32 parameters, through the rounding. What it keeps stays float32.
     """
 
-    def apply(params: Params, x: jax.Array, key: jax.Array, training: bool) -> jax.Array:
-        outputs = model.apply(jax.tree.map(_rounded, params), _rounded(x), key, training)
-        return outputs.astype(jnp.float32)
+    def apply(params: Params, state: State, x: jax.Array, key: jax.Array, training: bool) -> tuple[jax.Array, State]:
+        outputs, after = model.apply(jax.tree.map(_rounded, params), state, _rounded(x), key, training)
+        after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, state)
+        return outputs.astype(jnp.float32), after
 
     return model._replace(apply=apply)
 
 
 def _rounded(array: jax.Array) -> jax.Array:
     return array.astype(jnp.bfloat16) if array.dtype == jnp.float32 else array
-
-
-def abstract_key() -> Any:
-    """A random key for tracing: a real one is computed, and for that a small program is compiled."""
-    return jax.eval_shape(jax.random.key, 0)

@@ -15,6 +15,7 @@ import optax
 
 from sweeps.errors import ModelError
 from sweeps.locate import locate, parameters
+from sweeps.training.tracing import is_number
 
 
 def find_optimizer(use: str) -> Callable[..., optax.GradientTransformation]:
@@ -60,7 +61,7 @@ def traceable(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
     Raises:
         ModelError: the optimizer cannot be built from these arguments at all.
     """
-    kinds = {name: type(value) for name, value in arguments.items() if _is_number(value)}
+    kinds = {name: type(value) for name, value in arguments.items() if is_number(value)}
     static = {name: value for name, value in arguments.items() if name not in kinds}
     known = (use, frozenset(kinds.items()), frozenset(static.items()))
     if known not in _TRACEABLE:
@@ -99,10 +100,6 @@ def _failure(use: str, arguments: Mapping[str, Any], traced: set[str]) -> Except
 
 def _abstract(*shape: int, dtype: Any = jnp.float32) -> Any:
     return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_whole(value: Any) -> bool:

@@ -34,13 +34,19 @@ def permutation(key: jax.Array, epoch: jax.Array, chunk: jax.Array | int, size: 
             place = place ^ (place >> fold)
         return place
 
-    def walk(walking: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        place, outside = walking
-        place = jnp.where(outside, scatter(place), place)
-        return place, outside & (place >= rows.astype(jnp.uint32))
+    places = jnp.arange(size, dtype=jnp.uint32)
+    inside = places < rows.astype(jnp.uint32)
 
-    start = jnp.arange(size, dtype=jnp.uint32)
-    place, _ = jax.lax.while_loop(lambda walking: walking[1].any(), walk, (start, start < rows.astype(jnp.uint32)))
+    def is_outside(place: jax.Array) -> jax.Array:
+        return inside & (place >= rows.astype(jnp.uint32))
+
+    # Every place of a row starts outside, by a bit that scattering masks away.
+    start = jnp.where(inside, places | jnp.uint32(2**bits), places)
+    place = jax.lax.while_loop(
+        lambda place: is_outside(place).any(),
+        lambda place: jnp.where(is_outside(place), scatter(place), place),
+        start,
+    )
     return place.astype(jnp.int32)
 
 

@@ -1,0 +1,44 @@
+"""`sweep predict`: new rows through the best model, to a CSV file. The rule: one line for each row, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+import sweeps
+from sweeps.columns import Column
+from sweeps.command import display
+from sweeps.csv_text import header, rows
+from sweeps.files import replace_bytes
+from sweeps.predictor import BestModel
+
+
+def command(console: Console, folder: Path, inputs: Path, output: Path) -> None:
+    """Write what the best model of a sweep predicts for the rows of a file.
+
+    Raises:
+        SweepError: there is no such model or file, or the rows are not what the model takes.
+    """
+    model = sweeps.load(folder).best_model()
+    outputs = model(model.read(inputs))
+    columns = list(predicted_columns(model, outputs))
+    replace_bytes(output, header(column.name for column in columns) + rows(columns))
+    number = model.description["number"]
+    display.line(console, f"{output}: {display.count(len(outputs), 'row')}, by trial {number} of {folder}")
+
+
+def predicted_columns(model: BestModel, outputs: np.ndarray) -> Iterator[Column]:
+    """The predicted class and a column of probability for each; without classes, the values alone."""
+    classes = model.classes
+    if classes is None:
+        target = (model.description["preprocessing"] or {}).get("target") or "predicted"
+        names = [target] if outputs.shape[1] == 1 else [f"{target}_{place}" for place in range(outputs.shape[1])]
+        yield from (Column(name, "float64", outputs[:, place].tolist()) for place, name in enumerate(names))
+        return
+    yield Column("predicted", "string", model.decide(outputs).tolist())
+    chances = np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
+    for place, name in enumerate(classes):
+        yield Column(f"probability_{name}", "float64", chances[:, place].tolist())

@@ -1,0 +1,147 @@
+"""Keras 3 models as models: trainable weights are trained, other weights are state, seeds come from the key.
+
+The rule: a Keras model draws its weights when it is made, from seeds of its own. Here it is made with zeros, and what
+would have drawn each weight is remembered; every lane draws from its own key. Weights that were loaded stay what they
+are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sweeps.errors import ModelError
+from sweeps.training.adapters.base import Inputs, Model, Params, State, Variables, abstract_key
+from sweeps.training.adapters.layers import Layer, numbers, watching
+
+Initializers = dict[int, tuple[Any, np.ndarray, Any]]
+"""By the identity of a variable: the variable, the zeros in the place of its value, what draws its value."""
+
+
+@contextlib.contextmanager
+def remembering() -> Iterator[Initializers]:
+    """Variables of Keras that are made meanwhile are zeros; yields what would have drawn them.
+
+    Raises:
+        ModelError: Keras does not compute with JAX.
+    """
+    import keras  # noqa: PLC0415  (optional)
+
+    if keras.backend.backend() != "jax":
+        raise ModelError(
+            f"Keras computes with {keras.backend.backend()} in this process, and lanes need JAX: set KERAS_BACKEND=jax"
+        )
+    remembered: Initializers = {}
+
+    def remember(variable: Any, initializer: Any) -> None:
+        zeros = np.zeros(variable.shape, variable.dtype)
+        remembered[id(variable)] = (variable, zeros, initializer)
+        variable._initialize(zeros)
+
+    # Keras has no public way to make a model without its values.
+    before = keras.Variable._initialize_with_initializer
+    keras.Variable._initialize_with_initializer = remember
+    try:
+        yield remembered
+    finally:
+        keras.Variable._initialize_with_initializer = before
+
+
+def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Model:
+    """A model that was made while its initializers were remembered; it is built here if it has not been."""
+    import keras  # noqa: PLC0415
+
+    if not model.built:
+        with remembering() as later:
+            model(keras.Input(inputs.shape, dtype=jnp.dtype(inputs.dtype).name))
+        remembered = {**remembered, **later}
+    drawn = {id(variable) for variable in model.variables if _is_seed(variable)}
+    fixed = {id(variable) for variable in model.metrics_variables}
+    kept = [each for each in model.non_trainable_variables if id(each) not in drawn | fixed]
+    names = {id(each): f"{index:03}.{each.name}" for index, each in enumerate([*model.trainable_variables, *kept])}
+
+    def init(key: jax.Array) -> Variables:
+        keys = {place: jax.random.fold_in(key, index) for index, place in enumerate(names)}
+        trained, rest = (
+            {names[id(each)]: _initial(each, remembered, keys[id(each)]) for each in some}
+            for some in (model.trainable_variables, kept)
+        )
+        return Variables(trained, rest)
+
+    def apply(params: Params, state: State, x: jax.Array, key: jax.Array, training: bool) -> tuple[jax.Array, State]:
+        values = []
+        for index, variable in enumerate(model.non_trainable_variables):
+            if id(variable) in drawn:
+                values.append(jax.random.key_data(jax.random.fold_in(key, index)))
+            else:
+                values.append(state[names[id(variable)]] if id(variable) in names else variable.value)
+        trained = [params[names[id(each)]] for each in model.trainable_variables]
+        outputs, after, losses = model.stateless_call(trained, values, x, training=training, return_losses=True)
+        if losses:
+            raise ModelError(
+                f"{use} adds losses of its own (such as a kernel_regularizer), and a trial has the loss of its config "
+                f"alone: remove them, or use an optimizer's weight_decay"
+            )
+        changed = {id(each): value for each, value in zip(model.non_trainable_variables, after, strict=True)}
+        return outputs, {names[id(each)]: changed[id(each)] for each in kept}
+
+    def own(variables: Variables) -> Any:
+        trained = {**variables.params, **variables.state}
+        for variable in [*model.trainable_variables, *kept]:
+            variable.assign(trained[names[id(variable)]])
+        return model
+
+    shapes = jax.eval_shape(init, abstract_key())
+    return Model(init, apply, draws=bool(drawn), shapes=shapes, own=own, **_shown(model, inputs))
+
+
+def _shown(model: Any, inputs: Inputs) -> dict[str, Any]:
+    """What its last layer ends in, and its layers."""
+    import keras  # noqa: PLC0415
+
+    last = model.layers[-1] if model.layers else None
+    ending = getattr(getattr(last, "activation", None), "__name__", "")
+    ending = "softmax" if isinstance(last, keras.layers.Softmax) else ending
+    return {
+        "ending": ending if ending in ("softmax", "sigmoid") else "",
+        "layers": lambda: _layers(model, inputs),
+    }
+
+
+def _layers(model: Any, inputs: Inputs) -> list[Layer]:
+    import keras  # noqa: PLC0415
+
+    found: list[Layer] = []
+
+    def run(x: jax.Array) -> None:
+        with watching({keras.layers.Layer}) as calls, keras.StatelessScope():
+            model(x, training=False)
+        for layer, shape in calls:
+            held = [each for each in layer.weights if not _is_seed(each)]
+            found.append(Layer(layer.name, type(layer).__name__, shape[1:], numbers([each.value for each in held])))
+
+    jax.eval_shape(run, inputs.rows(1))
+    return found
+
+
+def _is_seed(variable: Any) -> bool:
+    return bool(variable.name == "seed_generator_state")
+
+
+def _initial(variable: Any, remembered: Initializers, key: jax.Array) -> jax.Array:
+    """A weight's first value: drawn from the key, unless it was loaded or its initializer has a seed of the user's."""
+    if id(variable) not in remembered:
+        return jnp.asarray(variable.value)
+    _, zeros, initializer = remembered[id(variable)]
+    if variable.value is not zeros:
+        return jnp.asarray(variable.value)
+    if getattr(initializer, "_init_seed", 0) is None:
+        initializer = copy.copy(initializer)
+        initializer.seed = key
+    return jnp.asarray(initializer(variable.shape, dtype=variable.dtype), variable.dtype)
