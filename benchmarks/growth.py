@@ -60,7 +60,7 @@ class NoProgram:
 class NoTraining(Population):
     """Ends every epoch at once. The loss is a bowl over the logarithm of the learning rate, plus a little noise."""
 
-    def admit(self, occupant: Occupant, program: Any) -> int:
+    def admit(self, occupant: Occupant, program: Any, *_: Any) -> int:
         del program
         lane = self.lanes.index(None)
         self.lanes[lane], self.epochs[lane] = occupant, 0

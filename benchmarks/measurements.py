@@ -126,10 +126,10 @@ def _list_of(workload: Workload, peer: Peer, device: str) -> Measurement:
 
 def _on_its_own(device: str) -> Sequence[Measurement]:
     limits = "benchmarks.matmul" if device == CPU else "benchmarks.gpu_limits"
-    ours, trials = "benchmarks.peers.ours", "10" if device == CPU else "512"
+    ours, trials = "benchmarks.peers.ours", "20" if device == CPU else "512"
     return (
-        Measurement("rate", (ours, "rate", "--trials", trials), at_most=3),
-        Measurement("limits", (limits,), at_most=3),
+        Measurement("rate", (ours, "rate", "--trials", trials), at_most=5),
+        Measurement("limits", (limits,), at_most=5),
         Measurement("mnist", (ours, "mnist"), at_most=3),
         Measurement("streaming", ("benchmarks.streaming",)),
         Measurement("target", (ours, "target"), at_most=1, keeps_caches=device == GPU),

@@ -1,7 +1,8 @@
 """How near `sweep run` comes to what the machine allows, and what mixed batch sizes cost it.
 
-The rule: only products that the network needs count as work (`workloads.training_gflop_per_example`), and rates are
-per second of device calls, so that start-up and idle time stand in other tables.
+The rule: only products that the network needs count as work (`workloads.epoch_gflop_per_example`: those of training and,
+in the same calls, of the test rows that go forward after each epoch), and rates are per second of device calls, so that
+start-up and idle time stand in other tables.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from benchmarks.gpu_limits import EXAMPLES, bound
 from benchmarks.markdown import at_least, spread, table
 from benchmarks.measurements import GPU
 from benchmarks.process import Run
-from benchmarks.workloads import RATE_BATCH_SIZES, training_gflop_per_example
+from benchmarks.workloads import RATE_BATCH_SIZES, epoch_gflop_per_example
 
 LEAST_SHARE, SHARE_FROM = 0.7, 128  # of the products' rate on a CPU, at batch sizes from here on
 LEAST_MIXED = 0.8
@@ -58,7 +59,7 @@ def _on_a_cpu(ours: Sequence[Mapping[str, float]], limits: Sequence[Mapping[str,
     rows = []
     for batch_size in RATE_BATCH_SIZES:
         size = str(batch_size)
-        training = [rate[size] * training_gflop_per_example() for rate in ours]
+        training = [rate[size] * epoch_gflop_per_example() for rate in ours]
         reached = [statistics.median(each[way][size] for each in products) for way in ways]
         share = statistics.median(training) / max(reached) if reached else None
         has_goal = share is not None and batch_size >= SHARE_FROM

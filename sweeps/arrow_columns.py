@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,12 +45,13 @@ def read(content: bytes, wanted: Callable[[str], bool]) -> dict[str, list[Any]]:
     return {name: table.column(name).to_pylist() for name in table.column_names}
 
 
-def write(table: pa.Table, path: Path) -> None:
-    """Writes a table as Parquet."""
+def parquet(table: pa.Table) -> memoryview:
+    """A table as the bytes of a Parquet file."""
     # A dictionary of floats, which are hardly ever equal, takes more time and room than the floats.
     repetitive = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
-    pyarrow.parquet.write_table(table, path, use_dictionary=repetitive)
-    pa.default_memory_pool().release_unused()  # it would keep what a table took, twice over
+    with pa.BufferOutputStream() as stream:
+        pyarrow.parquet.write_table(table, stream, use_dictionary=repetitive)
+        return memoryview(stream.getvalue())
 
 
 def _schema(columns: Sequence[Column]) -> pa.Schema:

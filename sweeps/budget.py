@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweeps.config import SweepConfig
+from sweeps.convergence import is_good_enough
 from sweeps.journal import Journal
 from sweeps.study import Study
 
@@ -15,10 +16,7 @@ def total_trials(config: SweepConfig, study: Study) -> int | None:
 
 def reaches_target(config: SweepConfig, value: float) -> bool:
     """Whether an objective's value is good enough to end the sweep."""
-    target = config.budget.target
-    if target is None:
-        return False
-    return value >= target if config.objective.direction == "maximize" else value <= target
+    return is_good_enough(config, value, config.budget.target)
 
 
 def is_used_up(config: SweepConfig, journal: Journal) -> bool:

@@ -4,6 +4,9 @@
 measured floats use NaN; everything else that is missing is None. Times are UTC without a zone, because Optuna's columns
 have none.
 
+A log that has lost lines to damage gives cells that are missing, never others: no figure of another epoch in the place
+of the last one's, no sum or best of some epochs in the place of all.
+
 A table may be made in pieces, each of other trials of the same ledger. What the pieces must agree on is their `Shape`.
 """
 
@@ -77,10 +80,19 @@ def kind_of(types: frozenset[str]) -> Kind:
 def trial_columns(trials: Sequence[Entry], shape: Shape) -> list[Column]:
     """The columns of `trials`, with a row for each of these."""
     epochs = [trial.epochs_of(trial.repeat) for trial in trials]
-    last = [rows[max(rows)] if rows else None for rows in epochs]
+    last = [trial.last for trial in trials]
+    # Without a last epoch a trial has done nothing, unless the log has lost that epoch.
+    lasts = [(row, 0 if trial.epochs_run == 0 else None) for trial, row in zip(trials, last, strict=True)]
     start = [_time(trial.start.get("time")) for trial in trials]
     complete = [_time(trial.ending.get("time")) for trial in trials]
-    best = [best_epoch(rows, shape.metric, shape.direction) for rows in epochs]
+    best = [
+        best_epoch(rows, shape.metric, shape.direction) if trial.is_whole else None
+        for trial, rows in zip(trials, epochs, strict=True)
+    ]
+    seconds = [
+        math.fsum(row.seconds for row in rows.values()) if trial.is_whole else math.nan
+        for trial, rows in zip(trials, epochs, strict=True)
+    ]
     return [
         Column("number", "int64", [trial.number for trial in trials]),
         Column("value", "float64", [trial.value for trial in trials]),
@@ -92,13 +104,13 @@ def trial_columns(trials: Sequence[Entry], shape: Shape) -> list[Column]:
         Column("outcome", "string", _texts(trial.outcome for trial in trials)),
         Column("reason", "string", _texts(trial.ending.get("reason") for trial in trials)),
         Column("best_epoch", "Int64", best),
-        Column("epochs_run", "int64", [len(rows) for rows in epochs]),
-        Column("iterations", "int64", [row.iterations if row else 0 for row in last]),
-        Column("examples_seen", "int64", [row.examples if row else 0 for row in last]),
+        Column("epochs_run", "int64", [trial.epochs_run for trial in trials]),
+        Column("iterations", "Int64", [row.iterations if row else no_row for row, no_row in lasts]),
+        Column("examples_seen", "Int64", [row.examples if row else no_row for row, no_row in lasts]),
         Column("seed", "Int64", [_int64_or_none(trial.start.get("seed")) for trial in trials]),
         Column("repeat", "int64", [trial.repeat for trial in trials]),
         *_figures(last, shape),
-        Column("train_seconds", "float64", [math.fsum(row.seconds for row in rows.values()) for rows in epochs]),
+        Column("train_seconds", "float64", seconds),
         Column("device", "string", _texts(trial.start.get("device") for trial in trials)),
         Column("worker", "string", _texts(trial.start.get("worker") for trial in trials)),
         Column("attempt", "int64", [trial.attempt for trial in trials]),

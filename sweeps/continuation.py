@@ -7,29 +7,38 @@ sampler is told of it again.
 
 from __future__ import annotations
 
-from sweeps.config import SweepConfig, load_config, to_yaml
+from sweeps import best_json
+from sweeps.config import SweepConfig
 from sweeps.config.changes import BINDING, FREE, Change, changes
-from sweeps.errors import LogError, ResultsError, SweepError
-from sweeps.files import replace_text
+from sweeps.config.concealed import concealed
+from sweeps.errors import LogError, ResultsError
 from sweeps.journal import Journal
 from sweeps.ledger import Entry
+from sweeps.results_folder import read_config
 from sweeps.run_folder import RunFolder
 
 
 def claim(folder: RunFolder, config: SweepConfig, journal: Journal, *, allow_changed: bool) -> list[Change]:
-    """Write the resolved config; what has changed since the folder's last run.
+    """What has changed since the folder's last run.
 
     Raises:
         ResultsError: it is another config than this folder's, and that is not allowed or not possible.
     """
-    changed = _changes(folder, config)
+    changed = _changes(folder, config, journal)
     forced = [change for change in changed if change.needs_force]
     if any(change.path[0] in BINDING for change in forced) or (forced and not allow_changed):
         raise ResultsError(_refusal(folder, forced))
     if any(change.path[0] not in FREE for change in changed):
         _refuse_what_does_not_fit(folder, config, journal)
-    replace_text(folder.config, to_yaml(config))
     return changed
+
+
+def lacks_parameters(folder: RunFolder, journal: Journal) -> bool:
+    """Whether `best/` does not hold the best trial's parameters, whole, though they could be trained again."""
+    best = journal.best()
+    if best is None or not best.is_known or best.start.get("config") not in (None, journal.config):
+        return False
+    return not best_json.holds(folder, best.number)
 
 
 def with_history(config: SweepConfig, journal: Journal) -> SweepConfig:
@@ -47,13 +56,13 @@ def _is_in_order(config: SweepConfig, asked: list[Entry]) -> bool:
     return all(dict(entry.params) == dict(next_one) for entry, next_one in zip(asked, grid(config), strict=False))
 
 
-def _changes(folder: RunFolder, config: SweepConfig) -> list[Change]:
-    if not folder.config.exists():
+def _changes(folder: RunFolder, config: SweepConfig, journal: Journal) -> list[Change]:
+    if not journal.past and not folder.config.exists():
         return []
     try:
-        return changes(load_config(folder.config), config)
-    except SweepError as error:
-        raise ResultsError(f"{folder.config} is not readable, so the sweep cannot be continued: {error}") from error
+        return changes(read_config(folder.path, journal.past).config, concealed(config))
+    except ResultsError as error:
+        raise ResultsError(f"the sweep cannot be continued: {error}") from error
 
 
 def _refusal(folder: RunFolder, forced: list[Change]) -> str:

@@ -40,6 +40,11 @@ class Policy(NamedTuple):
         return self.lanes_per_population is None
 
     @property
+    def device_names(self) -> list[str]:
+        """Each device with its kind, such as `cuda:0 (NVIDIA H100)`."""
+        return [f"{device} ({device.device_kind})" for device in self.devices]
+
+    @property
     def populations_per_device(self) -> int:
         return -(-self.populations // len(self.devices))
 

@@ -1,25 +1,44 @@
-"""What a run depends on besides its config: versions, device, git revision. Written beside the tables."""
+"""What a run depends on besides its config: versions, processor, devices, git revision. Written beside the tables."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
+import re
 import subprocess
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("sweeps", "jax", "jaxlib", "optax", "flax", "optuna", "numpy", "pandas")
 
 
 def describe(seed: int, devices: list[str]) -> dict[str, Any]:
-    """Versions, devices, the project's git revision ("" outside a checkout) and the seed."""
+    """Versions, the processor, devices, the project's git revision ("" outside a checkout) and the seed."""
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
+        "processor": _processor(),
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": devices,
         "git_revision": _revision(),
         "seed": seed,
     }
+
+
+def text(described: Mapping[str, Any]) -> str:
+    """What `environment.json` holds."""
+    return json.dumps(described, indent=2) + "\n"
+
+
+def _processor() -> str:
+    """The processor's name: XLA compiles for it, and another one may round otherwise."""
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str:

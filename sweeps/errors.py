@@ -4,10 +4,12 @@
     ├── ConfigError     the YAML file or an override: all complaints at once
     ├── DataError       a dataset that cannot be loaded or does not fit
     ├── ModelError      a model, loss, metric or optimizer that cannot be built
-    ├── ResultsError    a results folder that cannot be used
-    └── LogError        a log that contradicts itself
+    └── ResultsError    a results folder that cannot be used
+        ├── LogError    a log that contradicts itself
+        └── DiskError   a disk that is full, or takes no writes any more
 
-The command line prints `str(error)` and exits with 2; no traceback reaches a user for any of these.
+The command line prints `str(error)` and exits with 2, for a `DiskError` with 74; no traceback reaches a user for any of
+these.
 """
 
 from __future__ import annotations
@@ -64,3 +66,7 @@ class ResultsError(SweepError):
 
 class LogError(ResultsError):
     """A log whose records contradict each other."""
+
+
+class DiskError(ResultsError):
+    """A disk that has no space, or takes no writes any more: nobody's mistake, and the same command continues later."""

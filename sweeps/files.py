@@ -6,6 +6,7 @@ folder is forced to the disk too, so that the rename outlives a power cut.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sys
@@ -13,40 +14,73 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweeps.errors import ResultsError
+from sweeps.errors import DiskError, ResultsError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a system says where there is no space left, or no more of it for this user."""
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+"""A flag for `os.open`: refuse a file that is a symbolic link. Windows has none."""
+
+
+def refused(path: Path, error: OSError, needed_bytes: int | None = None) -> ResultsError:
+    """The error to raise, from `error`, where `path` cannot be written. `needed_bytes` is for how much, if known.
+
+    >>> refused(Path("trials.csv"), OSError(errno.ENOSPC, "ignored"), 1200)
+    DiskError('trials.csv cannot be written: No space left on device (1,200 bytes are needed)')
+    """
+    # Libraries put words of their own beside the number.
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    needed = "" if needed_bytes is None else f" ({needed_bytes:,} bytes are needed)"
+    kind = DiskError if error.errno in FULL else ResultsError
+    return kind(f"{path} cannot be written: {reason}{needed}")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
     """Yields a temporary path to write to; it takes the place of `path` when the block ends without an error.
 
     The temporary name is hidden, is in the same folder and has the same suffix (`numpy.savez` adds one otherwise). The
-    folder is made where it is missing. After an error the old file stands and the temporary one is gone.
+    folder is made where it is missing. After an error the old file stands and the temporary one is gone. `needed_bytes`
+    is about how much will be written; whoever the disk refuses is told.
 
-    Raises: ResultsError where the disk refuses (full, read-only, not permitted).
+    Raises: ResultsError where the disk refuses (read-only, not permitted), DiskError where it is full.
     """
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield temporary
         sync_file(temporary)
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise ResultsError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise refused(path, error, needed_bytes) from error
     finally:
         _remove_quietly(temporary)
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
+def replace_bytes(path: Path, content: bytes | memoryview) -> None:
     """Makes `content` the whole content of `path`. Raises: as `replacing` does."""
-    with replacing(path) as temporary:
+    with replacing(path, len(content)) as temporary:
         temporary.write_bytes(content)
 
 
 def replace_text(path: Path, text: str) -> None:
     r"""Makes `text` the whole content of `path`, in UTF-8, with `\n` as line ends. Raises: as `replacing` does."""
     replace_bytes(path, text.encode("utf-8"))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, where they are missing, in such a way that they outlive a power cut."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of writers that were killed. Nobody else may be writing to the folder."""
+    for path in folder.rglob(".*.partial*"):
+        _remove_quietly(path)
 
 
 def sync_file(path: Path) -> None:

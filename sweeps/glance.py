@@ -1,9 +1,8 @@
 """A glance at a results folder: its trials without their epochs. The rule: it is what the whole log would say.
 
-A long log takes seconds to read, and the tables beside it say the same. So whenever they are written, `tables.jsonl` is
-too: lines of the log's own form, checksums included. The first says how much of the log the tables hold, the others
-repeat what the tables have no column for. `look` takes the tables and folds the rest of the log on top of them. Where
-anything does not fit, and where the log is short, it folds the whole log. Only `read_log` checks every line again.
+A long log takes seconds to read, and the tables beside it say the same. So `look` takes the table of trials, if the
+note beside it (`tables_note.py`) says that it is the one that was written, and folds the rest of the log on top of it.
+Where anything does not fit, and where the log is short, it folds the whole log. Only `read_log` checks all lines again.
 """
 
 from __future__ import annotations
@@ -13,45 +12,32 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sweeps.files import replace_bytes
+from sweeps import tables_note
 from sweeps.ledger import Ledger, Record
 from sweeps.log import Damage, read_log
-from sweeps.log_line import decode, encode
+from sweeps.log_line import decode
+from sweeps.owner import standing
 from sweeps.results_folder import check_folder, read_config
+from sweeps.run_folder import RunFolder
+from sweeps.tables_note import Note, read_note
 
-NAME = "tables.jsonl"
 SHORT_LOG_BYTES = 2**20
 """A log of fewer bytes is folded sooner than pyarrow is imported."""
+_TABLE = "trials.parquet"
 _NEEDED, _PREFIX = ("number", "attempt", "outcome", "value"), "params_"
 
 
 class Glance(NamedTuple):
-    """What `look` saw. `metric` and `direction` are the objective's, `damaged` are the lines that were skipped."""
+    """What `look` saw. `metric` and `direction` are the objective's, `damaged` are the lines that were skipped.
+
+    `warnings` say what else was not as it should be, a line each.
+    """
 
     ledger: Ledger
     metric: str
     direction: str
     damaged: Sequence[Damage]
-
-
-def note(folder: Path, log: Path, ledger: Ledger, metric: str, direction: str) -> None:
-    """Notes that the tables in `folder` hold all that `log`, its only log file, says now.
-
-    Raises: ResultsError where the folder cannot be written.
-    """
-    first = {
-        "kind": "tables",
-        "log": log.name,
-        "size": log.stat().st_size,
-        "trials": zlib.crc32((folder / "trials.parquet").read_bytes()),
-        "metric": metric,
-        "direction": direction,
-    }
-    tested = [trial for trial in ledger.trials.values() if trial.test]
-    others = [{"kind": "test", "number": trial.number, "metrics": dict(trial.test)} for trial in tested]
-    if ledger.kept is not None:
-        others.append({"kind": "best", "number": ledger.kept})
-    replace_bytes(folder / NAME, b"".join(map(encode, [first | {"lines": 1 + len(others)}, *others])))
+    warnings: Sequence[str]
 
 
 def look(folder: Path) -> Glance:
@@ -60,41 +46,47 @@ def look(folder: Path) -> Glance:
     Raises: ResultsError where the folder is missing, is not a results folder, or cannot be read.
     """
     check_folder(folder)
+    note = read_note(folder)
     try:
-        noted = _noted(folder)
-        ledger = _from_tables(folder, noted) if noted else None
+        ledger, warnings = _from_tables(folder, note) if _is_long(folder) else (None, [])
     except OSError:
-        noted, ledger = [], None
-    if noted:
-        metric, direction = noted[0]["metric"], noted[0]["direction"]
-    else:
-        _, metric, direction = read_config(folder / "config.yaml")
-    if ledger is not None:
-        return Glance(ledger, metric, direction, ())
+        ledger, warnings = None, []
+    if ledger is not None and note is not None:
+        return Glance(ledger, note.metric, note.direction, (), ())
     records, damaged = read_log(folder / "log")
-    return Glance(Ledger(records), metric, direction, damaged)
+    if note is None:
+        config = read_config(folder, records)
+        return Glance(Ledger(records), config.metric, config.direction, damaged, warnings)
+    lost = tables_note.lost(folder, note)
+    return Glance(Ledger(records), note.metric, note.direction, [*damaged, *lost], warnings)
 
 
-def _noted(folder: Path) -> list[Record]:
-    """What `note` wrote; nothing where a line of it is missing or cannot be trusted."""
-    if not (folder / NAME).exists():
-        return []
-    decoded = [decode(line) for line in (folder / NAME).read_bytes().splitlines()]
-    records: list[Record] = [record for record in decoded if isinstance(record, dict)]
-    return records if records and records[0].get("lines") == len(records) == len(decoded) else []
+def _is_long(folder: Path) -> bool:
+    return sum(path.stat().st_size for path in (folder / "log").glob("*.jsonl")) >= SHORT_LOG_BYTES
 
 
-def _from_tables(folder: Path, noted: Sequence[Record]) -> Ledger | None:
-    """The ledger of the tables and of what the log says since; None where the whole log must be read."""
-    first, *others = noted
-    content = (folder / "trials.parquet").read_bytes()
-    since = _since(folder / "log", first["log"], first["size"])
-    if since is None or first["size"] < SHORT_LOG_BYTES or zlib.crc32(content) != first["trials"]:
-        return None
+def _from_tables(folder: Path, note: Note | None) -> tuple[Ledger | None, list[str]]:
+    """The ledger of the tables and of what the log says since; None, and why, where the whole log must be read."""
+    if note is None:
+        is_there = (folder / tables_note.NAME).exists()
+        return None, _warning(folder, f"{tables_note.NAME} is damaged") if is_there else []
+    if not note.is_whole or len(note.logs) != 1:
+        return None, []
+    content = (folder / _TABLE).read_bytes() if (folder / _TABLE).exists() else b""
+    if zlib.crc32(content) != note.tables[_TABLE]:
+        return None, _warning(folder, f"{_TABLE} is {tables_note.fault(folder, note, _TABLE) or 'damaged'}")
+    since = _since(folder / "log", *next(iter(note.logs.items())))
+    if since is None:
+        return None, []
     ledger = Ledger(_records(content))
-    for record in (*others, *since):
+    for record in (*note.others, *since):
         ledger.add(record)
-    return ledger
+    return ledger, []
+
+
+def _warning(folder: Path, what: str) -> list[str]:
+    """Nothing while a run goes on, for then the tables may just be being replaced."""
+    return [] if standing(RunFolder(folder)).is_live else [f"{what}, so the whole log was read instead"]
 
 
 def _since(log: Path, name: str, size: int) -> list[Record] | None:

@@ -48,6 +48,8 @@ class Entry:
 
     number: int
     params: Mapping[str, Any] = field(default_factory=dict)
+    is_known: bool = False
+    """Whether the log has its parameters: damage may have taken its proposal, and have left the rest."""
     attempt: int = 0
     start: Record = field(default_factory=dict)
     ending: Record = field(default_factory=dict)
@@ -75,6 +77,22 @@ class Entry:
     def repeat(self) -> int:
         """The repeat that ran last."""
         return max((repeat for repeat, _ in self.epochs), default=0)
+
+    @property
+    def epochs_run(self) -> int:
+        """How many epochs of that repeat were run, also where the log has lost some of an ended trial's."""
+        told = self.ending.get("epochs")
+        return told if isinstance(told, int) else max(self.epochs_of(self.repeat), default=0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the log has all of those epochs."""
+        return len(self.epochs_of(self.repeat)) == self.epochs_run
+
+    @property
+    def last(self) -> Epoch | None:
+        """The last of those epochs; None where none was run, or the log has lost it."""
+        return self.epochs.get((self.repeat, self.epochs_run))
 
     def epochs_of(self, repeat: int) -> dict[int, Epoch]:
         """The epochs of one repeat, by their number."""
@@ -104,7 +122,8 @@ class Ledger:
         if kind == "epoch":
             self._add_epoch(self._trial(number), record)
         elif kind == "ask":
-            self._trial(number).params = record.get("params") or {}
+            trial = self._trial(number)
+            trial.params, trial.is_known = record.get("params") or {}, "params" in record
         elif kind == "start":
             _start(self._trial(number), {**record, "config": self._configs.get(record.get("worker"))})
         elif kind == "outcome":
@@ -163,7 +182,7 @@ def _start(trial: Entry, record: Record) -> None:
 
 def _end(trial: Entry, record: Record) -> None:
     if _is_current(trial, record) and not trial.ending:
-        trial.ending = _only(record, ("kind", "time", "outcome", "reason", "value"))
+        trial.ending = _only(record, ("kind", "time", "outcome", "reason", "value", "epochs"))
 
 
 def _is_current(trial: Entry, record: Record) -> bool:

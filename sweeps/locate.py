@@ -11,6 +11,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -81,6 +82,8 @@ def locate(use: str, error: type[SweepError]) -> Any:
 
 
 def _module(name: str, error: type[SweepError]) -> Any:
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "jax"  # Keras looks once, when it is imported, and lanes know no other
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:

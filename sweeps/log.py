@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from sweeps.errors import ResultsError
-from sweeps.files import lock, replace_bytes, sync_folder
+from sweeps.files import NO_LINKS, lock, make_folder, refused, replace_bytes, sync_folder
 from sweeps.log_line import Record, decode, encode
 
 _WORKER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
@@ -51,7 +51,7 @@ class LogWriter:
     whole line (a write that a crash cut short) is moved to `<worker>.torn-N` beside the log, so that no later line is
     glued to it; `set_aside` is that file, or None.
 
-    Raises: ResultsError where the file cannot be written, or another process is writing it.
+    Raises: ResultsError where the file cannot be written, is a link, or another process is writing it.
     """
 
     def __init__(self, folder: Path, worker: str) -> None:
@@ -67,7 +67,8 @@ class LogWriter:
                 self._set_torn_tail_aside()
                 after_an_error.pop_all()
         except OSError as error:
-            raise _refused(self.path, error) from error
+            raise refused(self.path, error) from error
+        self._torn_from: int | None = None
 
     def append(self, record: Mapping[str, Any]) -> Record:
         """Buffers one record, and returns it with its `worker`, as `read_log` will.
@@ -80,19 +81,22 @@ class LogWriter:
     def flush(self) -> None:
         """Puts everything appended so far on the disk: one write, one fsync. After an error the log ends as before.
 
-        Raises: ResultsError where the disk refuses.
+        Raises: ResultsError where the disk refuses; what was appended stays here, for the next flush.
         """
         if not self._pending:
             return
-        end = os.fstat(self._file.fileno()).st_size
+        content = b"".join(self._pending)
         try:
-            _write_all(self._file, b"".join(self._pending))
+            self._remove_torn_line()
+            self._torn_from = os.fstat(self._file.fileno()).st_size
+            _write_all(self._file, content)
             os.fsync(self._file.fileno())
         except OSError as error:
             with suppress(OSError):
-                self._file.truncate(end)
-            raise _refused(self.path, error) from error
-        self._pending.clear()
+                self._remove_torn_line()
+            raise refused(self.path, error, len(content)) from error
+        # Nothing may come between the two, a Ctrl-C least of all: a line would be there twice, or be cut off.
+        self._pending, self._torn_from = [], None
 
     def close(self) -> None:
         """Flushes, and gives the lock back. A second close does nothing."""
@@ -108,6 +112,12 @@ class LogWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _remove_torn_line(self) -> None:
+        """Cut off what a refused write has left; a disk that refuses this too gets no new line glued to it."""
+        if self._torn_from is not None:
+            os.ftruncate(self._file.fileno(), self._torn_from)
+            self._torn_from = None
 
     def _set_torn_tail_aside(self) -> None:
         content = self.path.read_bytes()
@@ -161,15 +171,15 @@ def _with_time(records: list[Record]) -> Iterator[tuple[str, Record]]:
 
 
 def _open_locked(path: Path) -> io.FileIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     is_new = not path.exists()
-    file = io.FileIO(path, "a")
+    # A link could lead anywhere, and what is there would be appended to and cut.
+    file = io.FileIO(path, "a", opener=lambda name, flags: os.open(name, flags | NO_LINKS, 0o666))
     if lock(file.fileno()) is False:
         file.close()
         raise ResultsError(f"{path} is being written by another sweep. Wait for it to end, or stop it")
     if is_new:
         sync_folder(path.parent)
-        sync_folder(path.parent.parent)
     return file
 
 
@@ -195,7 +205,3 @@ def _free_name(path: Path) -> Path:
     while path.with_suffix(f".torn-{number}").exists():
         number += 1
     return path.with_suffix(f".torn-{number}")
-
-
-def _refused(path: Path, error: OSError) -> ResultsError:
-    return ResultsError(f"{path} cannot be written: {error.strerror or error}")

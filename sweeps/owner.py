@@ -14,12 +14,13 @@ import platform
 import secrets
 import tempfile
 import time
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from sweeps.errors import ResultsError
-from sweeps.files import lock
+from sweeps.files import NO_LINKS, lock, make_folder, refused
 from sweeps.run_folder import RunFolder
 
 BEAT_S = 10.0
@@ -35,17 +36,16 @@ class Owner:
     def __init__(self, folder: RunFolder) -> None:
         self._path = folder.owner
         try:
-            folder.path.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            make_folder(folder.path)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | NO_LINKS, 0o666)
+            with ExitStack() as after_an_error:
+                after_an_error.callback(os.close, self._descriptor)
+                _refuse_others(self._descriptor, self._path)
+                self._text = _own_text()
+                _write(self._descriptor, self._text)
+                after_an_error.pop_all()
         except OSError as error:
-            raise ResultsError(f"{self._path} cannot be written: {error.strerror or error}") from error
-        try:
-            _refuse_others(self._descriptor, self._path)
-            self._text = _own_text()
-            _write(self._descriptor, self._text)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+            raise refused(self._path, error) from error
         self._beat_due = 0.0
 
     def beat(self) -> None:
@@ -55,18 +55,45 @@ class Owner:
         """
         if time.monotonic() < self._beat_due:
             return
-        if _read(self._descriptor) != self._text:
-            raise ResultsError(f"{self._path.parent} was taken by {_words(_read(self._descriptor))}")
-        os.utime(self._descriptor)
+        # A disk that refuses even this is noticed by who writes to it.
+        with suppress(OSError):
+            text = _read(self._descriptor)
+            if text != self._text:
+                raise ResultsError(f"{self._path.parent} was taken by {_words(text)}")
+            os.utime(self._descriptor)
         self._beat_due = time.monotonic() + BEAT_S
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if _read(self._descriptor) == self._text:
-            os.ftruncate(self._descriptor, 0)
+        with suppress(OSError):  # a text that stays is of a process that is known to be dead
+            if _read(self._descriptor) == self._text:
+                os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+class Standing(NamedTuple):
+    """Who owns a folder, as a mere reader sees it: `words` are "" where nobody does; it is stale where not live."""
+
+    words: str
+    is_live: bool
+
+
+def standing(folder: RunFolder) -> Standing:
+    """Who owns a folder, by the text alone: even a moment's lock could refuse a run that begins in that moment."""
+    try:
+        text = folder.owner.read_bytes().decode("utf-8", errors="replace")
+        age_s = time.time() - folder.owner.stat().st_mtime
+    except OSError:
+        return Standing("", is_live=False)
+    if not text:
+        return Standing("", is_live=False)
+    owner = _parsed(text)
+    born = _born(owner.get("process"))
+    if owner.get("host") == platform.node() and born != "":
+        return Standing(_words(text), is_live=born is not None and born == owner.get("born"))
+    return Standing(_words(text), is_live=age_s < STALE_S)
 
 
 def refuse_while_owned(folder: RunFolder) -> None:
@@ -75,11 +102,13 @@ def refuse_while_owned(folder: RunFolder) -> None:
     Raises: ResultsError where another process runs the sweep.
     """
     try:
-        descriptor = os.open(folder.owner, os.O_RDWR)
+        descriptor = os.open(folder.owner, os.O_RDWR | NO_LINKS)
     except OSError:
         return  # nobody has run it yet, or `Owner` will say what is wrong
     try:
         _refuse_others(descriptor, folder.owner)
+    except OSError as error:
+        raise refused(folder.owner, error) from error
     finally:
         os.close(descriptor)
 
@@ -87,7 +116,9 @@ def refuse_while_owned(folder: RunFolder) -> None:
 def _refuse_others(descriptor: int, path: Path) -> None:
     is_ours = lock(descriptor)
     text = _read(descriptor)
-    if is_ours is False or (text and _is_believed(_parsed(text), path, knows_locks=is_ours is True)):
+    # A text that is not whole is of a process that died while it wrote it, and has done nothing yet.
+    owner = _parsed(text)
+    if is_ours is False or (owner and _is_believed(owner, path, knows_locks=is_ours is True)):
         raise ResultsError(f"{path.parent} is being run by {_words(text)}. Wait for it to end, or stop it")
 
 

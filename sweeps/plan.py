@@ -53,7 +53,7 @@ class Plan:
     policy: Policy
     in_lanes: tuple[str, ...]
     static: Mapping[str, float]
-    micro_batches: tuple[tuple[int, ...], ...]  # the ladder of each program that one choice needs
+    micro_batches: tuple[tuple[int, ...], ...]  # the ladder of each program that one choice needs; () if all are whole
     batches: tuple[Taken, ...]
     programs: tuple[Planned, ...]
     is_whole: bool
@@ -62,7 +62,7 @@ class Plan:
     def most_programs(self) -> float:
         """How many programs a run can need."""
         choices = len(self.programs) if self.is_whole else math.prod(self.static.values())
-        return choices * len(self.micro_batches)
+        return choices * max(1, len(self.micro_batches))
 
 
 def make_plan(config: SweepConfig, programs: Programs) -> Plan:
@@ -82,12 +82,16 @@ def make_plan(config: SweepConfig, programs: Programs) -> Plan:
     static = {name: _count(entry, seen[name]) for name, entry in parameters.items() if len(seen[name]) > 1}
     is_whole = math.prod(static.values()) <= MOST_COMBINATIONS
     found = _every(config, programs, static) if is_whole else samples
+    are_split = not any(programs.model(signature).is_whole for signature in found)
     return Plan(
         policy=programs.policy,
         in_lanes=tuple(name for name in config.search_space if name in _riding(found) and name not in static),
         static=static,
-        micro_batches=tuple(ladder.sizes for ladder in programs.ladders),
-        batches=tuple(_taken(programs, size) for size in _few(space.batch_sizes(config))),
+        micro_batches=tuple(ladder.sizes for ladder in programs.ladders) if are_split else (),
+        batches=tuple(
+            _taken(programs, size) if are_split else Taken(size, size, 1, 0.0)
+            for size in _few(space.batch_sizes(config))
+        ),
         programs=tuple(_planned(programs, signature, params, static) for signature, params in found.items()),
         is_whole=is_whole,
     )
@@ -107,9 +111,9 @@ def _every(config: SweepConfig, programs: Programs, static: Mapping[str, Any]) -
 
 
 def _signature(config: SweepConfig, programs: Programs, params: Mapping[str, Value]) -> Signature:
-    """A trial's signature, whatever its batch size."""
+    """A trial's signature, whatever its batch size, unless the model takes batches whole."""
     signature = programs.occupant(0, space.resolve(config, params)).signature
-    return replace(signature, ladder=programs.ladders[0])
+    return signature if programs.model(signature).is_whole else replace(signature, ladder=programs.ladders[0])
 
 
 def _active(config: SweepConfig, chosen: Mapping[str, Value]) -> dict[str, Value]:
@@ -126,7 +130,9 @@ def _count(entry: Parameter, signatures: set[Signature]) -> float:
 def _riding(signatures: Iterable[Signature]) -> set[str]:
     """What these programs hold as values of a lane, by the names of a search space."""
     floats = {name for signature in signatures for name in signature.float_names}
-    return {"epochs", "batch_size", "seed", "learning_rate"} | {f"optimizer.{name}" for name in floats}
+    return {"epochs", "batch_size", "seed", "learning_rate"} | {
+        name if "." in name else f"optimizer.{name}" for name in floats
+    }
 
 
 def _planned(
@@ -134,7 +140,7 @@ def _planned(
 ) -> Planned:
     return Planned(
         choices={name: value for name, value in params.items() if name in static},
-        parameters=programs.parameter_count(signature),
+        parameters=programs.model(signature).parameter_count,
         lane=programs.lane_bytes(signature),
         lanes=programs.lane_count(signature) or 1,
     )

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from sweeps.config import Choices, Component, Draft, FloatRange, IntRange, Value, space
+from sweeps.config.names import LOSSES, SCHEDULES
+from sweeps.config.options import Options
 from sweeps.config.wording import Path, did_you_mean
 from sweeps.datasets import loading
 from sweeps.datasets.base import Dataset
@@ -35,6 +37,7 @@ def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
     _optimizers(draft)
     found = _datasets(draft, datasets)
     _batch_sizes(draft, found)
+    _schedules(draft)
     _models(draft, found)
     return found[0] if found else None
 
@@ -49,6 +52,8 @@ def variants(draft: Draft, section: str) -> dict[str, list[Variant]]:
             for name, value in chosen.items()
             if name.startswith(f"{section}.") and space.unmet(draft.sections.search_space, chosen, name) is None
         }
+        if section in chosen:
+            active["use"] = chosen[section]  # the name of a loss is `loss` alone
         made = component.with_arguments(**active) if component is not None else Component(use="")
         found.setdefault(made, Variant(made.use, made.arguments, place or (section,)))
     by_use: dict[str, list[Variant]] = {}
@@ -164,30 +169,67 @@ def _models(draft: Draft, found: list[Dataset]) -> None:
         if faults == []:
             for look in looks:
                 for shape in shapes:
-                    _tried(draft, look.place, models.build_model, use, look.arguments, *shape)
+                    built = _tried(draft, look.place, models.build_model, use, look.arguments, *shape)
+                    if built is not None:
+                        _suits(draft, look, built)
+
+
+def _suits(draft: Draft, look: Variant, built: Any) -> None:
+    """Hold a model against the sections that it has to do with."""
+    if built.is_whole and draft.sections.micro_batch not in {None, "auto"}:
+        rule = f"{look.use} mixes the rows of a batch, or keeps a state, and takes batches whole"
+        draft.complain(("micro_batch",), rule, "", "Remove it")
+    meaning = importlib.import_module("sweeps.training.losses").meaning
+    for loss in [each for looks in variants(draft, "loss").values() for each in looks]:
+        if built.ending and meaning(loss.use, loss.arguments) in ("softmax", "sigmoid"):
+            rule = f"{look.use} ends in a {built.ending}, and {loss.use} takes what is before it (logits)"
+            advice = "Leave that activation out of the model"
+            other = ", or give the loss `from_logits: false`" if loss.use == "binary_cross_entropy" else ""
+            draft.complain(look.place, rule, "", advice + other)
 
 
 def _shapes(draft: Draft, found: list[Dataset]) -> list[Shape]:
     """The shapes that the data and the losses ask of a model; losses and metrics are held against the data here."""
     fit, losses = (importlib.import_module(f"sweeps.training.{name}") for name in ("fit", "losses"))
     shapes = []
-    for place, loss in _losses(draft):
+    for loss in _taken(draft, "loss", LOSSES):
         for dataset in found:
-            outputs = _tried(draft, place, losses.outputs_needed, loss, dataset)
+            outputs = _tried(draft, loss.place, losses.outputs_needed, loss.use, dataset)
             if outputs is None:
                 continue
             shapes.append(Shape(dataset.input_shape, outputs, dataset.input_dtype))
-            _tried(draft, place, fit.check_loss, loss, outputs, dataset.train.y)
+            _tried(draft, loss.place, fit.check_loss, loss.use, outputs, dataset.train.y, loss.arguments)
             for index, metric in enumerate(draft.sections.metrics or ()):
                 _tried(draft, ("metrics", index), fit.check_metric, metric, outputs, dataset.train.y)
     return list(dict.fromkeys(shapes))
 
 
-def _losses(draft: Draft) -> list[tuple[Path, str]]:
-    searched = draft.sections.search_space.get("loss")
-    if searched is not None:
-        return [(place, str(use)) for place, use in samples("loss", searched)]
-    return [(("loss",), draft.sections.loss.use)] if draft.sections.loss else []
+def _schedules(draft: Draft) -> None:
+    looks = [look for look in _taken(draft, "schedule", SCHEDULES) if (look.use, look.arguments) != ("constant", {})]
+    for look in looks:
+        if ":" in look.use:
+            fit = importlib.import_module("sweeps.training.fit")
+            _tried(draft, look.place, fit.check_schedule, look.use, look.arguments)
+    rated = {"learning_rate", "optimizer.learning_rate"} & draft.sections.names
+    for use, optimizers in variants(draft, "optimizer").items() if looks and not rated else ():
+        if not all("learning_rate" in look.arguments for look in optimizers):
+            rule = f"a schedule needs a learning rate, but {use} is given none"
+            draft.complain(("schedule",), rule, "", "Add `learning_rate` to `search_space`")
+
+
+def _taken(draft: Draft, section: str, known: Mapping[str, Options]) -> list[Variant]:
+    """How a loss or a schedule can look, but for those built-in ones that do not take their arguments."""
+    taken = []
+    for use, looks in variants(draft, section).items():
+        for look in looks:
+            strange = [name for name in look.arguments if use in known and name not in known[use]]
+            for name in strange:
+                chosen = "loss" if section == "loss" else f"{section}.use"
+                others = [each for each, options in known.items() if name in options]
+                advice = f"Give it `when: {{{chosen}: [{', '.join(others)}]}}`" if others else "Remove it"
+                draft.complain(_place(draft, section, name), f"{use} does not take this argument", "", advice)
+            taken += [] if strange else [look]
+    return taken
 
 
 def _names(looks: list[Variant]) -> list[str]:

@@ -17,6 +17,7 @@ from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.devices import Policy, choose_policy
 from sweeps.training import lane, memory, microbatch
+from sweeps.training.adapters.base import Model
 from sweeps.training.buckets import choose_buckets
 from sweeps.training.compilations import training_compilations
 from sweeps.training.feed import CHUNK_BYTES, Feed, chunk_rows, feed
@@ -62,6 +63,9 @@ class Programs:
         ladder = self.ladder(trial.batch_size)
         signature, floats = sign(trial, self._config.metrics, ladder)
         examples = self.dataset(signature).train.rows
+        if self.model(signature).is_whole:
+            ladder = microbatch.whole_batches(trial.batch_size, examples)
+            signature = replace(signature, ladder=ladder)
         # A searched seed is a trial's whole identity; otherwise trials differ by their number.
         seed, stream = (self._config.seed, number) if trial.seed is None else (trial.seed, 0)
         ints = np.zeros(lane.INTS, np.int32)
@@ -69,7 +73,7 @@ class Programs:
             stream, np.uint32(seed).astype(np.int32), trial.batch_size, 1,
         )  # fmt: skip
         rows = examples * microbatch.cost_per_example(trial.batch_size, ladder.sizes)
-        cost = rows * self.parameter_count(signature)
+        cost = rows * self.model(signature).parameter_count
         return Occupant(
             number, trial.epochs, trial.batch_size, examples, signature, ints, np.asarray(floats, np.float32), cost
         )
@@ -83,8 +87,8 @@ class Programs:
         """Begin to compile, before any trial is known, where trials differ by their batch sizes' programs at most."""
         trial = space.only_numbers_searched(self._config)
         if trial is not None:
-            for ladder in self.ladders:
-                signature = self.occupant(0, replace(trial, batch_size=ladder.sizes[-1])).signature
+            for batch_size in self._batch_sizes_ahead(trial):
+                signature = self.occupant(0, replace(trial, batch_size=batch_size)).signature
                 for device in self.policy.devices:
                     with contextlib.suppress(Exception):  # met again, and dealt with, by the first trial
                         self.program(signature, device).begin_to_compile()
@@ -118,13 +122,17 @@ class Programs:
         self._lane_counts[signature] = min(lanes, self._lane_counts.get(signature, lanes))
         self._programs = {place: program for place, program in self._programs.items() if place[0] != signature}
 
+    def is_broken(self, signature: Signature) -> bool:
+        """Whether this program has been found not to compile, so that its trials fail without another attempt."""
+        return any(program.failure is not None for place, program in self._programs.items() if place[0] == signature)
+
     def lane_bytes(self, signature: Signature) -> memory.LaneBytes:
         """What a lane of this program keeps on its device."""
         return memory.lane_bytes(self._lane_program(signature))
 
-    def parameter_count(self, signature: Signature) -> int:
-        """Parameters of this program's model."""
-        return self._lane_program(signature).model.parameter_count
+    def model(self, signature: Signature) -> Model:
+        """This program's model."""
+        return self._lane_program(signature).model
 
     def dataset(self, signature: Signature) -> Dataset:
         use, arguments = signature.dataset
@@ -140,6 +148,12 @@ class Programs:
     def ladder(self, batch_size: int) -> microbatch.Ladder:
         """The micro-batch sizes of the program that batches of a size go to."""
         return next((ladder for ladder in self.ladders if batch_size <= ladder.sizes[-1]), self.ladders[-1])
+
+    def _batch_sizes_ahead(self, trial: space.Trial) -> list[int]:
+        """One for each program that is sure to be needed."""
+        if self.model(self.occupant(0, trial).signature).is_whole:
+            return [trial.batch_size] if len(space.batch_sizes(self._config)) == 1 else []
+        return [ladder.sizes[-1] for ladder in self.ladders]
 
     def _lane_program(self, signature: Signature) -> lane.LaneProgram:
         if signature not in self._lanes:

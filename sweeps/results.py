@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,14 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweeps import arrays, best_json
+from sweeps.convergence import kept_epoch
 from sweeps.errors import ResultsError
 from sweeps.ledger import Ledger
 from sweeps.log import Damage, read_log
-from sweeps.results_folder import check_folder, read_config, reason
+from sweeps.results_folder import check_folder, read_config
+from sweeps.tables_note import lost, read_note
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sweeps.config import SweepConfig
+    from sweeps.predictor import BestModel
     from sweeps.tables import Tables
 
 
@@ -33,18 +37,18 @@ if TYPE_CHECKING:
 class Best:
     """The completed trial with the best value.
 
-    `params` holds the searched parameters that were active, `metrics` the losses and metrics of the last epoch, `test`
+    `params` holds the searched parameters that were active, `epoch` the epoch that is kept (the last one, unless the
+    config says `keep: best_epoch`), `metrics` its losses and metrics, `test`
     those of the test split ({} until it has been evaluated, at the end of the sweep).
     """
 
     number: int
     value: float
     params: dict[str, Any]
+    epoch: int
     metrics: dict[str, float]
     test: dict[str, float]
     folder: Path = field(repr=False)
-    kept: int | None = field(repr=False)
-    """The number of the trial whose parameters `folder` holds; None before the first."""
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
@@ -52,23 +56,21 @@ class Best:
 
         Raises: ResultsError where they are not there, are another trial's, or cannot be read.
         """
-        path = self.folder / "parameters.npz"
-        if self.kept != self.number:
-            holds = "nothing yet" if self.kept is None else f"those of trial {self.kept}"
+        path, description = self.folder / "parameters.npz", best_json.read(self.folder / "best.json")
+        if description["number"] != self.number:
+            holds = f"those of trial {description['number']}"
             raise ResultsError(f"{path} must hold the parameters of trial {self.number}, but it holds {holds}")
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ResultsError(f"{path} cannot be read: {reason(error)}") from error
+        if description["parameters_sha256"] != arrays.digest(path):
+            raise ResultsError(f"{path} holds other parameters than {self.folder / 'best.json'} describes")
+        return dict(arrays.read(path).arrays)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
     """One sweep's results as its log had them when they were loaded; `load` again for fresh ones.
 
-    `damaged` lists the lines of the log that were skipped, `metric` and `direction` are the objective's, `config_text`
-    is the resolved config as YAML.
+    `damaged` lists the lines of the log that were skipped and the places where some are missing, `metric` and
+    `direction` are the objective's, `config_text` is the resolved config as YAML.
     """
 
     path: Path
@@ -92,6 +94,20 @@ class Results:
         table: pd.DataFrame = self._tables.history.to_pandas()
         return table
 
+    def best_model(self) -> BestModel:
+        """The best trial's model, to call on new inputs; its own code must be where `sweep run` found it.
+
+        Raises: ResultsError where no trial has completed, or `best/` is missing, another trial's or damaged.
+        """
+        from sweeps.predictor import BestModel  # noqa: PLC0415  (JAX, for those who want to predict)
+
+        if self.best is None:
+            raise ResultsError(f"{self.path} has no model yet: no trial has completed")
+        description = best_json.read(self.path / "best" / "best.json")
+        if "meaning" not in description:
+            raise ResultsError(f"{self.path / 'best' / 'best.json'} is of a version that did not say how to predict")
+        return BestModel(description, self.best.parameters)
+
     @cached_property
     def _tables(self) -> Tables:
         from sweeps.tables import tabulate  # noqa: PLC0415  (pyarrow and then pandas, for those who want tables)
@@ -113,18 +129,20 @@ def load(folder: str | Path) -> Results:
     """
     path = Path(folder)
     check_folder(path)
-    config = read_config(path / "config.yaml")
     records, damaged = read_log(path / "log")
+    config = read_config(path, records)
+    note = read_note(path)
+    damaged += lost(path, note) if note else []
     ledger = Ledger(records)
-    best = _best(ledger, config.direction, path / "best")
+    best = _best(ledger, config.config, path / "best")
     return Results(path, best, damaged, config.metric, config.direction, config.text, ledger)
 
 
-def _best(ledger: Ledger, direction: str, folder: Path) -> Best | None:
-    trial = ledger.best(direction)
+def _best(ledger: Ledger, config: SweepConfig, folder: Path) -> Best | None:
+    trial = ledger.best(config.objective.direction)
     if trial is None:
         return None
-    epochs = trial.epochs_of(trial.repeat)
-    last = epochs[max(epochs)] if epochs else None
-    metrics = {"train_loss": last.train_loss, "valid_loss": last.valid_loss, **last.metrics} if last else {}
-    return Best(trial.number, trial.value, dict(trial.params), metrics, dict(trial.test), folder, ledger.kept)
+    epoch = kept_epoch(config, trial.epochs_of(trial.repeat)) if config.keep == "best_epoch" else trial.epochs_run
+    row = trial.epochs.get((trial.repeat, epoch))
+    metrics = {"train_loss": row.train_loss, "valid_loss": row.valid_loss, **row.metrics} if row else {}
+    return Best(trial.number, trial.value, dict(trial.params), epoch, metrics, dict(trial.test), folder)

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sweeps.errors import ResultsError, SweepError
+
+if TYPE_CHECKING:
+    from sweeps.config import SweepConfig
 
 _MOST_NAMED = 8
 
 
 class Resolved(NamedTuple):
-    """The config of a results folder: its YAML text, and the objective's metric and direction."""
+    """The config of a results folder: its YAML text, and what it says."""
 
     text: str
-    metric: str
-    direction: str
+    config: SweepConfig
+
+    @property
+    def metric(self) -> str:
+        return self.config.objective.metric
+
+    @property
+    def direction(self) -> str:
+        return self.config.objective.direction
 
 
 def check_folder(path: Path) -> None:
@@ -31,16 +42,21 @@ def check_folder(path: Path) -> None:
         raise ResultsError(complaint)
 
 
-def read_config(path: Path) -> Resolved:
-    """Reads a `config.yaml`, as a run has left it. Raises: ResultsError where it cannot be read."""
-    from sweeps.config import load_config  # noqa: PLC0415  (pydantic, which a glance at a folder can do without)
+def read_config(folder: Path, records: Iterable[Mapping[str, Any]] = ()) -> Resolved:
+    """The config of the last run: as the log has it, whose lines have checksums, else as `config.yaml` has it.
 
+    `records` are the log's. Raises: ResultsError where there is none that can be read.
+    """
+    from sweeps.config import parse_config  # noqa: PLC0415  (pydantic, which a glance at a folder can do without)
+    from sweeps.config.yaml_file import load_text  # noqa: PLC0415  (the same)
+
+    told = [record["yaml"] for record in records if record.get("kind") == "run" and record.get("yaml")]
+    path = folder / "config.yaml"
     try:
-        text = path.read_text(encoding="utf-8")
-        objective = load_config(path).objective
-    except (OSError, SweepError, UnicodeDecodeError) as error:
+        text = told[-1] if told else load_text(path)
+        return Resolved(text, parse_config(text, where=str(path)))
+    except SweepError as error:
         raise ResultsError(f"{path} cannot be read: {reason(error)}") from error
-    return Resolved(text, objective.metric, objective.direction)
 
 
 def reason(error: Exception) -> str:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.errors import ResultsError
+from sweeps.files import refused
+
+LEAST_BYTES = 2**15
+"""A disk with less space than this cannot take even a small sweep."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
     def parameters(self) -> Path:
         return self.path / "best" / "parameters.npz"
 
@@ -44,19 +52,36 @@ class RunFolder:
         """Write to the folder once; where it is not there yet, to the folder that it will be made in. Nothing is left.
 
         Raises:
-            ResultsError: it cannot be made or written, or leads out of the results folder.
+            ResultsError: it cannot be made or written, leads out of the results folder, or holds links.
         """
         if self.path.is_symlink() and not self.path.resolve().is_relative_to(self.path.parent.resolve()):
             raise ResultsError(
                 f"{self.path} is a link to {self.path.resolve()}; a sweep's folder must lie in the results"
             )
         try:
+            self._refuse_links()
             nearest = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
-            with tempfile.TemporaryFile(dir=nearest) as probe:
-                probe.write(b"sweep")
-                os.fsync(probe.fileno())
+            for folder in (nearest, *(each for each in self._folders() if each.exists())):
+                _try(folder)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise ResultsError(
-                f"the results folder {self.path} cannot be written: {reason}. Choose another with --results DIR"
-            ) from error
+            refusal = refused(self.path, error)
+            raise type(refusal)(f"the results folder {refusal}. Choose another with --results DIR") from error
+
+    def _folders(self) -> tuple[Path, ...]:
+        return (self.log, self.best.parent, self.checkpoints)
+
+    def _refuse_links(self) -> None:
+        """A link in the folder could lead a run to append to, cut or replace a file anywhere else."""
+        for folder in (self.path, *self._folders()):
+            for found in sorted(folder.iterdir()) if folder.is_dir() else []:
+                if found.is_symlink():
+                    raise ResultsError(
+                        f"{found} is a link; a sweep writes to files of its own. Remove it, or link the whole results "
+                        f"folder instead, as with --results DIR"
+                    )
+
+
+def _try(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(bytes(LEAST_BYTES))
+        os.fsync(probe.fileno())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
+import shutil
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 from sweeps import continuation, preflight
 from sweeps.budget import is_used_up
 from sweeps.config import Draft, SweepConfig, as_draft, read_draft, to_yaml
+from sweeps.config.concealed import concealed
 from sweeps.datasets.loading import Datasets
-from sweeps.files import replace_text
+from sweeps.files import remove_leftovers, replace_text
 from sweeps.journal import Journal
 from sweeps.locate import project_folders
 from sweeps.owner import Owner, refuse_while_owned
+from sweeps.patience import Patience
 from sweeps.progress import Progress
 from sweeps.run_folder import RunFolder
 from sweeps.stop_request import StopRequest
@@ -88,10 +90,14 @@ def follow(
         SweepError: the folder holds another sweep, is in use, or cannot be written any more.
     """
     folder = RunFolder(results / config.name)
-    with Owner(folder) as owner, Journal(config, folder) as journal:
+    request = request or StopRequest()
+    with Owner(folder) as owner, Journal(config, folder, Patience(request)) as journal:
         changed = continuation.claim(folder, config, journal, allow_changed=allow_changed)
+        remove_leftovers(folder.path)
         studied = continuation.with_history(config, journal)
-        if is_used_up(studied, journal):
+        if is_used_up(studied, journal) and not continuation.lacks_parameters(folder, journal):
+            journal.mend_tables()
+            shutil.rmtree(folder.checkpoints, ignore_errors=True)  # a run that was killed at its very end has left them
             return
         from sweeps import environment, programs  # noqa: PLC0415  (JAX, when there is something to train)
         from sweeps.training.compile_cache import keep_compiled  # noqa: PLC0415
@@ -101,10 +107,12 @@ def follow(
         trainable.compile_ahead()
         from sweeps.runner import Sweep  # noqa: PLC0415  (the study, while the training program compiles)
 
-        described = environment.describe(config.seed, [str(device) for device in trainable.policy.devices])
-        replace_text(folder.environment, json.dumps(described, indent=2) + "\n")
+        described = environment.describe(config.seed, trainable.policy.device_names)
+        resolved = to_yaml(concealed(config))
+        replace_text(folder.config, resolved)
+        replace_text(folder.environment, environment.text(described))
         version = {"version": __version__, "config": journal.config, "changes": [str(each) for each in changed]}
-        journal.record("run", **version, environment=described)
+        journal.record("run", **version, environment=described, yaml=resolved)
         sweep = Sweep(studied, folder, journal, trainable, request)
         journal.forget()
         try:

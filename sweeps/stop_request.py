@@ -1,7 +1,7 @@
 """A request to stop a run before the sweep's end. The rule: it can be made at any moment, also by a signal handler.
 
 Making one only sets a value. The run looks at it between epochs: from then on no epoch begins, those under way are
-waited for until the grace is over, and what has not ended begins again when the sweep continues.
+waited for until the grace is over, and what has not ended goes on from its checkpoint when the sweep continues.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from sweeps import arrow_columns, csv_text
 from sweeps.columns import Column, ParameterTypes, Shape, history_columns, joined, parameter_types, trial_columns
-from sweeps.files import replacing
+from sweeps.files import replace_bytes
 from sweeps.ledger import Entry, Ledger
 
 PIECE = 128
@@ -66,11 +66,10 @@ class TableFiles:
         in_order = [self._pieces[index] for index in sorted(self._pieces)]
         for name, pieces in zip(Tables._fields, zip(*in_order, strict=True), strict=True):
             table = pa.Table.from_batches([piece.batch for piece in pieces])
-            with replacing(self._folder / f"{name}.parquet") as temporary:
-                arrow_columns.write(table, temporary)
-            with replacing(self._folder / f"{name}.csv") as temporary, temporary.open("wb") as file:
-                file.write(csv_text.header(table.column_names))
-                file.writelines(piece.text for piece in pieces)
+            replace_bytes(self._folder / f"{name}.parquet", arrow_columns.parquet(table))
+            text = b"".join([csv_text.header(table.column_names), *(piece.text for piece in pieces)])
+            replace_bytes(self._folder / f"{name}.csv", text)
+        pa.default_memory_pool().release_unused()  # it would keep what the tables took, twice over
 
     def _refresh(self) -> None:
         for index in self._stale:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-# Set before anything can import JAX, which reads them once.
+# Set before anything can import JAX or Keras, which read them once.
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+os.environ["KERAS_BACKEND"] = "jax"
 
 from typing import Any
 
@@ -26,6 +27,14 @@ def ordinary_promotion() -> Iterator[None]:
     jax.config.update("jax_numpy_dtype_promotion", "standard")
     yield
     jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def any_promotion(ordinary_promotion: None) -> Iterator[None]:
+    """For what runs Keras or Equinox, which let JAX promote ranks as well."""
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+    yield
+    jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture

@@ -91,8 +91,9 @@ def _typed(name: str, column: Any) -> pd.Series:
             [None if cell is None else cell.encode("utf-8", "replace").decode() for cell in column], dtype="string"
         )
     kinds = {"datetime_start": "datetime64[us]", "datetime_complete": "datetime64[us]", "duration": "timedelta64[us]"}
-    whole = ("number", "epochs_run", "iterations", "examples_seen", "repeat", "attempt")
-    kinds |= dict.fromkeys(whole, "int64") | dict.fromkeys(("best_epoch", "seed"), "Int64")
+    whole = ("number", "epochs_run", "repeat", "attempt")
+    nullable = ("best_epoch", "iterations", "examples_seen", "seed")
+    kinds |= dict.fromkeys(whole, "int64") | dict.fromkeys(nullable, "Int64")
     return pd.Series(column.tolist(), dtype=kinds.get(name, "float64"))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from sweeps.datasets.base import Dataset
-from sweeps.training.models import Model
+from sweeps.training.adapters.base import Model, Variables
 
 INIT, ORDER, DRAWS = 0, 1, 2
 
@@ -39,10 +39,13 @@ def train(
     epochs: int,
     chunk_rows: int | None = None,
 ) -> tuple[Any, list[Epoch]]:
-    """Parameters after the last epoch, and what each epoch reported. Rows make one chunk unless said otherwise."""
+    """Parameters (and the model's state) after the last epoch, and what each epoch reported.
+
+    Rows make one chunk unless said otherwise.
+    """
     x, y = dataset.train
     lane_key = jax.random.fold_in(jax.random.key(seed), number)
-    params = model.init(jax.random.fold_in(lane_key, INIT))
+    params, kept = model.init(jax.random.fold_in(lane_key, INIT))
     state, history = optimizer.init(params), []
     for epoch in range(epochs):
         losses = []
@@ -51,18 +54,19 @@ def train(
             draws = jax.random.fold_in(jax.random.fold_in(lane_key, DRAWS), epoch)
             key = jax.random.fold_in(jax.random.fold_in(draws, update), 0)
 
-            def mean_loss(params: Any, rows: np.ndarray = rows, key: jax.Array = key) -> jax.Array:
-                return loss(model.apply(params, inputs(dataset, x[rows]), key, True), jnp.asarray(y[rows])).mean()
+            def mean_loss(params: Any, kept: Any, rows: np.ndarray = rows, key: jax.Array = key) -> Any:
+                outputs, kept = model.apply(params, kept, inputs(dataset, x[rows]), key, True)
+                return loss(outputs, jnp.asarray(y[rows])).mean(), kept
 
-            value, gradient = jax.value_and_grad(mean_loss)(params)
+            (value, kept), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, kept)
             changes, state = optimizer.update(gradient, state, params)
             params = optax.apply_updates(params, changes)
             losses.append(float(value) * len(rows))
-        outputs = model.apply(params, inputs(dataset, dataset.valid.x), lane_key, False)
+        outputs, _ = model.apply(params, kept, inputs(dataset, dataset.valid.x), lane_key, False)
         targets = jnp.asarray(dataset.valid.y)
         scores = [float(metric(outputs, targets)) for metric in metrics]
         history.append(Epoch(sum(losses) / len(x), float(loss(outputs, targets).mean()), tuple(scores)))
-    return params, history
+    return Variables(params, kept).tree, history
 
 
 def batches(

@@ -30,11 +30,12 @@ from sweeps.log import read_log
 from sweeps.programs import Occupant, Programs
 from sweeps.progress import Progress
 from sweeps.training.lane import LaneState, LaneValues
-from sweeps.training.losses import find_loss, outputs_needed
+from sweeps.training.losses import build_loss, decision_threshold, outputs_needed
 from sweeps.training.metrics import find_metric
 from sweeps.training.models import build_model
 from sweeps.training.optimizers import find_optimizer
 from sweeps.training.program import Program
+from sweeps.training.rows import ROWS
 
 ROOT = Path(__file__).parent.parent
 if str(ROOT) not in sys.path:  # `models/` is the user's side, and is not installed
@@ -162,7 +163,7 @@ def moody(
     init, _ = curved(input_shape, outputs)
 
     def apply(params: Any, x: jax.Array, key: jax.Array, training: bool) -> jax.Array:
-        if activation == "unfinished" and training and len(x) != 2:
+        if activation == "unfinished" and training and len(x) != ROWS:
             raise UnfinishedError("this activation is not written yet")
         return jnp.tanh(x @ params["hidden"]) @ params["out"]
 
@@ -304,12 +305,13 @@ def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | No
     trial = space.resolve(config, params)
     dataset = Datasets().get(trial.dataset.use, trial.dataset.arguments)
     outputs = outputs_needed(trial.loss.use, dataset)
+    threshold = decision_threshold(trial.loss.use, trial.loss.arguments)
     rate = {} if trial.learning_rate is None else {"learning_rate": trial.learning_rate}
     trained, epochs = reference.train(
         dataset,
         build_model(trial.model.use, trial.model.arguments, dataset.input_shape, outputs, dataset.input_dtype),
-        find_loss(trial.loss.use),
-        tuple(find_metric(metric) for metric in config.metrics),
+        build_loss(trial.loss.use, trial.loss.arguments),
+        tuple(find_metric(metric, threshold) for metric in config.metrics),
         find_optimizer(trial.optimizer.use)(**trial.optimizer.arguments, **rate),
         seed=config.seed if trial.seed is None else trial.seed,
         number=number if trial.seed is None else 0,

@@ -14,6 +14,7 @@ import pytest
 
 import sweeps
 from sweeps import cli
+from sweeps.datasets import loading
 
 PROJECT = Path(__file__).parents[1]
 CONFIG = """\
@@ -287,10 +288,13 @@ def test_the_version_is_that_of_the_package(sweep: Sweep) -> None:
 def test_check_says_what_a_sweep_will_do(sweep: Sweep, file: Path) -> None:
     ended = sweep("check", "small.yaml")
     assert ended.code == 0
+    train = loading.load("linear_regression", sweeps.load_config(file).dataset.arguments).train
     assert re.sub(" +", " ", ended.out).splitlines() == [
         "small.yaml: right",
         " sweep small",
         " data linear_regression: 160 train, 20 valid, 20 test rows of 3 float32",
+        f" inputs {train.x.min():.4g} to {train.x.max():.4g}",
+        f" targets {train.y.min():.4g} to {train.y.max():.4g}, mean squared distance from the mean {train.y.var():.4g}",
         " model models.linear:Linear",
         " loss mean_squared_error",
         " optimizer sgd",

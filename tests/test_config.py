@@ -149,7 +149,7 @@ def test_parents_come_before_what_depends_on_them_whatever_the_file_says() -> No
 def test_a_searched_use_fills_in_for_one_that_is_not_given() -> None:
     config = parse_config(RICH)
     assert config.optimizer == Component(use="adam", nesterov=True)
-    assert "use" not in to_yaml(config).split("optimizer:")[1].split("search_space")[0]
+    assert "use" not in to_yaml(config).split("optimizer:")[1].split("schedule")[0]
 
 
 def test_the_high_end_comes_down_to_the_last_step() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,22 @@ def test_the_digits_are_1797_images_of_8_by_8_pixels_from_0_to_16() -> None:
     assert table.shape == (1797, 65)
     assert (table[:, :64].min(), table[:, :64].max()) == (0, 16)
     assert np.bincount(table[:, 64]).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_the_penguins_are_344_with_19_empty_cells() -> None:
+    with (CONFIGS[0].parent / "penguins.csv").open(encoding="ascii", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert Counter(row["species"] for row in rows) == {"Adelie": 152, "Chinstrap": 68, "Gentoo": 124}
+    assert Counter(name for row in rows for name, cell in row.items() if cell == "NA") == {
+        "sex": 11, "bill_length_mm": 2, "bill_depth_mm": 2, "flipper_length_mm": 2, "body_mass_g": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("ordinary_promotion")
+def test_penguins_are_told_apart_by_their_measures(tmp_path: Path) -> None:
+    results = finished("penguins", tmp_path, "budget.trials=4")
+    assert results.best is not None
+    assert results.best.test["test_accuracy"] >= 0.95
 
 
 def test_linear_reaches_the_noise(tmp_path: Path) -> None:

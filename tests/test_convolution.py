@@ -122,7 +122,7 @@ def test_a_loop_over_lanes_with_kernels_of_their_own_has_no_convolution() -> Non
     model = build_model("models.cnn:CNN", {"channels": [2, 3], "hidden": 4}, (8, 8), 3)
 
     def loss(params: Any, x: jax.Array) -> jax.Array:
-        return jnp.square(model.apply(params, x, jax.random.key(0), True)).sum()
+        return jnp.square(model.apply(params, {}, x, jax.random.key(0), True)[0]).sum()
 
     def train(params: Any, x: jax.Array) -> Any:
         def step(_: Any, params: Any) -> Any:
@@ -131,7 +131,7 @@ def test_a_loop_over_lanes_with_kernels_of_their_own_has_no_convolution() -> Non
         return lax.fori_loop(0, 3, step, params)
 
     lanes = jax.vmap(train)
-    params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 2))
+    params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 2)).params
     lowered = jax.jit(lanes).lower(params, jnp.zeros((2, 5, 8, 8)))
     assert not re.search(r"stablehlo\.(convolution|select_and_scatter|reduce_window)", lowered.as_text())
     compiled = lowered.compile().as_text()
@@ -181,13 +181,15 @@ def test_a_flax_model_has_its_own_outputs_and_gradients_without_a_convolution(us
     with convolutions_left_alone():
         plain = build_model(*arguments)
     key, x = jax.random.key(0), np.random.default_rng(0).standard_normal((5, 8, 8)).astype(np.float32)
-    params = plain.init(key)
+    params = plain.init(key).params
 
     def value_and_gradient(model: models.Model) -> Any:
-        return jax.jit(jax.value_and_grad(lambda params: jnp.square(model.apply(params, x, key, True)).sum()))(params)
+        return jax.jit(jax.value_and_grad(lambda params: jnp.square(model.apply(params, {}, x, key, True)[0]).sum()))(
+            params
+        )
 
-    assert "conv_general_dilated" in str(jax.make_jaxpr(lambda params: plain.apply(params, x, key, True))(params))
-    jaxpr = str(jax.make_jaxpr(lambda params: ours.apply(params, x, key, True))(params))
+    assert "conv_general_dilated" in str(jax.make_jaxpr(lambda params: plain.apply(params, {}, x, key, True))(params))
+    jaxpr = str(jax.make_jaxpr(lambda params: ours.apply(params, {}, x, key, True))(params))
     assert "conv_general_dilated" not in jaxpr
     assert "reduce_window" not in jaxpr
     assert_same(value_and_gradient(ours), value_and_gradient(plain), tolerances.GRADIENT)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sweeps import files
 from sweeps.errors import ResultsError
-from sweeps.files import lock, replace_bytes, replace_text, replacing
+from sweeps.files import lock, make_folder, remove_leftovers, replace_bytes, replace_text, replacing
 
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -33,6 +34,28 @@ def test_an_error_halfway_leaves_the_old_file_and_nothing_else(tmp_path: Path) -
         write_half()
     assert path.read_bytes() == b"old"
     assert [left.name for left in tmp_path.iterdir()] == ["trials.csv"]
+
+
+def test_what_a_killed_writer_leaves_can_be_removed_and_nothing_else_is(tmp_path: Path) -> None:
+    replace_bytes(tmp_path / "best" / "best.json", b"kept")
+    (tmp_path / "a.partial.csv").write_text("a user's")
+    for left in (tmp_path / ".trials.0123abcd.partial.csv", tmp_path / "best" / ".best.0123abcd.partial.json"):
+        left.write_text("half")
+    remove_leftovers(tmp_path)
+    names = {path.name for path in tmp_path.rglob("*")}
+    assert names == {"best", "best.json", "a.partial.csv"}
+
+
+def test_every_folder_that_is_made_has_its_name_forced_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    (tmp_path / "there").mkdir()
+    make_folder(tmp_path / "there" / "results" / "small" / "log")
+    assert synced == [tmp_path / "there", tmp_path / "there" / "results", tmp_path / "there" / "results" / "small"]
+    make_folder(tmp_path / "there" / "results" / "small" / "log")
+    assert len(synced) == 3
 
 
 def test_the_old_file_stands_until_the_new_one_is_complete(tmp_path: Path) -> None:

@@ -16,10 +16,13 @@ from rich.console import Console
 from sweeps import glance
 from sweeps.command import show as command_show
 from sweeps.errors import ResultsError
-from sweeps.glance import look, note
+from sweeps.glance import look
 from sweeps.ledger import Ledger
 from sweeps.log import LogWriter, read_log, timestamp
+from sweeps.owner import Owner
+from sweeps.run_folder import RunFolder
 from sweeps.tables import TableFiles
+from sweeps.tables_note import write_note
 
 CONFIG = """\
 name: toy
@@ -72,7 +75,7 @@ def folder_with(folder: Path, before: list[dict[str, Any]], since: list[dict[str
         writer.flush()
         ledger = Ledger(read_log(folder / "log").records)
         TableFiles(ledger, "valid_loss", "minimize", folder).write()
-        note(folder, writer.path, ledger, "valid_loss", "minimize")
+        write_note(folder, ledger, "valid_loss", "minimize", is_whole=True)
         for record in since:
             writer.append(record)
     return folder
@@ -103,7 +106,7 @@ def test_the_tables_and_the_log_since_say_what_the_whole_log_says(
 def test_it_says_what_the_log_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(glance, "SHORT_LOG_BYTES", LONG)
     seen = look(folder_with(tmp_path, RECORDS, []))
-    assert (seen.metric, seen.direction, seen.damaged) == ("valid_loss", "minimize", ())
+    assert (seen.metric, seen.direction, seen.damaged, seen.warnings) == ("valid_loss", "minimize", (), ())
     assert [(trial.number, trial.outcome, trial.attempt) for trial in seen.ledger.trials.values()] == [
         (0, "completed", 1), (1, "diverged", 1), (2, "completed", 2), (3, "completed", 1), (4, "pruned", 1),
         (5, "running", 1), (6, "waiting", 0),
@@ -116,11 +119,12 @@ def test_it_says_what_the_log_says(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", ["tables.jsonl", "trials.parquet"])
-def test_tables_that_are_damaged_or_gone_change_nothing(
+def test_tables_that_are_damaged_or_gone_change_nothing_but_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     folder = folder_with(tmp_path, RECORDS[:20], RECORDS[20:])
-    expected = through(folder, monkeypatch, SHORT)
+    said, kept = through(folder, monkeypatch, SHORT)
+    expected = f"{said}warning: {name} is damaged, so the whole log was read instead\n", kept
     content = (folder / name).read_bytes()
     generator = random.Random(0)
     for _ in range(100):
@@ -130,7 +134,18 @@ def test_tables_that_are_damaged_or_gone_change_nothing(
             (folder / name).write_bytes(damaged)
             assert through(folder, monkeypatch, LONG) == expected
     (folder / name).unlink()
-    assert through(folder, monkeypatch, LONG) == expected
+    warning = "" if name == "tables.jsonl" else f"warning: {name} is missing, so the whole log was read instead\n"
+    assert through(folder, monkeypatch, LONG) == (f"{said}{warning}", kept)
+
+
+def test_tables_that_are_being_replaced_are_no_cause_for_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_with(tmp_path, RECORDS[:20], RECORDS[20:])
+    expected = through(folder, monkeypatch, SHORT)
+    with Owner(RunFolder(folder)):
+        (folder / "trials.parquet").write_bytes(b"")
+        assert through(folder, monkeypatch, LONG) == expected
 
 
 def test_damage_since_the_tables_is_listed_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +161,18 @@ def test_a_line_that_is_being_written_is_not_an_end(tmp_path: Path, monkeypatch:
     log = folder / "log" / "worker-0.jsonl"
     log.write_bytes(log.read_bytes()[:-5])
     assert through(folder, monkeypatch, LONG) == through(folder, monkeypatch, SHORT)
+
+
+def test_a_log_that_has_become_shorter_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_with(tmp_path, RECORDS, [])
+    log = folder / "log" / "worker-0.jsonl"
+    whole = log.read_bytes()
+    kept = b"".join(whole.splitlines(keepends=True)[:5])
+    log.write_bytes(kept)
+    missing = f"{len(whole) - len(kept):,} bytes that the tables were made from are missing from here"
+    for short_log in (LONG, SHORT):
+        said, _ = through(folder, monkeypatch, short_log)
+        assert f"skipped: {log}:6: {missing}" in said.replace("\n", "")
 
 
 @pytest.mark.parametrize("change", ["shorter", "another beside it", "another name"])

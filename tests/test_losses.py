@@ -1,18 +1,23 @@
-"""Losses and metrics against their definitions, in NumPy and float64."""
+"""Losses against their definitions, in NumPy and float64."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sweeping
 import tolerances
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sweeping import fixed, mapped, occupant, vmapped
 
 from sweeps.datasets.base import Dataset, Split, checked
 from sweeps.errors import DataError, ModelError
-from sweeps.training.losses import LOSSES, find_loss, outputs_needed
-from sweeps.training.metrics import METRICS, find_metric
+from sweeps.training.losses import LOSSES, build_loss, find_loss, outputs_needed, traceable_arguments
+from sweeps.training.metrics import find_metric
 
 ROWS = 7
 GENERATOR = np.random.default_rng(0)
@@ -24,13 +29,6 @@ BITS = GENERATOR.integers(0, 2, (ROWS, 4)).astype(np.int32)
 
 def loss(name: str, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.asarray(find_loss(name)(jnp.asarray(outputs), jnp.asarray(targets)))
-
-
-def metric(name: str, outputs: np.ndarray, targets: np.ndarray) -> float:
-    measured = find_metric(name)(jnp.asarray(outputs), jnp.asarray(targets))
-    assert measured.shape == ()
-    assert measured.dtype == jnp.float32
-    return float(measured)
 
 
 # ---- losses: a number a row ------------------------------------------------------------------------------------------
@@ -82,10 +80,117 @@ def test_a_cross_entropy_of_enormous_outputs_is_finite(name: str) -> None:
 @given(st.permutations(range(ROWS)))
 @settings(max_examples=5)
 def test_a_rows_loss_is_its_own_whatever_the_other_rows(name: str, order: list[int]) -> None:
-    targets = {"softmax_cross_entropy": LABELS, "binary_cross_entropy": BITS, "mean_squared_error": VALUES}[name]
+    targets = {"softmax_cross_entropy": LABELS, "binary_cross_entropy": BITS}.get(name, VALUES)
     whole = loss(name, LOGITS, targets)
     assert whole.shape == (ROWS,)
     np.testing.assert_array_equal(loss(name, LOGITS[order], targets[order]), whole[order])
+
+
+# ---- losses with arguments -------------------------------------------------------------------------------------------
+
+
+def loss_with(name: str, outputs: np.ndarray, targets: np.ndarray, **arguments: Any) -> np.ndarray:
+    """A loss whose numbers are tracers, as in a lane."""
+    numbers = {key: value for key, value in arguments.items() if isinstance(value, float)}
+    rest = {key: value for key, value in arguments.items() if key not in numbers}
+    return np.asarray(jax.jit(lambda given: build_loss(name, {**rest, **given})(outputs, targets))(as_float32(numbers)))
+
+
+def as_float32(numbers: dict[str, float]) -> dict[str, np.float32]:
+    return {key: np.float32(value) for key, value in numbers.items()}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def test_mean_absolute_error_as_a_loss_averages_a_rows_differences() -> None:
+    expected = np.abs(LOGITS.astype(np.float64) - VALUES).mean(axis=1)
+    np.testing.assert_allclose(loss("mean_absolute_error", LOGITS, VALUES), expected, **tolerances.FORMULA)
+
+
+@pytest.mark.parametrize("delta", [0.1, 1.0, 2.5, 100.0])
+def test_huber_is_a_parabola_inside_delta_and_its_tangent_outside(delta: float) -> None:
+    difference = np.abs(LOGITS.astype(np.float64) - VALUES)
+    expected = np.where(difference <= delta, difference**2 / 2, delta * (difference - delta / 2)).mean(axis=1)
+    np.testing.assert_allclose(loss_with("huber", LOGITS, VALUES, delta=delta), expected, **tolerances.FORMULA)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5, 1.0])
+def test_smoothed_softmax_is_the_cross_entropy_against_the_smoothed_label(smoothing: float) -> None:
+    targets = (1 - smoothing) * np.eye(4)[LABELS] + smoothing / 4
+    expected = -(targets * np.log(softmax(LOGITS))).sum(axis=1)
+    found = loss_with("softmax_cross_entropy", LOGITS, LABELS, label_smoothing=smoothing)
+    np.testing.assert_allclose(found, expected, **tolerances.FORMULA)
+
+
+def test_the_slope_of_smoothed_softmax_is_probability_minus_smoothed_label() -> None:
+    smoothed = build_loss("softmax_cross_entropy", {"label_smoothing": np.float32(0.3)})
+    slope = jax.grad(lambda outputs: smoothed(outputs, jnp.asarray(LABELS)).sum())(jnp.asarray(LOGITS))
+    np.testing.assert_allclose(slope, softmax(LOGITS) - (0.7 * np.eye(4)[LABELS] + 0.3 / 4), **tolerances.FORMULA)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.6])
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_smoothed_binary_cross_entropy_draws_targets_to_a_half(smoothing: float, from_logits: bool) -> None:
+    chances = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
+    targets = BITS * (1 - smoothing) + 0.5 * smoothing
+    expected = -(targets * np.log(chances) + (1 - targets) * np.log(1 - chances)).mean(axis=1)
+    outputs = LOGITS if from_logits else chances.astype(np.float32)
+    arguments = {"from_logits": from_logits, "label_smoothing": smoothing}
+    found = loss_with("binary_cross_entropy", outputs, BITS, **arguments)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)  # a probability near 1 has lost what its logit knows
+
+
+def test_binary_cross_entropy_of_a_certain_mistake_is_finite() -> None:
+    outputs, targets = jnp.array([[0.0], [1.0]]), jnp.array([1, 0])
+    wrong = build_loss("binary_cross_entropy", {"from_logits": False})
+    np.testing.assert_allclose(wrong(outputs, targets), [16.1, 15.9], atol=0.1)
+    assert np.isfinite(jax.grad(lambda outputs: wrong(outputs, targets).sum())(outputs)).all()
+
+
+def test_numbers_of_a_loss_ride_in_lanes_and_flags_select_programs() -> None:
+    assert traceable_arguments("binary_cross_entropy", {"from_logits": True, "label_smoothing": 0.1}) == {
+        "label_smoothing"
+    }
+    assert traceable_arguments("test_losses:powered", {"power": 2.0, "times": 3}) == {"power"}
+
+
+def powered(outputs: jax.Array, targets: jax.Array, power: Any = 2.0, times: int = 1) -> jax.Array:
+    """A loss of a user's own, with a number that decides something in Python."""
+    return jnp.abs(outputs - targets[:, None].astype(jnp.float32)).mean(axis=-1) ** power * len(range(times))
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "argument", "values"),
+    [
+        ({"use": "huber"}, "plane", "delta", [0.2, 1.5]),
+        ({"use": "softmax_cross_entropy"}, "blobs", "label_smoothing", [0.05, 0.4]),
+    ],
+)
+@pytest.mark.parametrize("lanes", [None, 2])
+def test_lanes_of_one_program_train_with_their_own_losses(
+    loss: dict[str, str], targets: str, argument: str, values: list[float], lanes: int | None
+) -> None:
+    space = {
+        **fixed(epochs=2),
+        f"loss.{argument}": {"type": "float", "low": 0.01, "high": 2.0 if targets == "plane" else 0.5},
+    }
+    config = sweeping.config(
+        loss=loss, dataset={"use": f"sweeping:{targets}"}, metrics=[], search_space=space, micro_batch=8
+    )
+    policy = mapped(2) if lanes is None else vmapped(lanes)
+    programs = sweeping.make_programs(config, policy)
+    trials = [{f"loss.{argument}": value} for value in values]
+    occupants = [occupant(programs, config, number, params) for number, params in enumerate(trials)]
+    assert occupants[0].signature == occupants[1].signature
+    ridden = sweeping.ride(programs, policy, occupants)
+    assert programs.compilations == 1
+    for number, params in enumerate(trials):
+        expected = sweeping.refer(config, number, params)
+        sweeping.assert_same(ridden[number].scores, expected.scores, tolerances.TRAINED)
+        sweeping.assert_same(ridden[number].params, expected.params, tolerances.TRAINED)
 
 
 # ---- how many outputs a loss wants -----------------------------------------------------------------------------------
@@ -128,42 +233,12 @@ def test_binary_cross_entropy_refuses_more_than_two_classes_and_names_the_loss_t
         outputs_needed("binary_cross_entropy", data(3, 1))
 
 
-# ---- metrics: a number a split ---------------------------------------------------------------------------------------
-
-
-def test_accuracy_is_the_fraction_of_rows_whose_highest_output_is_the_label() -> None:
-    outputs = np.array([[1, 2, 0], [5, 4, 3], [0, 0, 1], [1, 0, 0]], np.float32)
-    assert metric("accuracy", outputs, np.array([1, 0, 2, 2], np.int32)) == 0.75
-
-
-@pytest.mark.parametrize("dtype", [np.int32, np.float32])
-@pytest.mark.parametrize("shape", [(4,), (4, 1)])
-def test_accuracy_of_one_output_goes_by_its_sign(dtype: type, shape: tuple[int, ...]) -> None:
-    outputs = np.array([[0.1], [-0.1], [30], [-30]], np.float32)
-    assert metric("accuracy", outputs, np.array([1, 0, 0, 0]).astype(dtype).reshape(shape)) == 0.75
-
-
-def test_accuracy_of_nan_outputs_is_a_number() -> None:
-    assert 0 <= metric("accuracy", np.full((4, 3), np.nan, np.float32), np.arange(4, dtype=np.int32) % 3) <= 1
-
-
-@pytest.mark.parametrize("targets", [VALUES[:, :1], VALUES[:, 0]], ids=["column", "flat"])
-def test_mean_absolute_error_of_one_output_a_row(targets: np.ndarray) -> None:
-    expected = np.abs(LOGITS[:, 0].astype(np.float64) - VALUES[:, 0]).mean()
-    np.testing.assert_allclose(metric("mean_absolute_error", LOGITS[:, :1], targets), expected, **tolerances.FORMULA)
-
-
-def test_mean_absolute_error_averages_over_rows_and_outputs() -> None:
-    expected = np.abs(LOGITS.astype(np.float64) - VALUES).mean()
-    np.testing.assert_allclose(metric("mean_absolute_error", LOGITS, VALUES), expected, **tolerances.FORMULA)
-
-
 # ---- names -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_loss_and_a_metric_of_the_users_own_are_found_by_module_and_name() -> None:
     assert find_loss("sweeps.training.losses:mean_squared_error") is LOSSES["mean_squared_error"]
-    assert find_metric("sweeps.training.metrics:accuracy") is METRICS["accuracy"]
+    assert find_metric("sweeps.training.metrics:accuracy") is find_metric("accuracy")
 
 
 def test_a_loss_or_metric_that_its_module_lacks_is_refused_with_the_nearest_name() -> None:

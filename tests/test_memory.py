@@ -43,7 +43,10 @@ def test_what_a_lane_holds_is_what_its_arrays_take() -> None:
     program = programs.program(rider.signature, sweeping.CPU)
     program.compile()
     state = program.init(sweeping.lane_values([rider] * 3))
-    taken = [sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) for tree in (state.params, state.optimizer_state)]
+    taken = [
+        sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+        for tree in (state.params, state.optimizer_state, state.model_state)
+    ]
     assert [3 * each for each in programs.lane_bytes(rider.signature)] == taken
 
 

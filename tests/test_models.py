@@ -16,7 +16,8 @@ from flax import nnx
 from sweeping import assert_same
 
 from sweeps.errors import ModelError
-from sweeps.training.models import Model, build_model, faults
+from sweeps.training.adapters.base import Model
+from sweeps.training.models import build_model, faults
 
 X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
 KEYS = jax.random.split(jax.random.key(0), 2)
@@ -27,7 +28,7 @@ def build(name: str, outputs: int = 3, input_shape: tuple[int, ...] = (6,), **ar
 
 
 def outputs_of(model: Model, params: Any, key: jax.Array = KEYS[0], training: bool = True) -> np.ndarray:
-    return np.asarray(model.apply(params, jnp.asarray(X), key, training))
+    return np.asarray(model.apply(params, {}, jnp.asarray(X), key, training)[0])
 
 
 # ---- what users write ------------------------------------------------------------------------------------------------
@@ -103,40 +104,42 @@ def not_a_pair() -> Any:
 
 def test_a_module_gets_the_input_shape_and_outputs_that_its_constructor_names() -> None:
     model = build("models.mlp:MLP", outputs=5, input_shape=(2, 3), hidden=(4,))
-    params = model.init(KEYS[0])
+    params = model.init(KEYS[0]).params
     assert params["hidden"][0]["kernel"].shape == (6, 4)
     assert params["out"]["kernel"].shape == (4, 5)
-    assert model.apply(params, jnp.zeros((7, 2, 3)), KEYS[0], True).shape == (7, 5)
+    assert model.apply(params, {}, jnp.zeros((7, 2, 3)), KEYS[0], True)[0].shape == (7, 5)
 
 
 def test_a_module_that_names_neither_is_built_without_them() -> None:
     model = build("Fixed")
-    assert outputs_of(model, model.init(KEYS[0])).shape == (4, 3)
+    assert outputs_of(model, model.init(KEYS[0]).params).shape == (4, 3)
 
 
 @pytest.mark.parametrize("name", ["Fixed", "LayerNormed", "Dropping"])
 def test_an_adapted_module_in_evaluation_is_the_module_itself(name: str) -> None:
     model = build(name)
-    params = model.init(KEYS[1])
+    params = model.init(KEYS[1]).params
     module = globals()[name](rngs=nnx.Rngs(KEYS[1])) if name == "Fixed" else globals()[name](3, rngs=nnx.Rngs(KEYS[1]))
     module.eval()
     np.testing.assert_allclose(outputs_of(model, params, training=False), module(jnp.asarray(X)), rtol=1e-6)
 
 
 def test_parameters_are_a_nested_dict_of_arrays_and_nothing_else() -> None:
-    params = build("Dropping").init(KEYS[0])
+    params = build("Dropping").init(KEYS[0]).params
     assert {path: leaf.shape for path, leaf in _paths(params)} == {"dense.bias": (3,), "dense.kernel": (6, 3)}
 
 
 def test_equal_keys_give_equal_parameters_and_others_give_others() -> None:
     model = build("Fixed")
-    assert_same(model.init(KEYS[0]), model.init(KEYS[0]), {"rtol": 0, "atol": 0})
-    assert not np.array_equal(model.init(KEYS[0])["dense"]["kernel"], model.init(KEYS[1])["dense"]["kernel"])
+    assert_same(model.init(KEYS[0]).params, model.init(KEYS[0]).params, {"rtol": 0, "atol": 0})
+    assert not np.array_equal(
+        model.init(KEYS[0]).params["dense"]["kernel"], model.init(KEYS[1]).params["dense"]["kernel"]
+    )
 
 
 def test_dropout_drops_in_training_and_not_in_evaluation() -> None:
     model = build("Dropping", rate=0.99)
-    params = model.init(KEYS[0])
+    params = model.init(KEYS[0]).params
     dense = X @ np.asarray(params["dense"]["kernel"])
     np.testing.assert_allclose(outputs_of(model, params, training=False), dense, rtol=1e-5, atol=1e-6)
     assert not np.allclose(outputs_of(model, params, training=True), dense)
@@ -144,7 +147,7 @@ def test_dropout_drops_in_training_and_not_in_evaluation() -> None:
 
 def test_dropout_is_a_function_of_its_key() -> None:
     model = build("Dropping")
-    params = model.init(KEYS[0])
+    params = model.init(KEYS[0]).params
     first, again, other = (outputs_of(model, params, key) for key in (KEYS[0], KEYS[0], KEYS[1]))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -157,9 +160,11 @@ def test_only_models_that_draw_say_so() -> None:
     assert not build("two").draws
 
 
-def test_batch_normalisation_is_refused_with_the_reason() -> None:
-    with pytest.raises(ModelError, match="Normed keeps BatchStat between batches"):
-        build("Normed")
+def test_batch_statistics_are_a_state_and_keep_batches_whole() -> None:
+    model = build("Normed")
+    assert {path: leaf.shape for path, leaf in _paths(model.shapes.state)} == {"norm.mean": (6,), "norm.var": (6,)}
+    assert model.is_whole
+    assert not build("Fixed").is_whole
 
 
 # ---- plain pairs -----------------------------------------------------------------------------------------------------
@@ -167,13 +172,13 @@ def test_batch_normalisation_is_refused_with_the_reason() -> None:
 
 def test_a_pair_whose_apply_takes_two_arguments_needs_neither_key_nor_training() -> None:
     model = build("two")
-    params = model.init(KEYS[0])
+    params = model.init(KEYS[0]).params
     np.testing.assert_allclose(outputs_of(model, params), X @ np.asarray(params), rtol=1e-5, atol=1e-6)
 
 
 def test_a_pair_whose_apply_takes_four_arguments_gets_the_key_and_whether_it_trains() -> None:
     model = build("four")
-    params = model.init(KEYS[0])
+    params = model.init(KEYS[0]).params
     plain = np.broadcast_to(X.sum(axis=1, keepdims=True), (4, 3))
     np.testing.assert_allclose(outputs_of(model, params, training=False), plain, rtol=1e-5, atol=1e-6)
     noise = np.asarray(jax.random.normal(KEYS[1], (4, 3)))
@@ -238,7 +243,7 @@ def test_a_cnn_takes_grey_and_coloured_images_and_halves_them_once_a_convolution
 @pytest.mark.parametrize("input_shape", [(6,), (6, 1)])
 def test_an_lstm_is_the_recurrence_of_its_formula(input_shape: tuple[int, ...]) -> None:
     model = build("models.lstm:LSTM", input_shape=input_shape, hidden=4)
-    params = model.init(KEYS[0])
+    params = model.init(KEYS[0]).params
     cell = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params["recurrence"]["cell"])
 
     def gate(name: str, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -256,8 +261,23 @@ def test_an_lstm_is_the_recurrence_of_its_formula(input_shape: tuple[int, ...]) 
         memory = kept * memory + added
         hidden = shown * np.tanh(memory)
     expected = hidden @ np.asarray(params["out"]["kernel"]) + np.asarray(params["out"]["bias"])
-    found = model.apply(params, jnp.asarray(X).reshape(-1, *input_shape), KEYS[0], True)
+    found = model.apply(params, {}, jnp.asarray(X).reshape(-1, *input_shape), KEYS[0], True)[0]
     np.testing.assert_allclose(found, expected, **tolerances.FORMULA)
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "vocabulary", "embedding"), [((6,), 0, 1 * 8 + 8), ((6, 3), 0, 3 * 8 + 8), ((6,), 10, 10 * 8)]
+)
+def test_a_transformer_takes_numbers_features_and_words(
+    input_shape: tuple[int, ...], vocabulary: int, embedding: int
+) -> None:
+    arguments = {"width": 8, "depth": 2, "heads": 2, "vocabulary": vocabulary}
+    dtype = jnp.int32 if vocabulary else jnp.float32
+    model = build_model("models.transformer:Transformer", arguments, input_shape, 3, dtype)
+    block = 2 * (8 + 8) + 4 * (8 * 8 + 8) + (8 * 32 + 32) + (32 * 8 + 8)
+    assert model.parameter_count == embedding + 6 * 8 + 2 * block + 2 * 8 + 8 * 3 + 3
+    outputs, _ = model.apply(*model.init(KEYS[0]), jnp.ones((4, *input_shape), dtype), KEYS[0], True)
+    assert outputs.shape == (4, 3)
 
 
 def _paths(params: Any) -> list[tuple[str, Any]]:

@@ -171,6 +171,16 @@ def test_a_damaged_text_without_a_lock_stops_nobody_for_long(folder: RunFolder, 
         assert json.loads(folder.owner.read_text())["process"] == os.getpid()
 
 
+@pytest.mark.parametrize("content", [b"{", b'{"process": 1234, "host": "lo', b"[1]", b"\xff\xfe\x00"])
+def test_a_text_that_is_not_whole_is_of_a_process_that_died_while_it_wrote_it(
+    folder: RunFolder, content: bytes
+) -> None:
+    folder.path.mkdir()
+    folder.owner.write_bytes(content)
+    with Owner(folder):
+        assert json.loads(folder.owner.read_text())["process"] == os.getpid()
+
+
 @pytest.mark.parametrize("content", [b'{"process": "x"}', b'{"process": -1, "host": null}', b'{"process": 1e99}'])
 def test_a_damaged_process_of_this_host_is_a_dead_one(
     folder: RunFolder, content: bytes, monkeypatch: pytest.MonkeyPatch

@@ -44,7 +44,8 @@ def dtypes_of_products(swept: SweepConfig) -> set[Any]:
     def gradient() -> Any:
         state, data = program.lane.init(values), program.feed.open()(0)
         order = program.lane.order(state, data, 8)
-        return program.lane.gradient(values, state, data, order, jnp.int32(0), 8)
+        batch = program.lane.batch(values, state.update, data, order, jnp.int32(0), 8)
+        return program.lane.gradient(values, state, data, batch, jnp.int32(0))
 
     return set(products(jax.make_jaxpr(gradient)().jaxpr))
 

@@ -109,7 +109,10 @@ def test_a_right_config_has_no_complaints() -> None:
         ("search_space.model.wide=3", "search_space.model.wide: unknown argument. Did you mean `width`?"),
         (
             "dataset.use=minst",
-            "dataset.use: a dataset must be `csv`, `linear_regression`, `mnist`, `sine_sequences` or `module:function`",
+            (
+                "dataset.use: a dataset must be `csv`, `fashion_mnist`, `images`, `linear_regression`, `mnist`, `npy`, "
+                "`npz`, `parquet`, `series`, `sine_sequences`, `text`, `two_moons` or `module:function`"
+            ),
         ),
         ("dataset.row=3", "dataset.row: unknown argument. Did you mean `rows`?"),
         ("dataset.rows=1", "dataset: valid_fraction and test_fraction must leave rows"),
@@ -134,9 +137,12 @@ def test_a_right_config_has_no_complaints() -> None:
         ("dataset.use=parts:regression", "loss: softmax_cross_entropy needs class labels"),
         ("loss=parts:one_number", "loss: loss parts:one_number must give one number a row"),
         ("loss=parts:picky", "loss: loss parts:picky does not take outputs of shape [rows, 2] with targets"),
+        ("loss={use: 'parts:loss', depth: 2}", "loss: loss parts:loss does not take outputs of shape [rows, 2]"),
+        ("schedule={use: 'parts:loss', depth: 2}", "schedule: schedule parts:loss failed"),
         ("loss=parts:lss", "loss: module parts has no 'lss'. Did you mean `loss`?"),
         ("metrics=[accuracy, 'parts:picky']", "metrics[1]: metric parts:picky does not take outputs"),
         ("metrics=[accuracy, 'parts:by_row']", "metrics[1]: metric parts:by_row must give one number, but got shape"),
+        ("metrics=[accuracy, f1_macro, auc, top_2]", "metrics[3]: metric top_2 does not take outputs of shape"),
         ("metrics=[accuracy, mean_absolute_error]", "metrics[1]: metric mean_absolute_error does not take outputs"),
     ],
 )
@@ -146,6 +152,31 @@ def test_a_mistake_is_told_at_its_path(override: str, complaint: str, tmp_path: 
     (line,) = lines
     assert line.startswith(complaint.format(parts=tmp_path / "parts.py"))
     assert "\n" not in line
+
+
+def test_an_argument_that_only_some_losses_take_needs_a_condition() -> None:
+    space = {
+        "loss": {"type": "categorical", "choices": ["mean_squared_error", "huber"]},
+        "loss.delta": {"type": "float", "low": 0.5, "high": 1.0},
+    }
+    draft = as_draft({**CONFIG, "loss": {}, "search_space": {**CONFIG["search_space"], **space}})
+    preflight.examine(draft, Datasets())
+    (told,) = (str(complaint) for complaint in draft.complaints)
+    assert told.endswith("mean_squared_error does not take this argument. Give it `when: {loss: [huber]}`")
+    space["loss.delta"]["when"] = {"loss": "huber"}
+    draft = as_draft({**CONFIG, "loss": {}, "search_space": {**CONFIG["search_space"], **space}})
+    preflight.examine(draft, Datasets())
+    assert draft.complaints == []
+
+
+def test_a_schedule_wants_a_learning_rate() -> None:
+    space = "search_space={epochs: 1, batch_size: 16}"
+    (told,) = said(space, "optimizer=adadelta", "schedule=cosine")
+    assert told.startswith(
+        "schedule: a schedule needs a learning rate, but adadelta is given none. Add `learning_rate`"
+    )
+    assert said(space, "optimizer={use: adadelta, learning_rate: 1.0}", "schedule=cosine") == []
+    assert said(space, "optimizer=adadelta") == []
 
 
 def test_an_unknown_optimizer_is_told_with_the_nearest() -> None:

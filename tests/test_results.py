@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sweeps import arrays, best_json
 from sweeps.errors import ResultsError
 from sweeps.log import LogWriter, timestamp
 from sweeps.results import Results, load
@@ -64,8 +66,9 @@ def made(folder: Path, *records: dict[str, Any]) -> Path:
 
 
 def keep(folder: Path, number: int) -> None:
-    (folder / "best").mkdir()
-    np.savez(folder / "best" / "parameters.npz", allow_pickle=False, kernel=np.full((2, 3), number, dtype=np.float32))
+    (folder / "best").mkdir(exist_ok=True)
+    digest = arrays.write(folder / "best" / "parameters.npz", {"kernel": np.full((2, 3), number, dtype=np.float32)})
+    (folder / "best" / "best.json").write_text(best_json.text({"number": number, "parameters_sha256": digest}))
 
 
 @pytest.fixture
@@ -167,15 +170,29 @@ def test_the_parameters_of_another_trial_are_not_given(tmp_path: Path) -> None:
         _ = best.parameters
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", None])
-def test_parameters_that_cannot_be_read_are_one_clear_line(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("name", ["parameters.npz", "best.json"])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"[]", b'{"crc32": 1}', None])
+def test_parameters_that_cannot_be_read_are_one_clear_line(tmp_path: Path, name: str, content: bytes | None) -> None:
     folder = made(tmp_path, *records_of(0, 0.5), {"kind": "best", "number": 0, "value": 0.5})
-    if content is not None:
-        (folder / "best").mkdir()
-        (folder / "best" / "parameters.npz").write_bytes(content)
+    keep(folder, 0)
+    if content is None:
+        (folder / "best" / name).unlink()
+    else:
+        (folder / "best" / name).write_bytes(content)
     best = load(folder).best
     assert best is not None
-    with pytest.raises(ResultsError, match=r"parameters\.npz cannot be read: .+"):
+    said = "cannot be read: No such file or directory" if content is None else "is damaged: its checksum does not match"
+    with pytest.raises(ResultsError, match=f"{re.escape(name)} {said}"):
+        _ = best.parameters
+
+
+def test_parameters_that_were_not_written_with_their_description_are_not_given(tmp_path: Path) -> None:
+    folder = made(tmp_path, *records_of(0, 0.5), {"kind": "best", "number": 0, "value": 0.5})
+    keep(folder, 0)
+    arrays.write(folder / "best" / "parameters.npz", {"kernel": np.ones(3)})
+    best = load(folder).best
+    assert best is not None
+    with pytest.raises(ResultsError, match=r"holds other parameters than .*best\.json describes"):
         _ = best.parameters
 
 
@@ -183,9 +200,10 @@ def test_pickled_parameters_are_refused(tmp_path: Path) -> None:
     folder = made(tmp_path, *records_of(0, 0.5), {"kind": "best", "number": 0, "value": 0.5})
     (folder / "best").mkdir()
     np.savez(folder / "best" / "parameters.npz", kernel=np.array([{}], dtype=object))
+    (folder / "best" / "best.json").write_text(best_json.text({"number": 0, "parameters_sha256": "0" * 64}))
     best = load(folder).best
     assert best is not None
-    with pytest.raises(ResultsError, match="allow_pickle=False"):
+    with pytest.raises(ResultsError, match="is damaged"):
         _ = best.parameters
 
 

@@ -111,7 +111,7 @@ def test_other_programs_keep_their_lanes(tmp_path: Path, monkeypatch: pytest.Mon
     lanes: dict[int, set[int | None]] = {4: set(), 6: set()}
 
     def fails(program: Program, _: int) -> bool:
-        width = program.lane.model.shapes["hidden"].shape[1]
+        width = program.lane.model.shapes.params["hidden"].shape[1]
         lanes[width].add(program.lane_count)
         return width == 4 and program.lane_count == 4
 

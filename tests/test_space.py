@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.config import Component, IntRange, SweepConfig, parse_config
+from sweeps.config import Component, IntRange, SweepConfig, parse_config, to_yaml
 from sweeps.config.space import Trial, active, batch_size_bounds, batch_sizes, epochs_high, meets, resolve, unmet
 
 TREE = {
@@ -59,7 +59,31 @@ def test_a_trial_of_a_fixed_space_is_the_config_itself() -> None:
         model=config.model,
         loss=config.loss,
         optimizer=config.optimizer,
+        schedule=config.schedule,
     )
+
+
+def test_arguments_of_the_loss_and_the_schedule_take_their_places() -> None:
+    space = {
+        "epochs": 3,
+        "batch_size": 64,
+        "loss.label_smoothing": 0.1,
+        "schedule.use": choices("cosine", "linear"),
+        "schedule.warmup": 0.2,
+    }
+    loss = {"use": "binary_cross_entropy", "from_logits": False}
+    config = parse_config({**TREE, "loss": loss, "search_space": space})
+    trial = resolve(config, {"schedule.use": "linear"})
+    assert trial.loss == Component(use="binary_cross_entropy", from_logits=False, label_smoothing=0.1)
+    assert trial.schedule == Component(use="linear", warmup=0.2)
+
+
+def test_a_searched_loss_keeps_the_arguments_of_its_section_on_paper_too() -> None:
+    space = {"epochs": 3, "batch_size": 64, "loss": choices("softmax_cross_entropy", "binary_cross_entropy")}
+    config = parse_config({**TREE, "loss": {"label_smoothing": 0.1}, "search_space": space})
+    assert parse_config(to_yaml(config)) == config
+    trial = resolve(config, {"loss": "binary_cross_entropy"})
+    assert trial.loss == Component(use="binary_cross_entropy", label_smoothing=0.1)
 
 
 def test_parameters_take_their_places() -> None:

@@ -12,7 +12,7 @@ import pytest
 from sweeping import finish, records, small, timeless
 
 import sweeps
-from sweeps import start
+from sweeps import checkpoints, start
 from sweeps.config import SweepConfig
 from sweeps.datasets.loading import Datasets
 from sweeps.log import read_log
@@ -26,18 +26,21 @@ def follow(swept: SweepConfig, results: Path, request: StopRequest) -> Iterator[
     return start.follow(swept, results, Datasets(), request=request)
 
 
-def test_epochs_under_way_are_recorded_and_no_other_begins(tmp_path: Path) -> None:
-    swept, request, begun = small(budget={"trials": 40}, lanes=4), StopRequest(), -1
+def test_epochs_under_way_are_recorded_or_kept_in_checkpoints_and_no_other_begins(tmp_path: Path) -> None:
+    swept, request = small(budget={"trials": 40}, lanes=4), StopRequest()
     for progress in follow(swept, tmp_path, request):
         if progress.done == 3:
             request.make("SIGTERM")
-            begun = len(records(tmp_path, "start")) if begun < 0 else begun
     assert progress.is_stopped
     log = read_log(tmp_path / "small" / "log").records
     assert (log[-1]["kind"], log[-1]["reason"]) == ("stop", "SIGTERM")
-    # Every trial that was in a lane has an epoch, or had only just been given the lane.
-    history = sweeps.load(tmp_path / "small").history
-    assert set(history["number"]) == {record["number"] for record in records(tmp_path, "start")}
+    results = sweeps.load(tmp_path / "small")
+    running = set(results.trials.loc[results.trials["state"] == "RUNNING", "number"])
+    recorded = results.history.groupby("number")["epoch"].max()
+    kept = {each.number: each.epoch for each in checkpoints.kept(tmp_path / "small" / "checkpoints")}
+    assert kept.keys() <= running
+    assert kept.keys() >= running & set(recorded.index), "every trial that has an epoch can go on after it"
+    assert all(epoch - recorded.get(number, 0) in {0, 1} for number, epoch in kept.items())
     assert records(tmp_path, "test") == []
     assert records(tmp_path, "finish") == []
 
@@ -54,7 +57,7 @@ def test_a_run_that_was_stopped_and_continued_ends_with_the_tables_of_a_whole_on
         rows = pd.read_parquet(tmp_path / "cut" / "small" / "trials.parquet")
         pd.testing.assert_frame_equal(rows, sweeps.load(tmp_path / "cut" / "small").trials)
     continued = finish(swept, tmp_path / "cut")
-    pd.testing.assert_frame_equal(timeless(continued.trials, "attempt"), timeless(whole.trials, "attempt"))
+    pd.testing.assert_frame_equal(timeless(continued.trials), timeless(whole.trials))
     pd.testing.assert_frame_equal(timeless(continued.history), timeless(whole.history))
 
 

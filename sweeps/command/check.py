@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sweeps import preflight
-from sweeps.command import display
+from sweeps.command import data_facts, display
 from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig, read_draft
 from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
@@ -37,10 +37,11 @@ def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple
     first = display.count(len(config.enqueue), "known configuration")
     return [
         ("sweep", config.name),
-        ("data", _data(config, dataset)),
+        *data_facts.facts(config.dataset.use, dataset),
         ("model", _component(config, "model", config.model)),
-        ("loss", "searched" if "loss" in config.search_space else config.loss.use),
+        ("loss", _component(config, "loss", config.loss)),
         ("optimizer", _component(config, "optimizer", config.optimizer)),
+        *([("schedule", _component(config, "schedule", config.schedule))] if _is_scheduled(config) else []),
         ("objective", f"{config.objective.direction} {config.objective.metric}"),
         (
             "sampler",
@@ -53,16 +54,16 @@ def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple
     ]
 
 
-def _data(config: SweepConfig, dataset: Dataset) -> str:
-    shape = " x ".join(map(str, dataset.input_shape))
-    classes = f", {dataset.classes} classes" if dataset.classes else ""
-    rows = ", ".join(f"{split.rows:,} {name}" for name, split in dataset.splits.items())
-    return f"{config.dataset.use}: {rows} rows of {shape} {dataset.train.x.dtype}{classes}"
-
-
 def _component(config: SweepConfig, section: str, component: Component) -> str:
-    use = "searched" if f"{section}.use" in config.search_space else component.use
+    is_searched = {f"{section}.use", section} & config.search_space.keys()
+    use = "searched" if is_searched else component.use
     return f"{use} {display.parameters(component.arguments)}".rstrip()
+
+
+def _is_scheduled(config: SweepConfig) -> bool:
+    return config.schedule != Component(use="constant") or any(
+        name.startswith("schedule.") for name in config.search_space
+    )
 
 
 def _limits(config: SweepConfig, grid: int | None) -> list[str]:
@@ -104,15 +105,16 @@ def programs_text(config: SweepConfig) -> str:
 def program_counts(config: SweepConfig) -> dict[str, float]:
     """How many programs each searched parameter can ask for by itself; their product is the most that a sweep needs.
 
-    Numbers that a lane holds ask for one: epochs, batch size, learning rate, seed, numeric optimizer arguments. Every
-    value of what shapes a program asks for its own: data, model, loss, which optimizer, its other arguments.
+    Numbers that a lane holds ask for one: epochs, batch size, learning rate, seed, numeric arguments of the optimizer,
+    the loss and the schedule. Every value of what shapes a program asks for its own: data, model, which loss, optimizer
+    and schedule, their other arguments.
     """
     counts: dict[str, float] = {}
     for name, entry in config.parameters().items():
-        shapes = name == "loss" or name.partition(".")[0] in ("dataset", "model") or name == "optimizer.use"
+        shapes = name.partition(".")[0] in ("dataset", "model") or name in ("loss", "optimizer.use", "schedule.use")
         if shapes:
             counts[name] = math.inf if entry.count is None else entry.count
-        elif name.startswith("optimizer.") and isinstance(entry, Choices):
+        elif "." in name and isinstance(entry, Choices):
             counts[name] = len({None if _is_number(choice) else repr(choice) for choice in entry.choices})
         else:
             counts[name] = 1

@@ -19,7 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.command.terminal import clean, clean_lines
+from sweeps.patience import PASSING
 from sweeps.progress import Progress
+from sweeps.secrets import masked
 
 PLAIN_LINE_SECONDS = 10.0
 REDRAWS_PER_SECOND = 8
@@ -110,8 +112,15 @@ def _best(look: Progress, metric: str) -> str:
 
 
 def line(console: Console, text: str) -> None:
-    """Print one line as it is: not wrapped, and nothing in it taken for markup."""
-    console.print(clean_lines(text), soft_wrap=True, markup=False, highlight=False)
+    """Print one line as it is: not wrapped, nothing in it taken for markup, secrets masked.
+
+    A disk that refuses it, under a file that the output goes to, does not stop what the line is about.
+    """
+    try:
+        console.print(clean_lines(masked(text)), soft_wrap=True, markup=False, highlight=False)
+    except OSError as error:
+        if error.errno not in PASSING:
+            raise
 
 
 def facts(console: Console, rows: Sequence[tuple[str, str]]) -> None:

@@ -49,7 +49,7 @@ def facts(made: Plan) -> list[tuple[str, str]]:
         ("in lanes", ", ".join(made.in_lanes)),
         ("static", static or "nothing that is searched"),
         ("programs", number_of_programs(made)),
-        ("micro-batch", f"{each} rows{several}"),
+        ("micro-batch", f"{each} rows{several}" if each else "none: the model takes batches whole"),
     ]
 
 

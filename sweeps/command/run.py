@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sweeps.command import display
 from sweeps.command.display import line
+from sweeps.command.notices import Notices
 from sweeps.command.signals import Signals
 from sweeps.config import SweepConfig, read_draft
 from sweeps.datasets.loading import Datasets
@@ -47,7 +48,7 @@ def run(
         signals.is_patient = True
         # Closed at once when the display or a Ctrl-C ends it, so that the tables are written before we say so.
         looks = start.follow(config, results, datasets, allow_changed=allow_changed, request=signals.request)
-        with contextlib.closing(cast("Generator[Progress]", looks)):
+        with Notices(console), contextlib.closing(cast("Generator[Progress]", looks)):
             last = display.watch(console, config.objective.metric, attended(console, looks, signals.request))
     summary(console, config, results / config.name, last, time.monotonic() - started)
     return last is not None and last.is_stopped

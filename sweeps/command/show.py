@@ -19,6 +19,8 @@ from sweeps.command.terminal import clean
 from sweeps.glance import Glance, look
 from sweeps.ledger import Entry
 
+MOST_DAMAGED = 8
+
 
 def show(console: Console, folder: Path, rows: int) -> None:
     """Print the `rows` best trials, and how many there are of each outcome.
@@ -98,8 +100,12 @@ def _totals(console: Console, glance: Glance) -> None:
     best = glance.ledger.best(glance.direction)
     if best is not None and best.test:
         line(console, f"trial {best.number} on the test split: {display.scores(best.test)}")
-    for damage in glance.damaged:
+    for damage in glance.damaged[:MOST_DAMAGED]:
         line(console, f"skipped: {damage.file}:{damage.line}: {damage.reason}")
+    if len(glance.damaged) > MOST_DAMAGED:
+        line(console, f"and {len(glance.damaged) - MOST_DAMAGED:,} more, which `sweep doctor` counts")
+    for warning in glance.warnings:
+        line(console, f"warning: {warning}")
 
 
 def _cell(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from sweeps.config.draft import Draft
 from sweeps.config.json_schema import json_schema
 from sweeps.config.names import metric_column
-from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange, Parameter
 from sweeps.config.plain import plain, written
 from sweeps.config.schema import Budget, Component, Objective, SweepConfig
 from sweeps.config.values import Value
@@ -98,16 +98,16 @@ def to_yaml(config: SweepConfig) -> str:
     tree: dict[str, Any] = {}
     for key in SweepConfig.model_fields:
         tree[key] = _written(getattr(config, key))
-    for section in ("dataset", "model", "optimizer"):
+    for section in ("dataset", "model", "optimizer", "schedule"):
         if f"{section}.use" in config.search_space:
             del tree[section]["use"]
     if "loss" in config.search_space:
-        del tree["loss"]
+        del tree["loss"]["use"]
     return write(tree)
 
 
 def _written(value: Any) -> Any:
-    if isinstance(value, Component | Objective | Budget | FloatRange | IntRange | Choices):
+    if isinstance(value, Frozen):
         return _written(written(value))
     if isinstance(value, Mapping):
         return {key: _written(item) for key, item in value.items()}

@@ -1,7 +1,7 @@
 """Two configs of one sweep: what differs, and what of it the trials so far can live with. The rule: name every path.
 
-No trial's result depends on `budget` or `lanes`, and a range that has grown still holds every value that was proposed
-from it. Everything else is a change: the trials before it and after it are not of one experiment.
+No trial's result depends on what is `FREE`, such as `budget`, and a range that has grown still holds every value that
+was proposed from it. Everything else is a change: the trials before it and after it are not of one experiment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
 from sweeps.config.schema import SweepConfig
 from sweeps.config.wording import Path, path_text, show
 
-FREE = ("budget", "lanes")
+FREE = ("budget", "lanes", "retries", "checkpoints")
 """Sections that may change at any time."""
 BINDING = ("name", "objective")
 """Sections that a sweep keeps for good: by another objective, the values of its trials could not be compared."""
@@ -45,7 +45,7 @@ def changes(before: SweepConfig, now: SweepConfig) -> list[Change]:
 def fingerprint(config: SweepConfig) -> str:
     """Eight hexadecimal digits that differ between configs under which the same trial may come to other results.
 
-    The ends of ranges and the choices are left out with `budget` and `lanes`: what was proposed is in the trial.
+    The ends of ranges and the choices are left out with what is free to change: what was proposed is in the trial.
     """
     tree = {key: value for key, value in config.model_dump().items() if key not in FREE}
     searched = config.parameters()

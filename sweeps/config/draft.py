@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sweeps.config.conditions import canonical, parameter_faults, parents_first
-from sweeps.config.entries import COMPONENTS
+from sweeps.config.entries import DOTTED
 from sweeps.config.overrides import Override, put, split_path, understand
 from sweeps.config.rules import spanning_faults
 from sweeps.config.schema import SweepConfig
@@ -140,7 +140,7 @@ class Draft:
 
     def _name_components(self) -> None:
         """`optimizer: adam` means `optimizer: {use: adam}`."""
-        for section in (*COMPONENTS, "loss", "sampler", "pruner"):
+        for section in (*DOTTED, "sampler", "pruner"):
             if isinstance(self.tree.get(section), str):
                 self.tree[section] = {"use": self.tree[section]}
 

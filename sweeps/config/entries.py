@@ -11,14 +11,16 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from sweeps.config.names import check_loss
+from sweeps.config.names import check_loss, check_schedule
 from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
 from sweeps.config.values import MAX_COUNT, MAX_SEED, Value, between, number, text, whole
 from sweeps.config.wording import Fault, Path, did_you_mean, nearest, one_line, show
 
 NAMES = ("epochs", "batch_size", "learning_rate", "seed", "loss")
 NEEDED = NAMES[:2]
-COMPONENTS = ("optimizer", "model", "dataset")
+COMPONENTS = ("optimizer", "model", "dataset", "schedule")
+DOTTED = (*COMPONENTS, "loss")
+"""The sections whose arguments are parameters by their dotted name."""
 _ALSO_CALLED = {"lr": "learning_rate", "batch": "batch_size", "bs": "batch_size", "epoch": "epochs"}
 _KNOWN = "Known are epochs, batch_size, learning_rate, seed, loss and dotted names such as optimizer.b1"
 
@@ -28,11 +30,13 @@ def name_fault(name: str) -> Fault | None:
     if name in NAMES:
         return None
     section, dot, argument = name.partition(".")
-    if section in COMPONENTS and argument.isidentifier():
+    if name == "loss.use":
+        return Fault((name,), "unknown parameter", advice="Did you mean `loss`?")
+    if section in DOTTED and argument.isidentifier():
         return None
-    if section in COMPONENTS and dot:
+    if section in DOTTED and dot:
         return Fault((name,), "after the dot there must be one argument's name", f"`{one_line(argument)}`")
-    if dot and argument.isidentifier() and (near := nearest(section, COMPONENTS)):
+    if dot and argument.isidentifier() and (near := nearest(section, DOTTED)):
         return Fault((name,), "unknown parameter", advice=f"Did you mean `{near}.{one_line(argument)}`?")
     if name in _ALSO_CALLED:
         return Fault((name,), "unknown parameter", advice=f"Did you mean `{_ALSO_CALLED[name]}`?")
@@ -67,12 +71,12 @@ def fitted(name: str, entry: Parameter | Value) -> Parameter | Value:
 
 
 def _check_of(name: str) -> Callable[[Any], Value] | None:
-    return text if name.endswith(".use") else _CHECKS.get(name)
+    return _CHECKS.get(name, text if name.endswith(".use") else None)
 
 
 def _range_faults(name: str, value: Mapping[str, Any], check: Callable[[Any], Value]) -> Iterator[Fault]:
     kind = f"`{value['type']}`"
-    if check in (text, check_loss):
+    if check in (text, check_loss, check_schedule):
         yield Fault(("type",), "must be `categorical` here", kind, "List the names under `choices`")
     elif value["type"] == "float" and name != "learning_rate":
         yield Fault(("type",), "must be `int` or `categorical` here", kind, "Write `type: int`")
@@ -107,4 +111,5 @@ _CHECKS: dict[str, Callable[[Any], Value]] = {
     "seed": _seed,
     "learning_rate": _rate,
     "loss": check_loss,
+    "schedule.use": check_schedule,
 }

@@ -6,11 +6,13 @@ accepts every config that `load_config` accepts; rules that need arithmetic, suc
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sweeps.config.entries import COMPONENTS, NEEDED
-from sweeps.config.methods import METHODS, Option
-from sweeps.config.names import LOSSES, METRICS, OWN
+from sweeps.config.entries import DOTTED, NEEDED
+from sweeps.config.methods import METHODS
+from sweeps.config.names import LOSSES, METRICS, OWN, SCHEDULES, TOP
+from sweeps.config.options import Option, Options
 from sweeps.config.schema import NAME, Component, SweepConfig
 from sweeps.config.values import MAX_COUNT, MAX_SEED, VALUE_SCHEMA
 
@@ -22,6 +24,7 @@ _ABOUT = {
     "learning_rate": "The optimizer's learning rate.",
     "seed": "The seed of a trial, where it is not to be derived from the sweep's.",
     "loss": "What training minimises, where that is searched.",
+    "schedule.use": "What the learning rate does, where that is searched.",
 }
 
 
@@ -31,9 +34,10 @@ def json_schema() -> Schema:
     definitions, properties = derived["$defs"], derived["properties"]
     definitions["Component"] = _component({"type": "string", "minLength": 1}, {}, VALUE_SCHEMA)
     properties["name"]["pattern"] = NAME.pattern
-    properties["metrics"]["items"] = _named(METRICS)
+    properties["metrics"]["items"] = _named(METRICS, TOP.pattern)
     _redefine(properties["search_space"], _search_space())
-    _redefine(properties["loss"], _component(_named(LOSSES), {}, VALUE_SCHEMA))
+    _redefine(properties["loss"], _formula(LOSSES))
+    _redefine(properties["schedule"], _formula(SCHEDULES))
     for section, methods in METHODS.items():
         _redefine(properties[section], {"anyOf": [_method(name, options) for name, options in methods.items()]})
     for section in ("lanes", "micro_batch"):
@@ -44,9 +48,9 @@ def json_schema() -> Schema:
         "description": "What to train, what to search, and when to stop.",
         "type": "object",
         "additionalProperties": False,
-        "required": [key for key in derived["required"] if key not in (*COMPONENTS, "loss")],
+        "required": [key for key in derived["required"] if key not in DOTTED],
         "properties": properties,
-        "allOf": [_given_or_searched(section) for section in (*COMPONENTS, "loss")],
+        "allOf": [_given_or_searched(section) for section in DOTTED],
         "$defs": definitions,
     }
 
@@ -70,8 +74,17 @@ def _redefine(section: Schema, shape: Schema) -> None:
     section.update(kept | shape)
 
 
-def _named(names: tuple[str, ...]) -> Schema:
-    return {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": f"^{OWN.pattern}$"}]}
+def _named(names: Iterable[str], *patterns: str) -> Schema:
+    own = [{"type": "string", "pattern": f"^{pattern}$"} for pattern in (*patterns, OWN.pattern)]
+    return {"anyOf": [{"enum": list(names)}, *own]}
+
+
+def _formula(known: Mapping[str, Options]) -> Schema:
+    """A known name with its arguments, one's own with any, or any arguments alone where the name is searched."""
+    own = _component({"type": "string", "pattern": f"^{OWN.pattern}$"}, {}, VALUE_SCHEMA)
+    own["anyOf"][1]["required"] = ["use"]
+    nameless = {"type": "object", "properties": {"use": False}, "additionalProperties": VALUE_SCHEMA}
+    return {"anyOf": [*(_method(name, options) for name, options in known.items()), own, nameless]}
 
 
 def _component(use: Schema, options: dict[str, Schema], others: Schema | bool) -> Schema:
@@ -81,7 +94,7 @@ def _component(use: Schema, options: dict[str, Schema], others: Schema | bool) -
     return {"anyOf": [use, mapping]}
 
 
-def _method(name: str, options: dict[str, Option]) -> Schema:
+def _method(name: str, options: Mapping[str, Option]) -> Schema:
     schema = _component({"const": name}, {key: option.json_schema for key, option in options.items()}, others=False)
     schema["anyOf"][1]["required"] = ["use"]
     return schema
@@ -99,12 +112,13 @@ def _search_space() -> Schema:
         "learning_rate": entry({"type": "number", "minimum": 0}, *every),
         "seed": entry({"type": "integer", "minimum": 0, "maximum": MAX_SEED}, *whole),
         "loss": entry(_named(LOSSES), "Choices"),
+        "schedule.use": entry(_named(SCHEDULES), "Choices"),
     }
-    dotted = entry(VALUE_SCHEMA, *every) | {"description": "An argument of the optimizer, the model or the dataset."}
+    dotted = entry(VALUE_SCHEMA, *every) | {"description": "An argument of a section of that name."}
     return {
         "type": "object",
         "properties": {name: shape | {"description": _ABOUT[name]} for name, shape in properties.items()},
-        "patternProperties": {f"^({'|'.join(COMPONENTS)})\\.[^.]+$": dotted},
+        "patternProperties": {f"^({'|'.join(DOTTED)})\\.[^.]+$": dotted},
         "required": list(NEEDED),
         "additionalProperties": False,
     }

@@ -5,76 +5,44 @@ The search itself is in `study`; this table lets a config be checked, and a JSON
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 from pydantic_core import PydanticCustomError
 
+from sweeps.config.options import Option, count, flag, positive, word
 from sweeps.config.schema import Component
-from sweeps.config.values import Value, above_zero, between, number, truth, whole, wrong
 from sweeps.config.wording import Fault, did_you_mean, listing, show
 
-
-class Option(NamedTuple):
-    """An argument of a method: how it is checked, and its JSON Schema."""
-
-    check: Callable[[Value], object]
-    json_schema: dict[str, Any]
-
-
-def _count(low: int, description: str) -> Option:
-    at_least = between(low)
-    return Option(lambda value: at_least(whole(value)), {"type": "integer", "minimum": low, "description": description})
-
-
-def _positive(description: str) -> Option:
-    schema = {"type": "number", "exclusiveMinimum": 0, "description": description}
-    return Option(lambda value: above_zero(number(value)), schema)
-
-
-def _flag(description: str) -> Option:
-    return Option(truth, {"type": "boolean", "description": description})
-
-
-def _word(words: tuple[str, ...], description: str) -> Option:
-    def check(value: Value) -> Value:
-        if value not in words:
-            raise wrong(f"must be {listing(words)}", show(value), did_you_mean(value, words))
-        return value
-
-    return Option(check, {"enum": list(words), "description": description})
-
-
-_STARTUP = _count(0, "Trials proposed at random before the method starts.")
-_FACTOR = _count(2, "Of how many trials one goes on to the next round.")
+_STARTUP = count(0, "Trials proposed at random before the method starts.")
+_FACTOR = count(2, "Of how many trials one goes on to the next round.")
 
 SAMPLERS: dict[str, dict[str, Option]] = {
-    "tpe": {"n_startup_trials": _STARTUP, "n_ei_candidates": _count(1, "Candidates weighed for each proposal.")},
+    "tpe": {"n_startup_trials": _STARTUP, "n_ei_candidates": count(1, "Candidates weighed for each proposal.")},
     "random": {},
     "grid": {},
     "qmc": {
-        "qmc_type": _word(("sobol", "halton"), "The low-discrepancy sequence."),
-        "scramble": _flag("Whether the sequence is scrambled."),
+        "qmc_type": word(("sobol", "halton"), "The low-discrepancy sequence."),
+        "scramble": flag("Whether the sequence is scrambled."),
     },
-    "gp": {"n_startup_trials": _STARTUP, "deterministic": _flag("Whether the objective is free of noise.")},
+    "gp": {"n_startup_trials": _STARTUP, "deterministic": flag("Whether the objective is free of noise.")},
     "cmaes": {
         "n_startup_trials": _STARTUP,
-        "popsize": _count(2, "Trials in a generation."),
-        "sigma0": _positive("The first step size."),
+        "popsize": count(2, "Trials in a generation."),
+        "sigma0": positive("The first step size."),
     },
 }
 PRUNERS: dict[str, dict[str, Option]] = {
     "none": {},
-    "hyperband": {"min_resource": _count(1, "The fewest epochs a trial gets."), "reduction_factor": _FACTOR},
+    "hyperband": {"min_resource": count(1, "The fewest epochs a trial gets."), "reduction_factor": _FACTOR},
     "successive_halving": {
-        "min_resource": _count(1, "The fewest epochs a trial gets."),
+        "min_resource": count(1, "The fewest epochs a trial gets."),
         "reduction_factor": _FACTOR,
-        "min_early_stopping_rate": _count(0, "Rounds that are skipped before any trial is stopped."),
+        "min_early_stopping_rate": count(0, "Rounds that are skipped before any trial is stopped."),
     },
     "median": {
-        "n_startup_trials": _count(0, "Trials that finish before any is stopped."),
-        "n_warmup_steps": _count(0, "Epochs before a trial can be stopped."),
-        "interval_steps": _count(1, "Epochs between two decisions."),
+        "n_startup_trials": count(0, "Trials that finish before any is stopped."),
+        "n_warmup_steps": count(0, "Epochs before a trial can be stopped."),
+        "interval_steps": count(1, "Epochs between two decisions."),
     },
 }
 METHODS = {"sampler": SAMPLERS, "pruner": PRUNERS}

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from sweeps.config.wording import Fault, Path, path_text, show
+from sweeps.config.wording import Fault, Path, one_line, path_text, show
 from sweeps.config.yaml_reader import MAX_DEPTH, Reading, read
 
 # A new parameter's name: one word, or two unless the second is a key of its entry.
 _PARAMETER = re.compile(
-    r"(?:optimizer|model|dataset)\.[^.\[\]]+"
+    r"(?:optimizer|model|dataset|schedule)\.[^.\[\]]+"
     r"|[^.\[\]]+(?:\.(?!(?:type|low|high|log|step|choices|when)(?:[.\[]|\Z))[^.\[\]]+)?"
 )
 LONGEST_PATH = 1000
@@ -45,7 +45,7 @@ def split_path(tree: object, text: str) -> Path:
         if rest[:1] == "." and len(rest) > 1:
             rest = rest[1:]
         elif rest and rest[0] != "[":
-            raise ValueError(f"`{rest}` after `{path_text(steps)}`")
+            raise ValueError(f"`{one_line(rest)}` after `{path_text(steps)}`")
     return steps
 
 
@@ -54,7 +54,7 @@ def _step(node: object, steps: Path, rest: str) -> tuple[str | int, int]:
     if isinstance(node, list):
         if found := _POSITION.match(rest):
             return int(found[1]), len(found[0])
-        raise ValueError(f"`{rest}` in the list `{path_text(steps)}`")
+        raise ValueError(f"`{one_line(rest)}` in the list `{path_text(steps)}`")
     if isinstance(node, dict):
         known = [key for key in node if rest == key or rest.startswith((f"{key}.", f"{key}["))]
         if known:
@@ -64,7 +64,7 @@ def _step(node: object, steps: Path, rest: str) -> tuple[str | int, int]:
         return rest, len(rest)
     found = (_PARAMETER if steps == ("search_space",) else _KEY).match(rest)
     if found is None:
-        raise ValueError(f"`{rest}`")
+        raise ValueError(f"`{one_line(rest)}`")
     return found[0], len(found[0])
 
 

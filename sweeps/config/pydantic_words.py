@@ -13,12 +13,15 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sweeps.config.parameters import Choices, FloatRange, IntRange
-from sweeps.config.schema import KINDS, Budget, Objective, SweepConfig
+from sweeps.config.schema import KINDS, Budget, CheckpointTimes, EarlyStopping, Objective, Retries, SweepConfig
 from sweeps.config.wording import Fault, Path, did_you_mean, listing, nearest, path_text, show
 
 _KEYS = {
     "objective": tuple(Objective.model_fields),
     "budget": tuple(Budget.model_fields),
+    "early_stopping": tuple(EarlyStopping.model_fields),
+    "retries": tuple(Retries.model_fields),
+    "checkpoints": tuple(CheckpointTimes.model_fields),
     "float": ("type", "low", "high", "log", "step", "when"),
     "int": ("type", "low", "high", "log", "step", "when"),
     "categorical": ("type", "choices", "when"),
@@ -86,7 +89,11 @@ def _worded(details: ErrorDetails, path: Path, of: str) -> Iterator[Fault]:
             yield mapping_wanted(path, value)
 
 
-_WORDS = {"objective.direction": ("maximize", "minimize"), "precision": ("float32", "bfloat16")}
+_WORDS = {
+    "objective.direction": ("maximize", "minimize"),
+    "precision": ("float32", "bfloat16"),
+    "keep": ("last_epoch", "best_epoch"),
+}
 
 
 def _literals(path: Path) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from sweeps.config.entries import COMPONENTS, NEEDED
+from sweeps.config.entries import DOTTED, NEEDED
+from sweeps.config.formulas import formula_faults
 from sweeps.config.methods import method_faults
-from sweeps.config.names import check_loss, check_metric, metric_column
+from sweeps.config.names import METRICS, check_loss, check_metric, check_schedule, metric_column
 from sweeps.config.parameters import IntRange, Parameter
 from sweeps.config.pydantic_words import missing
 from sweeps.config.sections import Sections
@@ -28,6 +29,7 @@ def spanning_faults(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fau
     yield from _argument_names(tree)
     yield from _given_twice(tree, sections)
     yield from _losses_and_metrics(tree, sections)
+    yield from formula_faults(sections)
     yield from _objective(sections)
     for section, component in (("sampler", sections.sampler), ("pruner", sections.pruner)):
         if component is not None:
@@ -43,7 +45,7 @@ def _needed(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
 
 
 def _argument_names(tree: Mapping[str, Any]) -> Iterator[Fault]:
-    for section in (*COMPONENTS, "loss"):
+    for section in DOTTED:
         component = tree.get(section)
         for key in component if isinstance(component, Mapping) else ():
             if not key.isidentifier():
@@ -52,18 +54,20 @@ def _argument_names(tree: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _given_twice(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
     """A value of the search space would silently win over the same key in its own section."""
-    for section in COMPONENTS:
+    for section in DOTTED:
         component = tree.get(section)
         for key in component if isinstance(component, Mapping) else ():
             name = f"{section}.{key}"
-            if name in sections.names:
+            if name in sections.names and name != "loss.use":  # which is unknown, and told as such
                 yield _twice((section, key), name)
     optimizer = tree.get("optimizer")
     if isinstance(optimizer, Mapping) and "learning_rate" in optimizer and "learning_rate" in sections.names:
         yield _twice(("optimizer", "learning_rate"), "learning_rate")
     if {"learning_rate", "optimizer.learning_rate"} <= sections.names:
         yield _twice(("search_space", "optimizer.learning_rate"), "learning_rate")
-    if "loss" in tree and "loss" in sections.names:
+
+    loss = tree.get("loss")
+    if isinstance(loss, Mapping) and "use" in loss and "loss" in sections.names:
         yield _twice(("loss",), "loss")
 
 
@@ -73,8 +77,10 @@ def _twice(path: Path, name: str) -> Fault:
 
 
 def _losses_and_metrics(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
-    if sections.loss is not None and "loss" in tree:
-        yield from _tried(check_loss, sections.loss.use, ("loss",))
+    for section, check in (("loss", check_loss), ("schedule", check_schedule)):
+        component, given = getattr(sections, section), tree.get(section)
+        if component is not None and isinstance(given, Mapping) and "use" in given:
+            yield from _tried(check, component.use, (section,))
     columns: dict[str, str] = {"valid_loss": "the loss"}
     for index, metric in enumerate(sections.metrics or ()):
         column = metric_column(metric)
@@ -100,9 +106,7 @@ def _objective(sections: Sections) -> Iterator[Fault]:
     metric = sections.objective.metric
     columns = ("train_loss", "valid_loss", *(metric_column(each) for each in sections.metrics))
     if metric not in columns:
-        unlisted = (
-            f"Add `{metric[6:]}` to `metrics`" if metric in ("valid_accuracy", "valid_mean_absolute_error") else ""
-        )
+        unlisted = f"Add `{metric[6:]}` to `metrics`" if metric in map(metric_column, METRICS) else ""
         advice = unlisted or did_you_mean(metric, columns, "A metric is `valid_` and one of `metrics`")
         yield Fault(("objective", "metric"), f"must be {listing(columns)}", show(metric), advice)
 

@@ -16,10 +16,12 @@ from sweeps.config.values import (
     Argument,
     Count,
     FrozenDict,
+    NotNegative,
     Number,
     Positive,
     Seed,
     Text,
+    Times,
     Value,
     text,
     whole,
@@ -75,6 +77,33 @@ class Budget(Frozen):
     target: Number | None = Field(
         default=None, description="Stop as soon as a trial's objective is this good.", examples=[0.98]
     )
+
+
+class Retries(Frozen):
+    """How often a trial is tried again, for each outcome that another attempt may not have."""
+
+    failed: Times = Field(default=0, description="After an error of the model or the device.", examples=[1])
+    out_of_memory: Times = Field(
+        default=0, description="After there was no memory for it even alone in its lanes.", examples=[1]
+    )
+
+
+class CheckpointTimes(Frozen):
+    """When to write down where the lanes stand."""
+
+    seconds: Positive = Field(
+        default=60.0, description="About how much training a crash may cost; an epoch is never cut.", examples=[60]
+    )
+
+
+class EarlyStopping(Frozen):
+    """When a trial is complete before its last epoch."""
+
+    patience: Count | None = Field(
+        default=None, description="Epochs in a row that may pass without a better objective.", examples=[3]
+    )
+    min_delta: NotNegative = Field(default=0.0, description="By how much the objective must improve to be better.")
+    target: Number | None = Field(default=None, description="An objective this good is good enough.", examples=[0.98])
 
 
 KINDS = ("float", "int", "categorical")
@@ -150,6 +179,11 @@ class SweepConfig(Frozen):
         description="Any optax optimizer by name; the other keys are its arguments.",
         examples=[{"use": "adam"}],
     )
+    schedule: Component = Field(
+        default=Component(use="constant"),
+        description="What the learning rate does over a trial's iterations; the other keys are its arguments.",
+        examples=["cosine"],
+    )
     search_space: SearchSpace = Field(
         description="The hyperparameters: a plain value is fixed, a mapping with `type` is searched.",
         examples=[{"epochs": {"type": "int", "low": 1, "high": 8}, "batch_size": 64}],
@@ -163,6 +197,16 @@ class SweepConfig(Frozen):
         default=Component(use="none"), description="How trials are stopped early.", examples=["none"]
     )
     budget: Budget = Field(default=Budget(), description="When to stop.", examples=[{"trials": 64}])
+    early_stopping: EarlyStopping = Field(
+        default=EarlyStopping(),
+        description="When a trial is complete before its last epoch.",
+        examples=[{"patience": 3}],
+    )
+    keep: Literal["last_epoch", "best_epoch"] = Field(
+        default="last_epoch",
+        description="Which epoch's parameters and objective are a trial's.",
+        examples=["best_epoch"],
+    )
     enqueue: tuple[Known, ...] = Field(
         default=(),
         description="Known good configurations to try first, in this order.",
@@ -176,6 +220,13 @@ class SweepConfig(Frozen):
         default="float32",
         description="What models compute in. Parameters, optimizer state, losses and metrics are float32 in any case.",
         examples=["bfloat16"],
+    )
+
+    retries: Retries = Field(
+        default=Retries(), description="How often a trial is tried again.", examples=[{"failed": 1}]
+    )
+    checkpoints: CheckpointTimes = Field(
+        default=CheckpointTimes(), description="When to write down where the lanes stand.", examples=[{"seconds": 60}]
     )
 
     def parameters(self) -> dict[str, Parameter]:

@@ -13,10 +13,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweeps.config.entries import COMPONENTS, NAMES, fitted, name_fault, value_faults
+from sweeps.config.entries import DOTTED, NAMES, fitted, name_fault, value_faults
 from sweeps.config.parameters import Choices, Parameter
 from sweeps.config.pydantic_words import faults_of, mapping_wanted, missing
-from sweeps.config.schema import Budget, Component, Entry, Objective, SweepConfig
+from sweeps.config.schema import (
+    Budget,
+    CheckpointTimes,
+    Component,
+    EarlyStopping,
+    Entry,
+    Objective,
+    Retries,
+    SweepConfig,
+)
 from sweeps.config.values import FrozenDict, Value
 from sweeps.config.wording import Fault, did_you_mean, listing
 
@@ -41,14 +50,19 @@ class Sections:
     loss: Component | None = None
     metrics: tuple[str, ...] | None = None
     optimizer: Component | None = None
+    schedule: Component | None = None
     objective: Objective | None = None
     sampler: Component | None = None
     pruner: Component | None = None
     budget: Budget | None = None
+    early_stopping: EarlyStopping | None = None
+    keep: Literal["last_epoch", "best_epoch"] | None = None
     enqueue: tuple[Mapping[str, Value], ...] | None = None
     lanes: Literal["auto"] | int | None = None
     micro_batch: Literal["auto"] | int | None = None
     precision: Literal["float32", "bfloat16"] | None = None
+    retries: Retries | None = None
+    checkpoints: CheckpointTimes | None = None
 
 
 def check_sections(tree: Mapping[str, Any]) -> tuple[Sections, Iterator[Fault]]:
@@ -83,7 +97,7 @@ def _entry_adapter() -> TypeAdapter[Any]:
 
 
 def _unknown_section(key: str) -> Fault:
-    if key in NAMES or key.partition(".")[0] in COMPONENTS:
+    if key in NAMES or key.partition(".")[0] in DOTTED:
         return Fault((key,), "unknown key", advice="It belongs under `search_space`")
     known = tuple(SweepConfig.model_fields)
     return Fault((key,), "unknown key", advice=did_you_mean(key, known, f"Known are {listing(known, 'and')}"))
@@ -130,7 +144,7 @@ def _with_searched_use(
     section = tree.get(key, {})
     # Where the search space is no mapping, nobody knows what it was meant to have.
     is_searched = searched in names or not isinstance(tree.get("search_space", {}), Mapping)
-    if not is_searched or key not in (*COMPONENTS, "loss") or not isinstance(section, Mapping) or "use" in section:
+    if not is_searched or key not in DOTTED or not isinstance(section, Mapping) or "use" in section:
         return tree
     entry = space.get(searched)
     use = entry.choices[0] if isinstance(entry, Choices) else entry

@@ -33,6 +33,7 @@ class Trial:
     model: Component
     loss: Component
     optimizer: Component
+    schedule: Component
 
 
 def resolve(config: SweepConfig, params: Mapping[str, Value]) -> Trial:
@@ -57,15 +58,18 @@ def resolve(config: SweepConfig, params: Mapping[str, Value]) -> Trial:
         seed=None if seed is None else int(cast("int", seed)),
         dataset=_placed(config.dataset, "dataset", values),
         model=_placed(config.model, "model", values),
-        loss=config.loss.with_arguments(use=values["loss"]) if "loss" in values else config.loss,
+        loss=_placed(config.loss, "loss", values),
         optimizer=_placed(config.optimizer, "optimizer", values),
+        schedule=_placed(config.schedule, "schedule", values),
     )
 
 
 def _placed(component: Component, section: str, values: Mapping[str, Value]) -> Component:
-    """`component` with the values whose dotted names begin with `section`."""
+    """`component` with the values whose dotted names begin with `section`; the name of a loss is `loss` alone."""
     prefix = f"{section}."
     changes = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    if section in values:
+        changes["use"] = values[section]
     return component.with_arguments(**changes) if changes else component
 
 

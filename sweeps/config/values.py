@@ -155,7 +155,13 @@ Count = Annotated[
     AfterValidator(between(1, MAX_COUNT)),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_COUNT}),
 ]
+Times = Annotated[
+    Whole,
+    AfterValidator(between(0, MAX_COUNT)),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_COUNT}),
+]
 Seed = Annotated[
     Whole, AfterValidator(between(0, MAX_SEED)), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_SEED})
 ]
+NotNegative = Annotated[Number, AfterValidator(between(0)), WithJsonSchema({"type": "number", "minimum": 0})]
 Positive = Annotated[Number, AfterValidator(above_zero), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]

@@ -18,6 +18,9 @@ What a sampler is told of an outcome, and why:
                                such thing: complete with the worst value so far, or failed when there is none yet.
     out_of_memory, timed_out,  failed: nothing is learnt from them
     interrupted, failed
+
+A trial that gets another attempt (`retries`, or want of memory) is told of once, when the last attempt has ended. What
+an earlier attempt reported has been heard: the first report of each epoch counts.
 """
 
 from __future__ import annotations
@@ -43,7 +46,8 @@ PACKAGES = {"qmc": ("scipy",), "gp": ("scipy", "torch"), "cmaes": ("cmaes",)}
 OUTCOMES = ("completed", "pruned", "diverged", "out_of_memory", "timed_out", "interrupted", "failed")
 
 StudyEvent = tuple[object, ...]
-"""("ask", number, params), ("report", number, epoch, value) or ("tell", number, outcome, value)."""
+"""("ask", number, params), ("report", number, epoch, value) or ("tell", number, outcome, value); and ("lost", number)
+in the place of an ask whose parameters nobody knows any more."""
 
 
 class Proposal(NamedTuple):
@@ -160,6 +164,8 @@ class Study:
         match event:
             case ("ask", int(number), Mapping() as params):
                 self._restore(number, params)
+            case ("lost", int(number)):
+                self._pass_over(number)
             case ("report", int(number), int(epoch), (int() | float()) as value):
                 self.report(number, epoch, value)
             case ("tell", int(number), str(outcome), (int() | float() | None) as value):
@@ -167,9 +173,18 @@ class Study:
             case _:
                 raise ValueError(f"no such event: {event}")
 
-    def _restore(self, number: int, params: Mapping[str, Value]) -> None:
+    def _pass_over(self, number: int) -> None:
+        """Ask for a trial only so that the next one has its number and its place in the sampler's sequence."""
+        self._check_order(number)
+        known = next(self._known, {})
+        self._propose(known, consult=self._leaves_open(known))
+
+    def _check_order(self, number: int) -> None:
         if number != self._asked:
             raise ValueError(f"trials must be numbered in order, but {number} was asked for after {self._asked - 1}")
+
+    def _restore(self, number: int, params: Mapping[str, Value]) -> None:
+        self._check_order(number)
         known = next(self._known, {})
         # Asking leaves traces beside the parameters: QMC's place in its sequence, CMA-ES's state. Ask again for them;
         # the other samplers leave none that last, and asking them again would take long.

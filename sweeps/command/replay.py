@@ -1,0 +1,101 @@
+"""`sweep replay`: one trial trained again, epoch by epoch, and what has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sweeps import environment, preflight
+from sweeps.command import display
+from sweeps.config import Draft, SweepConfig, as_draft
+from sweeps.config.changes import fingerprint
+from sweeps.datasets.loading import Datasets
+from sweeps.errors import ResultsError
+from sweeps.locate import project_folders
+from sweeps.replay import (
+    ABSOLUTE,
+    DIFFERENT,
+    IDENTICAL,
+    RELATIVE,
+    Difference,
+    Recorded,
+    environment_changes,
+    recorded,
+    replay,
+    verdict,
+)
+
+
+def command(console: Console, folder: Path, number: int) -> bool:
+    """Print how a finished trial does when it is trained again; whether it is the same, within tolerance.
+
+    Raises:
+        SweepError: there is no such trial, or it cannot be trained any more.
+    """
+    trial = recorded(folder, number)
+    draft, datasets = as_draft(trial.config_text, where=f"the config of {folder}"), Datasets()
+    with project_folders(None):
+        config = _checked(draft, trial, folder, datasets)
+        from sweeps.programs import Programs  # noqa: PLC0415  (JAX, once it is known that there is a trial to train)
+        from sweeps.training.compile_cache import keep_compiled  # noqa: PLC0415
+
+        keep_compiled()
+        programs = Programs(config, datasets)
+        how = display.count(len(trial.epochs), "epoch")
+        display.line(console, f"trial {number} of {folder}, {trial.outcome} after {how}, is trained again")
+        found: list[Difference] = []
+        for epoch, differences in enumerate(replay(trial, config, programs), start=1):
+            display.line(console, f"  epoch {epoch:<4} {_of_epoch(trial, epoch, differences)}")
+            found += differences
+    now = environment.describe(config.seed, programs.policy.device_names)
+    for text in (*_of_environments(trial, now), _in_all(found)):
+        display.line(console, text)
+    return verdict(found) != DIFFERENT
+
+
+def _checked(draft: Draft, trial: Recorded, folder: Path, datasets: Datasets) -> SweepConfig:
+    """The trial's config, if it is known, and what it names is there."""
+    preflight.examine(draft, datasets)
+    config = draft.config()
+    mark = fingerprint(config)
+    if trial.config not in ("", mark):
+        raise ResultsError(
+            f"trial {trial.number} was trained under another config ({trial.config}) than the one that {folder} has "
+            f"({mark}), so it cannot be trained again"
+        )
+    return config
+
+
+def _of_epoch(trial: Recorded, epoch: int, differences: list[Difference]) -> str:
+    if epoch not in trial.epochs:
+        return "is not in the log"
+    if not differences:
+        return IDENTICAL
+    worst = max(differences, key=_size)
+    return f"{verdict(differences)}: {worst.name} {worst.recorded:.9g} then, {worst.now:.9g} now"
+
+
+def _of_environments(trial: Recorded, now: Mapping[str, Any]) -> Iterator[str]:
+    changed = [text for before in trial.environments for text in environment_changes(before, now)]
+    if not trial.environments:
+        yield "environment: the log does not say where the trial was trained"
+    elif not changed:
+        yield "environment: the same"
+    else:
+        yield "environment: not the same"
+        yield from (f"  {text}" for text in dict.fromkeys(changed))
+
+
+def _in_all(found: list[Difference]) -> str:
+    if not found:
+        return IDENTICAL
+    worst = max(found, key=_size)
+    apart = f"the largest difference is {abs(worst.now - worst.recorded):.3g}, in {worst.name} of epoch {worst.epoch}"
+    return f"{verdict(found)} (tolerance {RELATIVE:g} of the value + {ABSOLUTE:g}): {apart}"
+
+
+def _size(difference: Difference) -> float:
+    return difference.size

@@ -1,0 +1,60 @@
+"""The state of the files of arrays, in `best/` and `checkpoints/`. The rule: each is whole, or it is said which is not.
+
+Both can be made again by training, and only by that: the next run does it where it has to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sweeps import arrays, best_json
+from sweeps.checkpoints import kept
+from sweeps.doctor.finding import Finding, amount
+from sweeps.errors import ResultsError
+from sweeps.ledger import Entry
+from sweeps.run_folder import RunFolder
+
+AGAIN = "the next `sweep run` puts it right"
+
+
+def best_findings(folder: Path, best: Entry | None, *, is_live: bool) -> Iterator[Finding]:
+    """Whether `best/` has the parameters of the best trial of the log, as they were written."""
+    files = RunFolder(folder)
+    if best is None:
+        yield Finding("best", "no trial has completed yet")
+        return
+    if not files.best.parent.exists():
+        yield Finding("best", f"missing, though trial {best.number} has completed; {AGAIN}", is_wrong=not is_live)
+        return
+    try:
+        description, digest = best_json.read(files.best), arrays.digest(files.parameters)
+    except ResultsError as error:
+        yield Finding("best", f"{error}; {AGAIN}", is_wrong=True)
+        return
+    number = description["number"]
+    if description["parameters_sha256"] != digest:
+        text = f"best.json describes other parameters than parameters.npz holds; {AGAIN}"
+        yield Finding("best", text, is_wrong=not is_live)
+    elif number != best.number:
+        text = f"the parameters of trial {number}, but trial {best.number} is the best; {AGAIN}"
+        yield Finding("best", text, is_wrong=not is_live)
+    else:
+        yield Finding("best", f"the parameters of trial {number}, whole")
+
+
+def checkpoint_findings(folder: Path, trials: Mapping[int, Entry], *, is_live: bool) -> Iterator[Finding]:
+    """Whether the checkpoints are whole, and of trials that have not ended."""
+    found = kept(folder / "checkpoints")
+    for each in found:
+        try:
+            arrays.checked(each.path)
+        except ResultsError as error:
+            if each.path.exists() or not is_live:  # a run removes what it needs no more
+                then = "the next `sweep run` takes the one before it, or trains these epochs again"
+                yield Finding("checkpoints", f"{error}; {then}", is_wrong=True)
+    useless = sum(each.number not in trials or bool(trials[each.number].ending) for each in found)
+    if useless and not is_live:
+        text = f"{useless} of trials that have ended; the next `sweep run` that trains removes them"
+        yield Finding("checkpoints", text)
+    yield Finding("checkpoints", amount(len(found), "file"))

@@ -1,0 +1,110 @@
+"""The state of the files that a run makes from its log. The rule: the log is right, and a file that differs is not.
+
+Each of them can be made anew: by the next `sweep run`, and all but the best parameters by `sweep doctor --rebuild`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from sweeps import environment, tables_note
+from sweeps.config import parse_config
+from sweeps.doctor.finding import Finding, amount, listed
+from sweeps.errors import SweepError
+from sweeps.ledger import Record
+from sweeps.owner import Standing
+from sweeps.results_folder import reason
+from sweeps.tables_note import NAME, TABLES, Note
+
+REBUILD = "--rebuild makes them anew"
+REMAKE = "--rebuild makes it anew, and so does the next `sweep run` that trains"
+
+
+def table_findings(folder: Path, note: Note | None, *, is_live: bool) -> Iterator[Finding]:
+    """Whether the tables are there, as they were written, and as new as the log."""
+    there = [name for name in TABLES if (folder / name).exists()]
+    if note is None:
+        yield _without_note(folder, there, is_live=is_live)
+        return
+    faults = {name: fault for name in TABLES if (fault := tables_note.fault(folder, note, name))}
+    if faults and is_live:
+        yield Finding("tables", "being written")
+        return
+    for name, fault in faults.items():
+        yield Finding("tables", f"{name} is {fault}; {REBUILD}", is_wrong=True)
+    behind = tables_note.behind_bytes(folder, note)
+    lost = tables_note.lost(folder, note)
+    if behind and not is_live:
+        text = f"they are older than the log, which has {amount(behind, 'byte')} more; {REBUILD}"
+        yield Finding("tables", text, is_wrong=True)
+    if lost:
+        yield Finding("tables", "they were made from a longer log, and may say more than it does", is_wrong=True)
+    if not (faults or lost or (behind and not is_live)):
+        text = f"whole, {amount(behind, 'byte')} of the log behind" if behind else "whole, and say what the log says"
+        yield Finding("tables", text)
+
+
+def _without_note(folder: Path, there: Sequence[str], *, is_live: bool) -> Finding:
+    is_noted = (folder / NAME).exists()
+    if is_live and not is_noted:
+        return Finding("tables", "not written yet")
+    if not there and not is_noted:
+        return Finding("tables", f"missing; {REBUILD}", is_wrong=True)
+    what = f"{NAME} is damaged" if is_noted else f"{NAME} is missing"
+    return Finding("tables", f"{what}, so that nobody knows whether they are whole; {REBUILD}", is_wrong=True)
+
+
+def config_finding(folder: Path, records: Sequence[Record], *, is_live: bool) -> Finding:
+    """Whether `config.yaml` is what the last run was started with."""
+    told = last_run(records).get("yaml")
+    return _compared(folder / "config.yaml", told, str if told else parse_config, is_live=is_live)
+
+
+def environment_finding(folder: Path, records: Sequence[Record], *, is_live: bool) -> Finding:
+    """Whether `environment.json` is the last run's environment."""
+    described = last_run(records).get("environment")
+    told = environment.text(described) if described else None
+    return _compared(folder / "environment.json", told, str if told else json.loads, is_live=is_live)
+
+
+def owner_finding(owner: Standing) -> Finding:
+    """Who runs the sweep."""
+    if not owner.words:
+        return Finding("owner", "none")
+    if owner.is_live:
+        return Finding("owner", f"{owner.words}; it seems to be running")
+    return Finding("owner", f"{owner.words} has ended without a word; the next `sweep run` takes over")
+
+
+def leftover_findings(folder: Path, *, is_live: bool) -> Iterator[Finding]:
+    """Files under a temporary name, which a crash has left."""
+    found = [] if is_live else sorted(folder.rglob(".*.partial*"))
+    if found:
+        names = listed(path.relative_to(folder) for path in found)
+        yield Finding("leftovers", f"{names}: half-written when a run was cut short; nothing reads them")
+
+
+def last_run(records: Sequence[Record]) -> Record:
+    """What the log says of the last run; {} where it says nothing."""
+    runs = [record for record in records if record.get("kind") == "run"]
+    return runs[-1] if runs else {}
+
+
+def _compared(path: Path, told: object, parse: Callable[[str], object], *, is_live: bool) -> Finding:
+    """A file held against what the log says it must hold; where the log says nothing, it must be readable.
+
+    A run writes these files a moment before it writes to the log.
+    """
+    try:
+        found = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Finding(path.name, f"missing; {REMAKE}", is_wrong=True)
+    except (OSError, ValueError, RecursionError, SweepError) as error:
+        return Finding(path.name, f"cannot be read ({reason(error)}); {REMAKE}", is_wrong=True)
+    if told is None:
+        return Finding(path.name, "can be read; the log has nothing to compare it with")
+    if found != told:
+        return Finding(path.name, f"is not what the log says of the last run; {REMAKE}", is_wrong=not is_live)
+    return Finding(path.name, "whole")

@@ -1,0 +1,96 @@
+"""The state of a log and of the trials in it. The rule: a line that cannot be read is named, with its trial if known.
+
+What a damaged line said is gone; what the others say stands. So a trial may have gaps, which `trial_findings` names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from sweeps.doctor.finding import MOST_LISTED, Finding, amount, listed
+from sweeps.ledger import Entry
+from sweeps.log import Damage, Replay
+
+_NUMBER, _KIND = re.compile(rb'"number":(\d+)'), re.compile(rb'"kind":"([a-z]+)"')
+
+
+def log_findings(folder: Path, log: Replay, lost: Sequence[Damage], *, is_live: bool) -> Iterator[Finding]:
+    """What can be said of the log's files. `lost` are the places where some of it is missing."""
+    files = sorted((folder / "log").glob("*.jsonl"))
+    ends = {path: path.read_bytes().count(b"\n") + 1 for path in files}
+    torn = [damage for damage in log.damaged if damage.line >= ends.get(damage.file, 0)]
+    damaged = [damage for damage in log.damaged if damage not in torn]
+    if not (torn or damaged or lost):
+        text = f"whole: {amount(len(files), 'file')}, {amount(len(log.records), 'line')}"
+        yield Finding("log", text)
+    for damage in torn:
+        yield _torn(damage, is_live=is_live)
+    for damage in damaged[:MOST_LISTED]:
+        yield Finding("log", f"{_place(damage)} is skipped: {damage.reason}{_said(damage)}", is_wrong=True)
+    if len(damaged) > MOST_LISTED:
+        yield Finding("log", f"{amount(len(damaged) - MOST_LISTED, 'more damaged line')}", is_wrong=True)
+    for damage in lost:
+        text = f"{_place(damage)}: {damage.reason}. The next `sweep run` trains again what is not in the log"
+        yield Finding("log", text, is_wrong=True)
+    for path in sorted((folder / "log").glob("*.torn-*")):
+        size = amount(path.stat().st_size, "byte")
+        yield Finding("log", f"log/{path.name} has {size} that a crash cut short; set aside, and not needed any more")
+
+
+def trial_findings(trials: Mapping[int, Entry], *, is_live: bool) -> Iterator[Finding]:
+    """What can be said of the trials: which have not ended, and of which the log has lost something."""
+    in_order = [trials[number] for number in sorted(trials)]
+    waiting = [entry.number for entry in in_order if not entry.ending]
+    gaps = [(entry, gap) for entry in in_order if (gap := _gap(entry))]
+    unasked = sorted(set(range(max(trials, default=-1) + 1)) - trials.keys())
+    ended = len(in_order) - len(waiting)
+    yield Finding("trials", f"{amount(len(in_order), 'trial')}, {ended:,} with an outcome")
+    if waiting:
+        then = "the run that goes on has them" if is_live else "the next `sweep run` continues them"
+        yield Finding("trials", f"without an outcome: {listed(waiting)}; {then}")
+    for entry, gap in gaps[:MOST_LISTED]:
+        yield Finding("trials", f"trial {entry.number}: the log has lost {gap}", is_wrong=True)
+    if len(gaps) > MOST_LISTED:
+        yield Finding("trials", f"{amount(len(gaps) - MOST_LISTED, 'more trial')} with gaps", is_wrong=True)
+    if unasked:
+        yield Finding("trials", f"the log has lost all of trial {listed(unasked)}", is_wrong=True)
+
+
+def _torn(damage: Damage, *, is_live: bool) -> Finding:
+    size = amount(len(_bytes(damage)), "byte")
+    if is_live:
+        return Finding("log", f"{_place(damage)} is being written ({size} so far)")
+    text = f"{_place(damage)} has no end ({size}); the next `sweep run` sets it aside{_said(damage)}"
+    return Finding("log", text, is_wrong=True)
+
+
+def _place(damage: Damage) -> str:
+    return f"log/{damage.file.name}:{damage.line}"
+
+
+def _said(damage: Damage) -> str:
+    """What the line was about, as far as it can be guessed."""
+    content = _bytes(damage)
+    number, kind = _NUMBER.search(content), _KIND.search(content)
+    what = f"{kind[1].decode()} " if kind else ""
+    if number is None:
+        return f" (it seems to be: {what.strip()})" if what else ""
+    return f" (it seems to be: {what}of trial {int(number[1][:9])})"
+
+
+def _bytes(damage: Damage) -> bytes:
+    lines = damage.file.read_bytes().split(b"\n")
+    return lines[damage.line - 1] if damage.line <= len(lines) else b""
+
+
+def _gap(entry: Entry) -> str:
+    """What of a trial is missing, in words."""
+    missing = [] if entry.is_known else ["its parameters"]
+    if entry.epochs and not entry.start:
+        missing.append("its start")
+    absent = set(range(1, entry.epochs_run + 1)) - entry.epochs_of(entry.repeat).keys()
+    if absent:
+        missing.append(f"{'epoch' if len(absent) == 1 else 'epochs'} {listed(sorted(absent))}")
+    return " and ".join(missing)

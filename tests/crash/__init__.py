@@ -1,0 +1,1 @@
+"""Tools that end a running sweep at every possible place, and judge what the next run makes of it."""
