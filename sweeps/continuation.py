@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sweeps import best_json
 from sweeps.config import SweepConfig
-from sweeps.config.changes import BINDING, FREE, Change, changes
+from sweeps.config.changes import BINDING, FREE, Change, changes, code_changes
 from sweeps.config.concealed import concealed
 from sweeps.errors import LogError, ResultsError
 from sweeps.journal import Journal
@@ -22,13 +22,13 @@ def claim(folder: RunFolder, config: SweepConfig, journal: Journal, *, allow_cha
     """What has changed since the folder's last run.
 
     Raises:
-        ResultsError: it is another config than this folder's, and that is not allowed or not possible.
+        ResultsError: it is another config than this folder's, or other code, and that is not allowed or not possible.
     """
     changed = _changes(folder, config, journal)
     forced = [change for change in changed if change.needs_force]
     if any(change.path[0] in BINDING for change in forced) or (forced and not allow_changed):
         raise ResultsError(_refusal(folder, forced))
-    if any(change.path[0] not in FREE for change in changed):
+    if any(change.path[0] not in (*FREE, "code") for change in changed):
         _refuse_what_does_not_fit(folder, config, journal)
     return changed
 
@@ -59,8 +59,12 @@ def _is_in_order(config: SweepConfig, asked: list[Entry]) -> bool:
 def _changes(folder: RunFolder, config: SweepConfig, journal: Journal) -> list[Change]:
     if not journal.past and not folder.config.exists():
         return []
+    code: dict[str, str] = next(
+        (record["code"] for record in reversed(journal.past) if isinstance(record.get("code"), dict)), {}
+    )
     try:
-        return changes(read_config(folder.path, journal.past).config, concealed(config))
+        of_config = changes(read_config(folder.path, journal.past).config, concealed(config))
+        return [*of_config, *code_changes(code, journal.code)]
     except ResultsError as error:
         raise ResultsError(f"the sweep cannot be continued: {error}") from error
 
@@ -74,7 +78,9 @@ def _refusal(folder: RunFolder, forced: list[Change]) -> str:
             "--allow-changed continues it with this one, and marks the trials; or give this one another name, or "
             "choose another folder with --results DIR"
         )
-    return "\n".join([f"{folder.path} holds a sweep with another config. {advice}", *map(str, forced)])
+    of_code = sum(change.path[0] == "code" for change in forced)
+    what = " and ".join(["another config"] * (of_code < len(forced)) + ["other code"] * (of_code > 0))
+    return "\n".join([f"{folder.path} holds a sweep with {what}. {advice}", *map(str, forced)])
 
 
 def _refuse_what_does_not_fit(folder: RunFolder, config: SweepConfig, journal: Journal) -> None:

@@ -23,6 +23,7 @@ from sweeps.log import Damage, LogWriter, read_log, timestamp
 from sweeps.patience import LOGGER, Patience
 from sweeps.run_folder import RunFolder
 from sweeps.secrets import masked
+from sweeps.sources import sources
 
 if TYPE_CHECKING:
     from sweeps.study import StudyEvent  # a study is not needed to keep a log
@@ -42,7 +43,8 @@ class Journal:
         self._folder, self._objective = folder, config.objective
         self.patience = patience or Patience()
         """What everything that this run writes is written with."""
-        self.config = fingerprint(config)
+        self.code = sources(config)
+        self.config = fingerprint(config, self.code)
         """What this run's trials are marked with in the tables."""
         self._ledger = Ledger()
         self._writer = LogWriter(folder.log, WORKER)

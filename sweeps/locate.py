@@ -47,6 +47,18 @@ def _project() -> list[Path]:
     return _folders or [Path.cwd()]
 
 
+def module_file(name: str) -> Path | None:
+    """The file of a module of the project, without importing it; None for one that is not in the project's folders."""
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return None
+    for folder in _project():
+        for path in (folder.joinpath(*parts, "__init__.py"), folder.joinpath(*parts[:-1], f"{parts[-1]}.py")):
+            if path.is_file() and _PACKAGE not in path.parents:
+                return path
+    return None
+
+
 def find_file(path: str, error: type[SweepError]) -> Path:
     """The file that a config means by `path`: itself where it is absolute, else the first in the project's folders.
 

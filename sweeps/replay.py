@@ -63,6 +63,8 @@ class Recorded:
     config_text: str
     epochs: Mapping[int, Mapping[str, float]]
     environments: Sequence[Mapping[str, Any]]
+    code: Mapping[str, str]
+    """The checksums of the user's modules by their names, when it was trained; empty where that is not known."""
 
 
 def recorded(folder: Path, number: int) -> Recorded:
@@ -88,9 +90,10 @@ def recorded(folder: Path, number: int) -> Recorded:
     runs = _runs(records, entry)
     environments = [run["environment"] for run in runs if run.get("environment")]
     if runs and runs[-1].get("yaml"):
-        return Recorded(number, entry.outcome, entry.params, "", runs[-1]["yaml"], epochs, environments)
+        code = runs[-1].get("code") or {}
+        return Recorded(number, entry.outcome, entry.params, "", runs[-1]["yaml"], epochs, environments, code)
     config, text = str(entry.start.get("config") or ""), read_config(folder, records).text
-    return Recorded(number, entry.outcome, entry.params, config, text, epochs, environments)
+    return Recorded(number, entry.outcome, entry.params, config, text, epochs, environments, {})
 
 
 def replay(trial: Recorded, config: SweepConfig, programs: Programs) -> Iterator[list[Difference]]:

@@ -112,7 +112,7 @@ def follow(
         replace_text(folder.config, resolved)
         replace_text(folder.environment, environment.text(described))
         version = {"version": __version__, "config": journal.config, "changes": [str(each) for each in changed]}
-        journal.record("run", **version, environment=described, yaml=resolved)
+        journal.record("run", **version, environment=described, yaml=resolved, code=journal.code)
         sweep = Sweep(studied, folder, journal, trainable, request)
         journal.forget()
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from sweeps.config import SweepConfig
 from sweeps.config.changes import fingerprint
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ResultsError
+from sweeps.locate import project_folders
+from sweeps.sources import sources
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
 
@@ -66,11 +71,15 @@ def test_a_grid_that_has_grown_trains_what_is_new_in_it_and_nothing_twice(tmp_pa
     assert len(sweeps.load(tmp_path / "small").trials) == 12
 
 
+def mark(swept: SweepConfig) -> str:
+    return fingerprint(swept, sources(swept))
+
+
 def test_trials_after_a_forced_change_are_marked_and_those_before_it_stay_as_they_were(tmp_path: Path) -> None:
     before, after = small(budget={"trials": 3}), small(seed=5, budget={"trials": 6})
     first = finish(before, tmp_path).trials
     trials = force(after, tmp_path).trials
-    assert trials["config"].tolist() == [fingerprint(before)] * 3 + [fingerprint(after)] * 3
+    assert trials["config"].tolist() == [mark(before)] * 3 + [mark(after)] * 3
     assert trials["value"][:3].tolist() == first["value"].tolist()
     assert trials["seed"].tolist() == [0] * 3 + [5] * 3
     assert [run["changes"] for run in records(tmp_path, "run")] == [
@@ -91,7 +100,7 @@ def test_a_trial_that_starts_again_is_marked_with_the_config_that_it_ended_under
     assert set(trials["outcome"]) == {"completed"}
     again = trials["attempt"] == 2
     assert again.any()
-    assert set(trials["config"][again]) == {fingerprint(after)}
+    assert set(trials["config"][again]) == {mark(after)}
 
 
 def test_another_model_can_be_forced_and_the_best_of_the_old_one_is_not_tested_with_it(tmp_path: Path) -> None:
@@ -146,3 +155,56 @@ def test_the_records_of_earlier_runs_are_let_go_once_the_sweep_goes_on(
     finish(small(budget={"trials": 4}), tmp_path)
     assert seen[0] > 0
     assert set(seen[1:]) == {0}
+
+
+# ---- code that has changed -------------------------------------------------------------------------------------------
+
+MODEL = """\
+from helpers import scaled
+
+
+def model(input_shape, outputs):
+    return (lambda key: {"w": scaled(*input_shape, outputs)}, lambda params, x: x @ params["w"])
+"""
+HELPERS = "import jax.numpy as jnp\n\n\ndef scaled(*shape):\n    return jnp.full(shape, 0.1)\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project of its own: a model, and a module that it imports."""
+    (tmp_path / "own_model.py").write_text(MODEL)
+    (tmp_path / "helpers.py").write_text(HELPERS)
+    monkeypatch.chdir(tmp_path)
+    with project_folders(None):
+        yield tmp_path
+    for name in ("own_model", "helpers"):
+        sys.modules.pop(name, None)
+
+
+def own(trials: int) -> SweepConfig:
+    return small(model={"use": "own_model:model"}, budget={"trials": trials})
+
+
+def test_code_that_a_config_names_and_what_that_imports_are_known_by_their_text(project: Path) -> None:
+    found = sources(own(1))
+    assert sorted(found) == ["helpers", "own_model"]
+    assert found["helpers"] == hashlib.sha256(HELPERS.encode()).hexdigest()[:12]
+    (project / "broken.py").write_text("def (")
+    assert list(sources(small(model={"use": "broken:model"}))) == ["broken"]
+    assert sources(small(model={"use": "flax.nnx:Linear"})) == {}
+
+
+def test_changed_code_is_refused_by_name_and_can_be_forced_and_then_marks_the_trials(project: Path) -> None:
+    finish(own(2), project / "results")
+    finish(own(3), project / "results")
+    (project / "helpers.py").write_text(HELPERS.replace("0.1", "0.2"))
+    with pytest.raises(ResultsError) as refusal:
+        finish(own(4), project / "results")
+    first, *changed = str(refusal.value).splitlines()
+    assert "holds a sweep with other code. --allow-changed continues it" in first
+    assert len(changed) == 1
+    assert changed[0].startswith("code.helpers: ")
+    trials = force(own(4), project / "results").trials
+    assert trials["config"].nunique() == 2
+    assert trials["config"][:3].nunique() == 1
+    finish(own(5), project / "results")  # it is this code's sweep from now on

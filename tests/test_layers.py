@@ -64,6 +64,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "log": "",
         "ledger": "",
         "formation": "",
+        "sources": "",
         "study.grid": "",
         "study.dimensions": "",
         "study.arguments": "",

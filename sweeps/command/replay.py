@@ -11,7 +11,7 @@ from rich.console import Console
 from sweeps import environment, preflight
 from sweeps.command import display
 from sweeps.config import Draft, SweepConfig, as_draft
-from sweeps.config.changes import fingerprint
+from sweeps.config.changes import code_changes, fingerprint
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ResultsError
 from sweeps.locate import project_folders
@@ -27,6 +27,7 @@ from sweeps.replay import (
     replay,
     verdict,
 )
+from sweeps.sources import sources
 
 
 def command(console: Console, folder: Path, number: int) -> bool:
@@ -51,7 +52,7 @@ def command(console: Console, folder: Path, number: int) -> bool:
             display.line(console, f"  epoch {epoch:<4} {_of_epoch(trial, epoch, differences)}")
             found += differences
     now = environment.describe(config.seed, programs.policy.device_names)
-    for text in (*_of_environments(trial, now), _in_all(found)):
+    for text in (*_of_environments(trial, now, sources(config)), _in_all(found)):
         display.line(console, text)
     return verdict(found) != DIFFERENT
 
@@ -60,10 +61,10 @@ def _checked(draft: Draft, trial: Recorded, folder: Path, datasets: Datasets) ->
     """The trial's config, if it is known, and what it names is there."""
     preflight.examine(draft, datasets)
     config = draft.config()
-    mark = fingerprint(config)
+    mark = fingerprint(config, sources(config))
     if trial.config not in ("", mark):
         raise ResultsError(
-            f"trial {trial.number} was trained under another config ({trial.config}) than the one that {folder} has "
+            f"trial {trial.number} was trained under another config or other code ({trial.config}) than {folder} has "
             f"({mark}), so it cannot be trained again"
         )
     return config
@@ -78,8 +79,9 @@ def _of_epoch(trial: Recorded, epoch: int, differences: list[Difference]) -> str
     return f"{verdict(differences)}: {worst.name} {worst.recorded:.9g} then, {worst.now:.9g} now"
 
 
-def _of_environments(trial: Recorded, now: Mapping[str, Any]) -> Iterator[str]:
+def _of_environments(trial: Recorded, now: Mapping[str, Any], code: Mapping[str, str]) -> Iterator[str]:
     changed = [text for before in trial.environments for text in environment_changes(before, now)]
+    changed += [f"the code of {change.path[1]} has changed" for change in code_changes(trial.code, code)]
     if not trial.environments:
         yield "environment: the log does not say where the trial was trained"
     elif not changed:

@@ -42,12 +42,21 @@ def changes(before: SweepConfig, now: SweepConfig) -> list[Change]:
     return [Change(path, old, new, _needs_force(path, grown)) for path, old, new in found]
 
 
-def fingerprint(config: SweepConfig) -> str:
+def code_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[Change]:
+    """The modules of the user's code that differ, by their checksums. One that is needed no more, or anew, is none."""
+    both = [name for name in now if name in before]
+    return [Change(("code", name), before[name], now[name], True) for name in both if before[name] != now[name]]
+
+
+def fingerprint(config: SweepConfig, code: Mapping[str, str] | None = None) -> str:
     """Eight hexadecimal digits that differ between configs under which the same trial may come to other results.
 
     The ends of ranges and the choices are left out with what is free to change: what was proposed is in the trial.
+    `code` are the checksums of the user's modules, by their names.
     """
-    tree = {key: value for key, value in config.model_dump().items() if key not in FREE}
+    tree: dict[str, Any] = {key: value for key, value in config.model_dump().items() if key not in FREE}
+    if code:
+        tree["code"] = dict(code)
     searched = config.parameters()
     tree["search_space"] = {
         name: _without_range(entry) if name in searched else entry for name, entry in tree["search_space"].items()
