@@ -202,7 +202,13 @@ def _console() -> Console:
 
 
 def entry() -> NoReturn:
-    """`main`, and then the end, at once: to free one by one what the system frees as a whole takes Python 0.1 s."""
+    """`main` as a process of its own.
+
+    What is imported and traced stays to the end, so that looking for garbage in it is time lost: `sweep run` begins to
+    look after its first progress, and only in what has come since. At the end the process leaves at once: to free one
+    by one what the system frees as a whole takes Python 0.1 s.
+    """
+    gc.disable()
     code: object = 0
     try:
         main()
@@ -214,12 +220,7 @@ def entry() -> NoReturn:
 
 
 def main() -> None:
-    """The command as a function: a line and exit code 2 for what the user can put right, 74 where the disk refuses.
-
-    What is imported and traced stays to the end, so that looking for garbage in it, at the end again, is time lost.
-    `sweep run` looks again from its first progress on, and then only at what has come since.
-    """
-    gc.disable()
+    """The command as a function: a line and exit code 2 for what the user can put right, 74 where the disk refuses."""
     try:
         app(prog_name="sweep")
     except SweepError as error:
@@ -230,7 +231,6 @@ def main() -> None:
         sys.exit(BUG)
     finally:
         _let_go_of_output()
-        gc.freeze()
 
 
 def _tell(lines: list[str]) -> None:

@@ -93,7 +93,7 @@ def test_a_window_of_minutes_again_and_again_ends_with_nothing_left_to_do(tmp_pa
 
 def sweep(project: Path, results: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
     """`sweep run` in a process of its own."""
-    command = [sys.executable, "-c", "from sweeps.cli import main; main()", "run", "paced.yaml", "--results", results]
+    command = [sys.executable, "-c", "from sweeps.cli import entry; entry()", "run", "paced.yaml", "--results", results]
     with (project / "output").open("ab") as output:
         return subprocess.Popen(
             [*command, *arguments], cwd=project, env={**ENVIRONMENT, **environment}, stdout=output, stderr=output

@@ -69,7 +69,7 @@ def test_readers_in_a_loop_neither_fail_nor_harm_a_sweep_that_runs(tmp_path: Pat
     environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
     options = {"cwd": tmp_path, "env": environment, "stdin": subprocess.DEVNULL, "text": True}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    sweep = [sys.executable, "-c", "from sweeps.cli import main; main()", "run", "small.yaml"]
+    sweep = [sys.executable, "-c", "from sweeps.cli import entry; entry()", "run", "small.yaml"]
     with subprocess.Popen(sweep, **options, **pipes) as writer:  # type: ignore[call-overload]
         wait_for(folder / "log" / "worker-0.jsonl")
         command = [sys.executable, "-c", READER, str(folder), str(done)]

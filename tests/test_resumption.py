@@ -395,7 +395,7 @@ checkpoints: {seconds: 0.2}
 def test_a_process_that_is_killed_twice_in_the_middle_ends_with_the_tables_of_one_that_is_not(tmp_path: Path) -> None:
     (tmp_path / "models").symlink_to(sweeping.ROOT / "models")
     (tmp_path / "small.yaml").write_text(KILLED)
-    command = [sys.executable, "-c", "from sweeps.cli import main; main()", "run", "small.yaml", "--results"]
+    command = [sys.executable, "-c", "from sweeps.cli import entry; entry()", "run", "small.yaml", "--results"]
     environment = {**os.environ, "PYTHONPATH": str(sweeping.ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
     def run(results: str, until: int | None = None) -> None:

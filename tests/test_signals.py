@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 @contextmanager
 def sweep(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """`sweep run small.yaml` in a process of its own, which does not outlive the test."""
-    command = [sys.executable, "-c", "from sweeps.cli import main; main()", "run", "small.yaml", *arguments]
+    command = [sys.executable, "-c", "from sweeps.cli import entry; entry()", "run", "small.yaml", *arguments]
     environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
