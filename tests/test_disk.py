@@ -41,7 +41,7 @@ objective: {{metric: valid_loss, direction: minimize}}
 sampler: {{use: random}}
 budget: {{trials: {TRIALS}}}
 """
-SWEEP = "from sweeps.cli import entry; entry()"
+SWEEP = "from sweeps.cli import main; main()"
 HASTY = (
     "from sweeps import journal, patience\n"
     "patience.PATIENCE_S, journal.TABLES_SECONDS, journal.TABLES_SHARE = 2.0, 0.1, 1\n"

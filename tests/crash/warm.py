@@ -48,9 +48,9 @@ def keep_programs() -> None:
             made.append(Programs(config, datasets))
         return made[0]
 
-    def test(program: Program, params: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def test(program: Program, values: Any, tree: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         evaluate = tests.setdefault(program, jax.jit(program.lane.evaluate))
-        return np.asarray(evaluate(*jax.device_put((params, x, y), program.device), program.feed.affine))
+        return np.asarray(evaluate(*jax.device_put((values, tree, x, y), program.device), program.feed.affine))
 
     sweeps.programs.Programs = kept  # type: ignore[assignment,misc]
     Program.test = test  # type: ignore[method-assign]
