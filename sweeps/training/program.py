@@ -29,7 +29,7 @@ ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 """On CPU each core runs lanes of its own; more threads inside one matrix product only get in each other's way."""
 TRAINING = {**ONE_THREAD, "xla_disable_hlo_passes": "tree_reduction_rewriter", "xla_cpu_prefer_vector_width": 512}
 """For the training program. A sum over a batch as a tree of sums is a few more kernels to compile, and no more exact at
-these sizes. Vectors as wide as the processor has make an update 5 to 10 % quicker on one with AVX-512."""
+these sizes. Vectors as wide as the processor has make an update quicker on one with AVX-512."""
 ONCE = {**ONE_THREAD, "xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """For what runs once a trial or less: compiles in a quarter of the time."""
 CALL_SECONDS = 1.0
