@@ -143,7 +143,7 @@ def _edit(chance: random.Random, holder: Any, inner: list[Any], values: list[Any
         case 6 if type(holder[key]) in (int, float) and abs(holder[key]) < 2**63:
             holder[key] = chance.choice((-holder[key], holder[key] * 1e18, holder[key] + 0.5, 1 / (holder[key] or 1)))
         case _:
-            holder[key] = copy.copy(chance.choice(values))
+            holder[key] = copy.deepcopy(chance.choice(values))  # an edit to come must not reach into `values`
 
 
 def _renamed(chance: random.Random, key: Any) -> str:
