@@ -33,6 +33,18 @@ class StopRequest:
         if self._made is None:
             self._made = (reason, time.monotonic())
 
+    def hurry(self) -> None:
+        """Ask that nothing be waited for any more, once a stop has been asked for.
+
+        >>> request = StopRequest()
+        >>> request.make("SIGINT")
+        >>> request.hurry()
+        >>> request.is_overdue
+        True
+        """
+        if self._made is not None:
+            self._made = (self._made[0], -math.inf)
+
     @property
     def reason(self) -> str:
         """Why the run is to stop; "" while it is not."""

@@ -1,8 +1,9 @@
 """Signals that stop `sweep run`. The rule: a handler only asks; whoever trains stops when an epoch has ended.
 
 SIGTERM and SIGUSR1 are what batch systems send before they kill, SIGINT is Ctrl-C. Before anything trains there is no
-epoch to wait for, so each of them stops at once; so does a SIGINT after any of them. A signal that was ignored when the
-command began stays ignored, as in the background of a shell script.
+epoch to wait for, so each of them stops at once. A SIGINT after any of them asks not to wait for epochs either, and the
+one after that ends the process. A signal that was ignored when the command began stays ignored, as in the background of
+a shell script.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class Signals:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
         is_interrupt = number == signal.SIGINT
-        at_once = not self.is_patient or (is_interrupt and bool(self.request.reason))
-        if at_once or not self.request.reason:
+        is_last = not self.is_patient or (is_interrupt and bool(self.request.reason))
+        if is_last or not self.request.reason:
             self.exit_code = INTERRUPTED if is_interrupt else STOPPED
         self.request.make(signal.Signals(number).name)
-        if at_once:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # and the next one does not even wait for the tables
+        if is_last:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the next one does not even wait for the tables
+            self.request.hurry()
+        if not self.is_patient:
             raise KeyboardInterrupt

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from sweeps.datasets.base import Dataset, Split
+from sweeps.datasets import aligned
+from sweeps.datasets.base import Dataset
+from sweeps.datasets.canonical import Array
 from sweeps.training.lane import Data
 
 CHUNK_BYTES = 2**28
@@ -31,7 +33,10 @@ class Feed(NamedTuple):
 
 
 def chunk_rows(dataset: Dataset, largest_batch: int, chunk_bytes: int = CHUNK_BYTES) -> int:
-    """Rows that are shuffled together: all of them where they make one chunk. No batch is larger than a chunk."""
+    """Rows that are shuffled together: all of them where they make one chunk. No batch is larger than a chunk.
+
+    Their weights do not count, so that rows whose weights are all 1 train as rows without.
+    """
     rows = max(chunk_bytes // _row_bytes(dataset.train), largest_batch, 1)
     exponent = (rows - 1).bit_length() if rows == largest_batch else rows.bit_length() - 1
     return min(1 << exponent, dataset.train.rows)
@@ -40,13 +45,13 @@ def chunk_rows(dataset: Dataset, largest_batch: int, chunk_bytes: int = CHUNK_BY
 def feed(dataset: Dataset, device: jax.Device, chunk_rows: int, resident_bytes: int | None) -> Feed:
     """The rows on the device if they take at most `resident_bytes` (None: in any case), else streamed."""
     held = _Held(*jax.device_put((*dataset.valid, np.array([dataset.scale, dataset.shift], np.float32)), device))
-    too_many = resident_bytes is not None and _row_bytes(dataset.train) * dataset.train.rows > resident_bytes
+    arrays = _arrays(dataset)
+    too_many = resident_bytes is not None and _row_bytes(arrays) * dataset.train.rows > resident_bytes
     if not too_many or chunk_rows >= dataset.train.rows:
-        train_x, train_y = jax.device_put(tuple(dataset.train), device)
-        data = Data(train_x, train_y, *held)
+        data = _data(jax.device_put(arrays, device), held)
         return Feed(_shapes(data), held.affine, lambda: lambda _: data)
-    chunks = _Chunks(dataset.train, chunk_rows, device)
-    shapes = _shapes(_window(held, chunks.shapes, 0))
+    chunks = _Chunks(arrays, chunk_rows, device)
+    shapes = _shapes(_data(chunks.shapes, held, 0))
     return Feed(shapes, held.affine, lambda: _Stream(chunks, held).window)
 
 
@@ -58,29 +63,33 @@ class _Held(NamedTuple):
     affine: jax.Array
 
 
-Rows: TypeAlias = tuple[jax.Array, jax.Array]
+Rows: TypeAlias = tuple[jax.Array, ...]
+"""Inputs, targets, and weights where training rows have any."""
 
 
 class _Chunks:
-    """The chunks of a split, each on the device together with the next, filled up with zeros where there is none."""
+    """The chunks of rows, each on the device together with the next, filled up with zeros where there is none."""
 
-    def __init__(self, split: Split, rows: int, device: jax.Device) -> None:
-        self._split, self._rows, self._device = split, rows, device
-        self.count = -(-split.rows // rows)
+    def __init__(self, arrays: tuple[Array, ...], rows: int, device: jax.Device) -> None:
+        self._arrays, self._rows, self._device = arrays, rows, device
+        self.count = -(-len(arrays[0]) // rows)
 
     @property
     def shapes(self) -> Any:
-        """A window's two arrays, as jax.ShapeDtypeStruct."""
-        return tuple(_shape((2 * self._rows, *array.shape[1:]), array.dtype) for array in self._split)
+        """A window's arrays, as jax.ShapeDtypeStruct."""
+        return tuple(_shape((2 * self._rows, *array.shape[1:]), array.dtype) for array in self._arrays)
 
     def load(self, chunk: int) -> Rows:
         first = chunk * self._rows
-        x, y = (self._filled(array[first : first + 2 * self._rows]) for array in self._split)
-        return jax.device_put(x, self._device).block_until_ready(), jax.device_put(y, self._device)
+        x, *others = (self._filled(array[first : first + 2 * self._rows]) for array in self._arrays)
+        return jax.device_put(x, self._device).block_until_ready(), *jax.device_put(others, self._device)
 
     def _filled(self, array: Any) -> np.ndarray:
-        missing = 2 * self._rows - len(array)
-        return np.pad(array, [(0, missing), *[(0, 0)] * (array.ndim - 1)]) if missing else np.ascontiguousarray(array)
+        if len(array) == 2 * self._rows:
+            return np.ascontiguousarray(array)
+        filled = aligned.empty((2 * self._rows, *array.shape[1:]), array.dtype)
+        filled[: len(array)], filled[len(array) :] = array, 0
+        return filled
 
 
 class _Stream:
@@ -95,16 +104,22 @@ class _Stream:
         """A chunk and the next one; after the last comes the first, for the next epoch."""
         wanted = [(chunk + ahead) % self._chunks.count for ahead in range(2)]
         self._coming = {each: self._coming.get(each) or self._pool.submit(self._chunks.load, each) for each in wanted}
-        return _window(self._held, self._coming[chunk].result(), chunk)
+        return _data(self._coming[chunk].result(), self._held, chunk)
 
 
-def _window(held: _Held, rows: Rows, chunk: int) -> Data:
+def _arrays(dataset: Dataset) -> tuple[Array, ...]:
+    return tuple(dataset.train) if dataset.weights is None else (*dataset.train, dataset.weights)
+
+
+def _data(rows: Rows, held: _Held, chunk: int | None = None) -> Data:
+    x, y, *weights = rows
     # A NumPy number travels with the call; a JAX one would be a call of its own.
-    return Data(*rows, *held, np.int32(chunk))  # type: ignore[arg-type]
+    at: Any = None if chunk is None else np.int32(chunk)
+    return Data(x, y, *held, at, *weights)
 
 
-def _row_bytes(split: Split) -> int:
-    return max(sum(int(array[:1].nbytes) for array in split), 1)
+def _row_bytes(arrays: tuple[Array, ...]) -> int:
+    return max(sum(int(array[:1].nbytes) for array in arrays), 1)
 
 
 def _shapes(data: Data) -> Data:
