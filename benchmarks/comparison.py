@@ -14,7 +14,6 @@ from benchmarks.workloads import Workload
 ByName = Mapping[str, Sequence[Run]]
 HEADS = (
     "program", "runs", "wall s: median (min–max)", "÷ ours", "goal", "CPU s", "phases, median s", "mean accuracy",
-    "mean − ordinary", "largest difference",
 )  # fmt: skip
 
 
@@ -40,7 +39,13 @@ def _section(name: str, by_name: ByName, device: str) -> str:
         rows.extend(_warm_row(run) for run in [[run for run in runs if run.is_warm]] if run)
     trials = workload.listed(list_length(workload, device))
     epochs = sum(trial.epochs for trial in trials)
-    return f"## {workload.title}: {len(trials)} trials, {epochs:,} epochs\n\n" + table(HEADS, rows)
+    heads = (*HEADS, f"mean − {_reference(name, by_name)}", "largest difference")
+    return f"## {workload.title}: {len(trials)} trials, {epochs:,} epochs\n\n" + table(heads, rows)
+
+
+def _reference(workload: str, by_name: ByName) -> str:
+    """Whose accuracies the others are compared with: the ordinary loop's, or ours where it did not run."""
+    return ORDINARY if by_name.get(f"{workload}/{ORDINARY}") else OURS
 
 
 def _row(workload: Workload, peer: Peer, by_name: ByName, device: str) -> Sequence[object]:
@@ -52,8 +57,9 @@ def _row(workload: Workload, peer: Peer, by_name: ByName, device: str) -> Sequen
         ratio, goal = f"{times:.2f}", at_least(times, least(workload.name, peer.name, device))
     cpu = f"{statistics.median(run.cpu for run in runs):.1f}"
     accuracies = _accuracies(runs)
-    differences = _differences(accuracies, _accuracies(by_name.get(f"{workload.name}/{ORDINARY}", ())))
-    shown = ("", "") if peer.name == ORDINARY or not differences else _shown(differences)
+    reference = _reference(workload.name, by_name)
+    differences = _differences(accuracies, _accuracies(by_name.get(f"{workload.name}/{reference}", ())))
+    shown = ("", "") if peer.name == reference or not differences else _shown(differences)
     mean = f"{statistics.mean(accuracies):.4f}"
     return (peer.title, len(runs), _walls(runs), ratio, goal, cpu, phases(runs), mean, *shown)
 

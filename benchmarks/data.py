@@ -6,7 +6,8 @@ The rule: a peer gets the same rows as `sweep run`, in the same order, and pays 
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.workloads import REPOSITORY, WAVES_LSTM, WORKLOADS, Workload
 
@@ -34,7 +35,8 @@ class Arrays(NamedTuple):
 
 def load(workload: Workload) -> Arrays:
     """Read or make the rows of a workload."""
-    made = {"mnist_mlp": mnist, "mnist_cnn": mnist, "digits_mlp": digits, "waves_lstm": waves}[workload.name]()
+    makers = {"mnist_mlp": mnist, "mnist_cnn": mnist, "digits_mlp": digits, "waves_lstm": waves}
+    made = from_file(workload.dataset) if workload.dataset else makers[workload.name]()
     shaped = {name: getattr(made, name).reshape(-1, *workload.input_shape) for name in ("train_x", "test_x")}
     return made._replace(**shaped)
 
@@ -85,6 +87,18 @@ def waves() -> Arrays:
     x = (np.sin(angle) + WAVE_NOISE * rng.standard_normal((rows, steps))).astype(np.float32)
     train = WAVE_ROWS["train"]
     return Arrays(x[:train], y[:train], x[train:], y[train:], 1.0)
+
+
+def from_file(section: Mapping[str, Any]) -> Arrays:
+    """What a config's `dataset:` section names, read and split as `sweep run` does it; the validation rows test."""
+    import numpy as np
+
+    from sweeps.datasets.loading import load as load_section
+
+    arguments = dict(section)
+    dataset = load_section(arguments.pop("use"), arguments)
+    train, test = dataset.train, dataset.valid
+    return Arrays(train.x, train.y.astype(np.int32), test.x, test.y.astype(np.int32), dataset.scale)
 
 
 def tested_each_epoch(workload: str) -> Dataset:

@@ -16,6 +16,7 @@ from benchmarks.workloads import REPOSITORY
 
 PACKAGES = (
     "jax", "jaxlib", "optax", "flax", "optuna", "numpy", "keras", "keras-tuner", "torch", "ray", "hyperoptax",
+    "scikit-learn",
 )  # fmt: skip
 ASK_JAX = "import jax; devices = jax.devices(); print(devices[0].platform, len(devices), devices[0].device_kind)"
 

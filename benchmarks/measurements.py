@@ -13,6 +13,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 
 CPU, GPU = "cpu", "gpu"
 OURS, ORDINARY = "ours", "ordinary"
+FROM_ARRAYS = tuple(name for name, workload in WORKLOADS.items() if workload.dataset is None)
 
 
 class Peer(NamedTuple):
@@ -25,12 +26,12 @@ class Peer(NamedTuple):
     title: str
     command: tuple[str, ...]
     package: str
-    workloads: tuple[str, ...] = tuple(WORKLOADS)
+    workloads: tuple[str, ...] = FROM_ARRAYS
     devices: tuple[str, ...] = (CPU, GPU)
 
 
 PEERS = (
-    Peer(OURS, "`sweep run`", ("ours",), "sweeps"),
+    Peer(OURS, "`sweep run`", ("ours",), "sweeps", tuple(WORKLOADS)),
     Peer("strong", "strong hand-written JAX loop", ("strong",), "optuna"),
     Peer(
         "strong_ahead",
@@ -52,6 +53,14 @@ PEERS = (
     Peer("pytorch", "PyTorch", ("pytorch",), "torch", ("mnist_mlp", "mnist_cnn", "waves_lstm")),
     Peer("ray_tune", "Ray Tune, the ordinary loop in each worker", ("ray_tune",), "ray.tune", ("mnist_mlp",)),
     Peer("hyperoptax", "hyperoptax", ("hyperoptax_grid",), "hyperoptax", ("mnist_mlp", "digits_mlp")),
+    Peer("scikit_learn", "scikit-learn's `MLPClassifier`", ("scikit_learn",), "sklearn", ("digits_csv",)),
+    Peer(
+        "scikit_learn_cores",
+        "the same, a process on each core",
+        ("scikit_learn", "--cores"),
+        "sklearn",
+        ("digits_csv",),
+    ),
     Peer("sharing", "four processes that share the card", ("sharing",), "optuna", devices=(GPU,)),
 )
 
@@ -78,6 +87,7 @@ AT_MOST = {  # repeats of programs whose one run takes minutes
     ("digits_mlp", ORDINARY): 2,
     ("digits_mlp", "keras"): 1,
     ("waves_lstm", "pytorch"): 1,
+    ("digits_csv", "scikit_learn"): 3,
 }
 
 

@@ -1,4 +1,4 @@
-"""What is measured: four lists of trials, the networks that they train, and the sweeps that train them.
+"""What is measured: five lists of trials, the networks that they train, and the sweeps that train them.
 
 The rule: everything here is a value, and importing it costs nothing, so that every program can share it without its
 start-up being slowed by another's libraries. Data are in `data.py`.
@@ -40,6 +40,7 @@ class Workload(NamedTuple):
     outputs: int
     trials: tuple[FixedTrial, ...]
     trials_on_a_gpu: int
+    dataset: Mapping[str, Any] | None = None  # its section in a config, where that is not `data.tested_each_epoch`
 
     @property
     def epochs(self) -> int:
@@ -126,7 +127,14 @@ WAVES_LSTM = Workload(
     ),
     trials_on_a_gpu=64,
 )
-WORKLOADS = {workload.name: workload for workload in (MNIST_MLP, MNIST_CNN, DIGITS_MLP, WAVES_LSTM)}
+DIGITS_CSV = DIGITS_MLP._replace(
+    name="digits_csv",
+    title="W5: digits from their CSV file, MLP 64-64-10",
+    dataset=MappingProxyType(
+        {"use": "csv", "path": "configs/digits.csv.gz", "target": "digit", "scale": 0.0625, "valid_fraction": 0.2}
+    ),
+)
+WORKLOADS = {workload.name: workload for workload in (MNIST_MLP, MNIST_CNN, DIGITS_MLP, WAVES_LSTM, DIGITS_CSV)}
 
 
 def sweep_of(workload: Workload, trials: Sequence[FixedTrial]) -> dict[str, Any]:
@@ -194,8 +202,9 @@ def epoch_gflop_per_example() -> float:
 
 
 def _training(workload: Workload) -> dict[str, Any]:
+    ours = {"use": "benchmarks.data:tested_each_epoch", "workload": workload.name}
     return {
-        "dataset": {"use": "benchmarks.data:tested_each_epoch", "workload": workload.name},
+        "dataset": dict(workload.dataset or ours),
         "model": {"use": workload.model, **workload.arguments},
         "loss": "softmax_cross_entropy",
         "metrics": ["accuracy"],

@@ -26,6 +26,7 @@ from sweeps.progress import Standing
 from sweeps.run_folder import RunFolder
 from sweeps.training.lane import LaneValues
 from sweeps.training.losses import meaning, outputs_needed
+from sweeps.training.signature import frozen
 
 
 class Champion:
@@ -100,17 +101,20 @@ class Champion:
         signature = occupant.signature
         dataset, loss = self._programs.dataset(signature), (signature.loss[0], dict(signature.loss[1]))
         entry = self._journal.trials[occupant.number]
+        model = frozen(space.resolve(self._config, dict(entry.params)).model)
         description = {
             "number": occupant.number,
             "value": value,
             "epoch": kept_epoch(self._config, entry.epochs_of(0)),
-            "model": {"use": signature.model[0], **dict(signature.model[1])},
+            "model": {"use": model[0], **dict(model[1])},
             "precision": self._config.precision,
             "input_shape": dataset.input_shape,
             "input_dtype": np.dtype(dataset.input_dtype).name,
+            "dtype": dataset.train.x.dtype.name,
             "scale": dataset.scale,
             "shift": dataset.shift,
             "preprocessing": dataset.preprocessing,
+            "target_scaling": dataset.target_scaling and dataset.target_scaling._asdict(),
             "outputs": outputs_needed(loss[0], dataset),
             "meaning": meaning(*loss),
             "classes": dataset.classes,

@@ -170,10 +170,10 @@ def replay(
 @app.command()
 def predict(
     folder: Annotated[Path, typer.Argument(help="A results folder, such as results/digits.")],
-    inputs: Annotated[Path, typer.Argument(help="A CSV, Parquet or .npy file with the rows to predict.")],
+    inputs: Annotated[Path, typer.Argument(help="Rows, images, a series or a text, like those that trained.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file to write.")],
 ) -> None:
-    """Predict new rows with the best model of a sweep.
+    """Predict new rows with the best model of a sweep: a table or arrays, a folder of images, a series or a text.
 
     Example: sweep predict results/digits new.csv -o predictions.csv
     """

@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import functools
 import importlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -21,6 +22,8 @@ from typing import Any, NamedTuple
 from sweeps.errors import SweepError
 
 _PACKAGE = Path(__file__).parent
+_DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+"""What pip calls the packages that are imported under another name."""
 _folders: list[Path] = []  # of the whole process, as `sys.path` is: data may be read by a thread
 
 
@@ -100,9 +103,8 @@ def _module(name: str, error: type[SweepError]) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name is None or not f"{name}.".startswith(f"{missing.name}."):
-            raise error(
-                f"module {name} needs the package {missing.name!r}, which is not installed: pip install {missing.name}"
-            ) from missing
+            near = _hint(missing.name or "", _neighbours(missing.name or ""))
+            raise error(f"{failed(f'importing {name}', missing)}{near}") from missing
         places, hint = " or ".join(map(str, _project())), _hint(missing.name, _neighbours(missing.name))
         raise error(f"there is no module {name!r} in {places}, nor is it installed{hint}") from None
     except (Exception, SystemExit) as failure:
@@ -180,9 +182,19 @@ def failed(what: str, failure: BaseException) -> str:
 
 
 def reason(failure: BaseException) -> str:
-    """An exception in one line: its type and the first line of what it says."""
+    """An exception in one line: its type and the first line of what it says; how to install a package that lacks."""
     said = failure.msg if isinstance(failure, SyntaxError) else str(failure).strip().partition("\n")[0]
+    lacking = _lacking(failure)
+    if lacking:
+        return f"the package {lacking!r} is not installed: pip install {_DISTRIBUTIONS.get(lacking, lacking)}"
     return f"{type(failure).__name__}{f': {said}' if said else ''}"
+
+
+def _lacking(failure: BaseException) -> str:
+    """The package that an import did not find; "" where it was a part of one that is there, or another failure."""
+    package = (getattr(failure, "name", None) or "").partition(".")[0]
+    is_missing = isinstance(failure, ModuleNotFoundError) and package and sys.modules.get(package) is None
+    return package if is_missing and importlib.util.find_spec(package) is None else ""
 
 
 def origin(failure: BaseException) -> str:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from sweeps import preflight
-from sweeps.config import Choices, Parameter, SweepConfig, Value, space
+from sweeps.config import Choices, FloatRange, Parameter, SweepConfig, Value, space
+from sweeps.datasets.loading import Datasets
 from sweeps.devices import Policy
 from sweeps.programs import Programs
 from sweeps.study.grid import walk
-from sweeps.training import microbatch
+from sweeps.training import microbatch, riding
 from sweeps.training.memory import LaneBytes
 from sweeps.training.signature import Signature
 
@@ -79,13 +80,18 @@ def make_plan(config: SweepConfig, programs: Programs) -> Plan:
         samples.setdefault(signature, params)
         seen.setdefault(str(place[1]) if place else "", set()).add(signature)
     parameters = config.parameters()
-    static = {name: _count(entry, seen[name]) for name, entry in parameters.items() if len(seen[name]) > 1}
+    static = {
+        name: _count(entry, seen[name])
+        for name, entry in parameters.items()
+        # An end of a range may be a case of its own in the code of a model; what lies between has one program.
+        if len(seen[name]) > 1 and not (isinstance(entry, FloatRange) and name in _riding(seen[name]))
+    }
     is_whole = math.prod(static.values()) <= MOST_COMBINATIONS
     found = _every(config, programs, static) if is_whole else samples
     are_split = not any(programs.model(signature).is_whole for signature in found)
     return Plan(
         policy=programs.policy,
-        in_lanes=tuple(name for name in config.search_space if name in _riding(found) and name not in static),
+        in_lanes=tuple(name for name in config.search_space if name in _riding(samples) and name not in static),
         static=static,
         micro_batches=tuple(ladder.sizes for ladder in programs.ladders) if are_split else (),
         batches=tuple(
@@ -95,6 +101,13 @@ def make_plan(config: SweepConfig, programs: Programs) -> Plan:
         programs=tuple(_planned(programs, signature, params, static) for signature, params in found.items()),
         is_whole=is_whole,
     )
+
+
+def numbers_in_lanes(config: SweepConfig, datasets: Datasets) -> tuple[str, ...]:
+    """What rides in lanes, where the model may have to do with it; () where no number of the model is searched."""
+    if not riding.searched(config.parameters()):
+        return ()
+    return make_plan(config, Programs(config, datasets)).in_lanes
 
 
 def _every(config: SweepConfig, programs: Programs, static: Mapping[str, Any]) -> dict[Signature, Mapping[str, Value]]:

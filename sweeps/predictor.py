@@ -6,8 +6,7 @@ the data, and what the outputs mean. Only the model's own code must still be the
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from sweeps.config.values import freeze
-from sweeps.datasets import arrays, columns, table
+from sweeps.datasets import new_rows
+from sweeps.datasets.new_rows import NewRows, Wanted
 from sweeps.errors import DataError, ResultsError
 from sweeps.leaves import named
 from sweeps.locate import project_folders
@@ -26,15 +26,15 @@ from sweeps.training.lane import as_input
 from sweeps.training.models import build_model, in_bfloat16, own_object
 
 ROWS = 512
-NO_WISHES = columns.Wishes(one_hot=(), ordinal=(), missing="refuse", standardize=False)
 
 
 @dataclass(frozen=True, eq=False)
 class BestModel:
     """Call it on rows: `model(x)` is f32 `[rows, outputs]`, probabilities after softmax or sigmoid, or plain values.
 
-    `x` is an array of shape `[rows, *input_shape]` as the dataset has it, before `scale` and `shift`. `description` is
-    what `best/best.json` says, `parameters` are the arrays by name.
+    Values are in the units of the data's targets, also where these were scaled to train on (`scale_target`). `x` is an
+    array of shape `[rows, *input_shape]` as the dataset has it, before `scale` and `shift`. `description` is what
+    `best/best.json` says, `parameters` are the arrays by name.
     """
 
     description: Mapping[str, Any]
@@ -43,8 +43,12 @@ class BestModel:
     def __call__(self, x: Any) -> np.ndarray:
         """Raises: DataError where `x` has another shape or kind than the data that the model was trained on."""
         rows = self._checked(np.asarray(x))
-        parts = [np.asarray(self._compiled(rows[start : start + ROWS])) for start in range(0, len(rows), ROWS)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.description["outputs"]), np.float32)
+        dtype = self.description["input_dtype"]
+        starts = range(0, len(rows), ROWS)
+        parts = [np.asarray(self._compiled(rows[start : start + ROWS].astype(dtype))) for start in starts]
+        outputs = np.concatenate(parts) if parts else np.zeros((0, self.description["outputs"]), np.float32)
+        scaling = self.description.get("target_scaling")
+        return outputs if scaling is None else _in_units(outputs, **scaling)
 
     def predict(self, x: Any) -> np.ndarray:
         """The name of the most probable class of each row, `[rows]`; where there are no classes, what a call gives."""
@@ -69,38 +73,33 @@ class BestModel:
         return tuple(names) if names else tuple(map(str, range(count)))
 
     def read(self, path: str | Path) -> np.ndarray:
-        """The rows of a CSV, Parquet or `.npy` file, prepared as the training data were: f32 `[rows, *input_shape]`.
-
-        A table needs the columns that are features, in any order; what else it has is passed over.
+        """The rows of a file, prepared as the training data were: `[rows, *input_shape]`; `inputs` says of which kinds.
 
         Raises:
-            DataError: there is no such file, a column is missing, a cell is not what it must be.
+            DataError: there is no such file, or it does not hold what the dataset's rows are made of.
         """
-        if str(path).endswith(".npy"):
-            found = arrays.read_file(str(path))
-            if not isinstance(found, np.ndarray):
-                raise DataError(f"{path} holds several arrays")
-            return found
-        done, shape = self.description["preprocessing"], tuple(self.description["input_shape"])
-        if done is not None and done["kind"] == "table":
-            return columns.apply(done["columns"], columns.read_for(done["columns"], str(path)))
-        if done is not None:
-            raise DataError(f"rows made as {done['kind']} cannot be read from {path}; call the model on an array")
-        found = table.read(str(path), [])
-        if len(found.columns) != math.prod(shape):
-            raise DataError(
-                f"{path} must have a column for each of the {math.prod(shape):,} numbers of a row, but has "
-                f"{len(found.columns):,}"
-            )
-        numbers = columns.apply(columns.planned(found, list(found.columns), NO_WISHES), found)
-        return numbers.reshape(-1, *shape)
+        return self.inputs(path).x
+
+    def inputs(self, path: str | Path) -> NewRows:
+        """The rows of a file, and which is which, by what the model was trained on.
+
+        Of a table the file needs the columns that are features, in any order; what else it has is passed over. Of
+        images it is a folder or an image. Of a series or a text it is one like it: each step that has a whole window up
+        to it makes a row. An `.npy` or `.npz` file has rows as they are, whatever the dataset was.
+
+        Raises:
+            DataError: as `read`.
+        """
+        told = self.description
+        done = told["preprocessing"] or {}
+        return new_rows.read(str(path), Wanted(tuple(told["input_shape"]), told.get("dtype", "uint8"), done))
 
     @cached_property
     def own(self) -> Any:
         """The user's own object with the trained weights in it.
 
         A Flax NNX or Equinox module or a Keras model; of Flax Linen the module and its variables; of a plain pair of
-        functions the parameters.
+        functions the parameters. It computes what it was trained to: logits, targets that are scaled.
         """
         with project_folders(None):
             # Copies, for Keras donates its weights to whatever it computes with them.
@@ -109,11 +108,12 @@ class BestModel:
     def _checked(self, x: np.ndarray) -> np.ndarray:
         shape = tuple(self.description["input_shape"])
         if x.shape[1:] != shape or x.ndim == 0:
-            raise DataError(f"the model takes rows of shape {shape}, but got an array of shape {x.shape}")
+            advice = ". One row is `x[None]`" if x.shape == shape else ""
+            raise DataError(f"the model takes rows of shape {shape}, but got an array of shape {x.shape}{advice}")
         wanted = "whole numbers" if self.description["input_dtype"] == "int32" else "numbers"
         if x.dtype.kind not in ("iu" if wanted == "whole numbers" else "fiub"):
             raise DataError(f"the model takes {wanted}, but got {x.dtype}")
-        return x.astype(self.description["input_dtype"])
+        return x
 
     @property
     def _made_of(self) -> tuple[str, dict[str, Any], tuple[int, ...], int, Any]:
@@ -152,3 +152,9 @@ class BestModel:
             return made
 
         return jax.jit(forward)
+
+
+def _in_units(outputs: np.ndarray, center: Sequence[float], spread: Sequence[float]) -> np.ndarray:
+    """Outputs for scaled targets, `[rows, outputs]`, in the units that the targets came in."""
+    values: np.ndarray = outputs.astype(np.float64) * np.array(spread)[None] + np.array(center)[None]
+    return values.astype(np.float32)

@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from sweeps import from_model
 from sweeps.config import Choices, Component, Draft, FloatRange, IntRange, Value, space
 from sweeps.config.names import LOSSES, SCHEDULES
 from sweeps.config.options import Options
@@ -34,17 +35,22 @@ class Variant(NamedTuple):
 
 def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
     """Add to the draft what is wrong with the things it names; the dataset, where it is right."""
-    _optimizers(draft)
     found = _datasets(draft, datasets)
+    from_model.settle(draft, (look for looks in variants(draft, "model").values() for look in looks), found)
+    _optimizers(draft)
     _batch_sizes(draft, found)
+    _augmentation(draft, found)
     _schedules(draft)
     _models(draft, found)
     return found[0] if found else None
 
 
 def variants(draft: Draft, section: str) -> dict[str, list[Variant]]:
-    """How a component can look, by `use`: each choice and each end of a range once; {} where the section is wrong."""
-    component: Component | None = getattr(draft.sections, section)
+    """How a component can look, by `use`: each choice and each end of a range once; {} where the section is wrong.
+
+    So it is where it is still left to the model, because that cannot be made.
+    """
+    component: Component | None = None if draft.leaves_to_model(section) else getattr(draft.sections, section)
     found: dict[Component, Variant] = {}
     for place, chosen in assignments(draft.sections.search_space) if component is not None else ():
         active = {
@@ -147,6 +153,24 @@ def _batch_sizes(draft: Draft, found: list[Dataset]) -> None:
             draft.complain(place, f"a batch must not be larger than the {rows:,} training rows", f"{size:,}")
 
 
+def _augmentation(draft: Draft, found: list[Dataset]) -> None:
+    """Images alone are augmented, and none is moved out of its own frame."""
+    given = draft.sections.augmentation.given if draft.sections.augmentation is not None else {}
+    wanted: list[tuple[Path, Value]] = [(("augmentation", name), value) for name, value in given.items()]
+    for name, entry in draft.sections.search_space.items():
+        wanted += samples(name, entry) if name.startswith("augmentation.") else []
+    for dataset in found if wanted else ():
+        shape, dtype = dataset.input_shape, dataset.train.x.dtype
+        if len(shape) not in (2, 3) or dtype == "int32":
+            rule = "augmentation is for images, rows of height x width or height x width x channels that are no tokens"
+            draft.complain(wanted[0][0][:2], rule, f"rows of shape {shape} ({dtype})", "Remove it")
+            continue
+        for place, value in wanted:
+            if str(place[1]).endswith("shift") and int(str(value)) >= min(shape[:2]):
+                rule = f"an image of {shape[0]} x {shape[1]} must be moved by fewer pixels than it has"
+                draft.complain(place, rule, str(value))
+
+
 class Shape(NamedTuple):
     """What a model must map from and to: an input's shape and dtype, and a number of outputs."""
 
@@ -184,8 +208,7 @@ def _suits(draft: Draft, look: Variant, built: Any) -> None:
         if built.ending and meaning(loss.use, loss.arguments) in ("softmax", "sigmoid"):
             rule = f"{look.use} ends in a {built.ending}, and {loss.use} takes what is before it (logits)"
             advice = "Leave that activation out of the model"
-            other = ", or give the loss `from_logits: false`" if loss.use == "binary_cross_entropy" else ""
-            draft.complain(look.place, rule, "", advice + other)
+            draft.complain(look.place, rule, "", f"{advice}, or give the loss `from_logits: false`")
 
 
 def _shapes(draft: Draft, found: list[Dataset]) -> list[Shape]:

@@ -16,11 +16,12 @@ from sweeps.config import SweepConfig, space
 from sweeps.datasets.base import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.devices import Policy, choose_policy
-from sweeps.training import lane, memory, microbatch
-from sweeps.training.adapters.base import Model
+from sweeps.training import lane, memory, microbatch, riding
+from sweeps.training.adapters.base import Inputs, Model
 from sweeps.training.buckets import choose_buckets
 from sweeps.training.compilations import training_compilations
 from sweeps.training.feed import CHUNK_BYTES, Feed, chunk_rows, feed
+from sweeps.training.losses import outputs_needed
 from sweeps.training.models import in_bfloat16
 from sweeps.training.program import Program
 from sweeps.training.signature import Arguments, Signature, lane_program, sign
@@ -52,6 +53,7 @@ class Programs:
         self._programs: dict[tuple[Signature, jax.Device], Program] = {}
         self._lanes: dict[Signature, lane.LaneProgram] = {}
         self._lane_counts: dict[Signature, int] = {}
+        self._numbers = riding.searched(config.parameters())
         self.ladders = ladders(config, self.policy)
 
     def occupant(self, number: int, trial: space.Trial) -> Occupant:
@@ -61,7 +63,7 @@ class Programs:
             ModelError, DataError: the trial's own choices cannot be trained.
         """
         ladder = self.ladder(trial.batch_size)
-        signature, floats = sign(trial, self._config.metrics, ladder)
+        signature, floats = sign(trial, self._config.metrics, ladder, self._riding(trial))
         examples = self.dataset(signature).train.rows
         if self.model(signature).is_whole:
             ladder = microbatch.whole_batches(trial.batch_size, examples)
@@ -86,7 +88,7 @@ class Programs:
     def compile_ahead(self) -> None:
         """Begin to compile, before any trial is known, where trials differ by their batch sizes' programs at most."""
         trial = space.only_numbers_searched(self._config)
-        if trial is not None:
+        if trial is not None and self._numbers.keys() <= self._riding(trial).keys():
             for batch_size in self._batch_sizes_ahead(trial):
                 signature = self.occupant(0, replace(trial, batch_size=batch_size)).signature
                 for device in self.policy.devices:
@@ -154,6 +156,15 @@ class Programs:
         if self.model(self.occupant(0, trial).signature).is_whole:
             return [trial.batch_size] if len(space.batch_sizes(self._config)) == 1 else []
         return [ladder.sizes[-1] for ladder in self.ladders]
+
+    def _riding(self, trial: space.Trial) -> riding.Numbers:
+        """The searched numbers of a trial's model that ride in lanes."""
+        if not self._numbers:
+            return {}
+        dataset = self._datasets.get(trial.dataset.use, trial.dataset.arguments)
+        inputs, outputs = Inputs(dataset.input_shape, dataset.input_dtype), outputs_needed(trial.loss.use, dataset)
+        in_half = self._config.precision == "bfloat16"
+        return riding.riding(trial.model, self._numbers, inputs, outputs, in_half=in_half)
 
     def _lane_program(self, signature: Signature) -> lane.LaneProgram:
         if signature not in self._lanes:

@@ -43,7 +43,7 @@ def compiling_once(monkeypatch: pytest.MonkeyPatch) -> None:
     compile_anew = jax.stages.Lowered.compile
 
     def compile_or_recall(lowered: jax.stages.Lowered, options: dict[str, Any] | None = None) -> jax.stages.Compiled:
-        text = f"{lowered.as_text()}{options}"
+        text = f"{lowered.as_text()}{lowered.args_info}{options}"  # arguments that are not used are not in the text
         if text not in _COMPILED:
             _COMPILED[text] = compile_anew(lowered, options)
         return _COMPILED[text]

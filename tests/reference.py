@@ -6,7 +6,7 @@ fast is compared with this.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +17,7 @@ import optax
 from sweeps.datasets.base import Dataset
 from sweeps.training.adapters.base import Model, Variables
 
-INIT, ORDER, DRAWS = 0, 1, 2
+INIT, ORDER, DRAWS, AUGMENTATION = 0, 1, 2, 4
 
 
 class Epoch(NamedTuple):
@@ -38,12 +38,14 @@ def train(
     batch_size: int,
     epochs: int,
     chunk_rows: int | None = None,
+    augmentation: Mapping[str, float] | None = None,
 ) -> tuple[Any, list[Epoch]]:
     """Parameters (and the model's state) after the last epoch, and what each epoch reported.
 
     Rows make one chunk unless said otherwise.
     """
     x, y = dataset.train
+    weights = np.ones(len(x), np.float32) if dataset.weights is None else dataset.weights
     lane_key = jax.random.fold_in(jax.random.key(seed), number)
     params, kept = model.init(jax.random.fold_in(lane_key, INIT))
     state, history = optimizer.init(params), []
@@ -51,12 +53,14 @@ def train(
         losses = []
         cut = batches(len(x), batch_size, seed=seed, number=number, epoch=epoch, chunk_rows=chunk_rows)
         for update, rows in enumerate(cut):
-            draws = jax.random.fold_in(jax.random.fold_in(lane_key, DRAWS), epoch)
-            key = jax.random.fold_in(jax.random.fold_in(draws, update), 0)
+            key, moves = (drawn_from(lane_key, purpose, epoch, update) for purpose in (DRAWS, AUGMENTATION))
+            taken = x[rows] if not augmentation else moved(x[rows], augmentation, moves)
 
-            def mean_loss(params: Any, kept: Any, rows: np.ndarray = rows, key: jax.Array = key) -> Any:
-                outputs, kept = model.apply(params, kept, inputs(dataset, x[rows]), key, True)
-                return loss(outputs, jnp.asarray(y[rows])).mean(), kept
+            def mean_loss(
+                params: Any, kept: Any, rows: np.ndarray = rows, key: jax.Array = key, taken: np.ndarray = taken
+            ) -> Any:
+                outputs, kept = model.apply(params, kept, inputs(dataset, taken), key, True)
+                return (weights[rows] * loss(outputs, jnp.asarray(y[rows]))).mean(), kept
 
             (value, kept), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, kept)
             changes, state = optimizer.update(gradient, state, params)
@@ -67,6 +71,28 @@ def train(
         scores = [float(metric(outputs, targets)) for metric in metrics]
         history.append(Epoch(sum(losses) / len(x), float(loss(outputs, targets).mean()), tuple(scores)))
     return Variables(params, kept).tree, history
+
+
+def drawn_from(lane_key: jax.Array, purpose: int, epoch: int, update: int) -> jax.Array:
+    """The key of the first part of a batch."""
+    for number in (purpose, epoch, update, 0):
+        lane_key = jax.random.fold_in(lane_key, number)
+    return lane_key
+
+
+def moved(images: np.ndarray, augmentation: Mapping[str, float], key: jax.Array) -> np.ndarray:
+    """Each image mirrored or not and then moved down and right, pixel by pixel; zeros come in."""
+    drawn = np.asarray(jax.random.uniform(key, (len(images), 3)))
+    made, (height, width) = np.zeros_like(images), images.shape[1:3]
+    for row, image in enumerate(images):
+        shift = int(augmentation.get("shift", 0))
+        down, right = (int(part * (2 * shift + 1)) - shift for part in drawn[row, :2])
+        turned = image[:, ::-1] if drawn[row, 2] < augmentation.get("flip", 0) else image
+        for line in range(height):
+            for column in range(width):
+                if 0 <= line + down < height and 0 <= column + right < width:
+                    made[row, line + down, column + right] = turned[line, column]
+    return made
 
 
 def batches(

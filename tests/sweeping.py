@@ -318,6 +318,7 @@ def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | No
         batch_size=trial.batch_size,
         epochs=trial.epochs,
         chunk_rows=chunk_rows,
+        augmentation=trial.augmentation,
     )
     scores = np.array([(epoch.train_loss, epoch.valid_loss, *epoch.metrics) for epoch in epochs], np.float32)
     return Ridden(scores, jax.tree.map(np.asarray, trained))

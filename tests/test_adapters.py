@@ -142,6 +142,7 @@ def equinox_steps(use: str, start: Variables) -> Losses:
         ("sequential", keras_steps),
         ("functional", keras_steps),
         ("Subclassed", keras_steps),
+        ("regularized", keras_steps),
         ("NnxNet", nnx_steps),
         ("LinenNet", linen_steps),
         ("EquinoxNet", equinox_steps),
@@ -221,12 +222,39 @@ def test_frozen_layers_of_a_keras_model_stay_as_they_are_and_do_not_keep_batches
     assert_same(host(ended.whole_epoch().state.model_state), start, tolerances.EXACT)
 
 
+# ---- regularizers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_penalty_of_weights_is_what_keras_adds_to_its_loss() -> None:
+    model = build("regularized")
+    variables = model.init(KEYS[0])
+    own = model.own(variables)
+    assert model.penalty is not None
+    assert float(model.penalty(variables.params)) == pytest.approx(float(sum(own.losses)), rel=1e-6)
+    assert build("functional").penalty is None
+
+
+def test_a_penalty_counts_once_a_batch_however_many_parts_it_has() -> None:
+    parts, whole = (sweeping.single(sweep("regularized", micro_batch=each)).call(2**30) for each in (3, 8))
+    assert_same(host(parts[0].state.params), host(whole[0].state.params), tolerances.TRAINED)
+    np.testing.assert_allclose(parts[1].scores, whole[1].scores, rtol=1e-5)
+
+
+def test_the_loss_of_validation_has_the_penalty_in_it_as_keras_has() -> None:
+    trial, report = sweeping.single(sweep("regularized")).call(2**30)
+    own = build("regularized").own(Variables(*host(trial.state.variables)))
+    own.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    expected = own.evaluate(*sweeping.blobs(ROWS).valid, verbose=0)
+    assert float(report.scores[1]) == pytest.approx(expected, rel=1e-5)
+
+
 # ---- refusals --------------------------------------------------------------------------------------------------------
 
 
-def test_a_keras_model_that_adds_losses_of_its_own_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"user_models:regularized adds losses of its own .*kernel_regularizer"):
-        build("regularized")
+@pytest.mark.parametrize("use", ["of_activity", "adding_a_loss"])
+def test_a_keras_model_that_adds_a_loss_of_its_activity_is_refused(use: str) -> None:
+    with pytest.raises(ModelError, match=rf"user_models:{use} adds a loss of what its layers give .*add_loss"):
+        build(use)
 
 
 def test_a_model_of_several_outputs_is_refused() -> None:

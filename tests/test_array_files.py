@@ -56,7 +56,37 @@ def test_validation_rows_come_from_training_where_a_file_has_only_a_test_split(t
     assert [split.rows for split in dataset.splits.values()] == [12, 3, 5]
     assert labels_by_row(dataset) == dict(enumerate(Y.tolist()))
     said = refused(lambda: load("npz", tmp_path / "data.npz", test_fraction=0.1))
-    assert said == "test_fraction is for data without a test split, but these have one"
+    assert said == "test_fraction is for data without a test split, but these have one. Remove it"
+
+
+def test_test_rows_come_from_training_where_a_file_has_only_a_validation_split(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x_train=X[:15], y_train=Y[:15], x_valid=X[15:], y_valid=Y[15:])
+    dataset = load("npz", tmp_path / "data.npz", test_fraction=0.2)
+    assert [(name, split.rows) for name, split in dataset.splits.items()] == [("train", 12), ("valid", 5), ("test", 3)]
+    assert (dataset.valid.x == X[15:]).all()
+    assert labels_by_row(dataset) == dict(enumerate(Y.tolist()))
+
+
+def test_what_a_file_decides_is_not_for_a_config_to_say_otherwise(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x_train=X[:15], y_train=Y[:15], x_valid=X[15:], y_valid=Y[15:])
+    said = refused(lambda: load("npz", tmp_path / "data.npz", valid_fraction=0.2))
+    assert said == "valid_fraction is for data without a valid split, but these have one. Remove it"
+    said = refused(lambda: load("npz", tmp_path / "data.npz", stratify=True))
+    assert said == "stratify is for rows that are split at random, but these are split already. Remove it"
+
+
+def test_a_value_that_is_not_finite_is_told_with_file_row_and_column(tmp_path: Path) -> None:
+    x = X.reshape(20, 16) / 2
+    x[7, 3] = np.nan
+    np.savez(tmp_path / "data.npz", x=x, y=Y)
+    np.savez(tmp_path / "cut.npz", x_train=X / 2, y_train=Y, x_valid=x, y_valid=Y)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", Y)
+    fault = "row 7 has a NaN or an infinity in column 3 (both count from 0)"
+    assert refused(lambda: load("npz", tmp_path / "data.npz")) == f"{tmp_path}/data.npz: x: {fault}"
+    assert refused(lambda: load("npz", tmp_path / "cut.npz")) == f"{tmp_path}/cut.npz: valid x: {fault}"
+    said = refused(lambda: load("npy", tmp_path / "x.npy", targets=str(tmp_path / "y.npy")))
+    assert said == f"{tmp_path}/x.npy, {tmp_path}/y.npy: x: {fault}"
 
 
 def test_two_files_of_one_array_each_make_a_dataset(tmp_path: Path) -> None:

@@ -15,7 +15,16 @@ import pytest
 from benchmarks import comparison, gpu_limits, harness, measurements, occupancy, process, rates, tables
 from benchmarks.measurements import CPU, GPU, Measurement
 from benchmarks.process import Program, Run
-from benchmarks.workloads import DIGITS_MLP, MNIST_MLP, WORKLOADS, Workload, rate_sweep, sweep_of, target_sweep
+from benchmarks.workloads import (
+    DIGITS_CSV,
+    DIGITS_MLP,
+    MNIST_MLP,
+    WORKLOADS,
+    Workload,
+    rate_sweep,
+    sweep_of,
+    target_sweep,
+)
 from sweeps.config import parse_config
 
 FACTS = [("device", "CPU, 2 cores")]
@@ -64,6 +73,20 @@ def test_every_peer_gets_rows_of_the_workload_s_shape(workload: Workload) -> Non
     assert set(arrays.train_y.tolist()) == set(range(workload.outputs)) == set(arrays.test_y.tolist())
     assert scaled.train_x.dtype == "float32"
     assert abs(scaled.test_x).max() <= (1 if arrays.train_x.dtype == "uint8" else 5)
+
+
+def test_the_csv_file_s_rows_are_those_that_numpy_reads_each_in_one_split() -> None:
+    import numpy as np
+
+    from benchmarks.data import digits, load_scaled
+
+    def joined(arrays: Any) -> np.ndarray:
+        x = np.concatenate([arrays.train_x, arrays.test_x]) * arrays.scale * 16
+        return np.column_stack([x, np.concatenate([arrays.train_y, arrays.test_y])]).astype(int)
+
+    ours, by_numpy = load_scaled(DIGITS_CSV), digits()
+    assert (len(ours.train_y), len(ours.test_y)) == (1_438, 359)
+    assert sorted(joined(ours).tolist()) == sorted(joined(by_numpy).tolist())
 
 
 def test_the_hand_written_networks_are_as_large_as_the_project_s_own(workload: Workload) -> None:
@@ -163,6 +186,15 @@ def test_a_peer_s_row_has_its_ratio_its_goal_and_its_accuracy() -> None:
     assert strong[7:] == ["0.8650", "+0.0100", "0.0500"]
 
 
+def test_without_the_ordinary_loop_accuracies_stand_beside_ours() -> None:
+    runs = [run for run in RUNS if not run.name.endswith("ordinary")]
+    (section,) = comparison.comparisons({run.name: [r for r in runs if r.name == run.name] for run in runs}, CPU)
+    heads, _, ours, _, strong = (line.strip("|").split("|") for line in section.splitlines()[2:])
+    assert heads[8].strip() == "mean − ours"
+    assert [cell.strip() for cell in ours[8:]] == ["", ""]
+    assert [cell.strip() for cell in strong[7:]] == ["0.8650", "+0.0150", "0.0500"]
+
+
 def test_a_failed_program_is_named_and_has_no_row() -> None:
     page = tables.page([*RUNS, Run("mnist_mlp/keras", 1.0, 1.0, None)], CPU, FACTS)
     assert "Failed, and left out below: mnist_mlp/keras" in page
@@ -260,6 +292,18 @@ def test_sweep_run_and_the_hand_written_loops_learn_the_same(tmp_path: Path) -> 
     for ours, strong, ordinary in zip(*accuracies, strict=True):
         assert ours == pytest.approx(ordinary, abs=0.04)
         assert strong == pytest.approx(ordinary, abs=0.04)
+
+
+@pytest.mark.slow
+def test_sweep_run_and_scikit_learn_learn_the_same_from_a_csv_file(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the peers are not installed")
+    accuracies = []
+    for program in (("benchmarks.peers.ours",), ("benchmarks.peers.scikit_learn",)):
+        run = process.run(Program(program[0], (*program, "digits_csv", "--trials", "3"), CPU), str(tmp_path))
+        assert run.result is not None
+        accuracies.append(run.result["accuracies"])
+    for ours, scikit_learn in zip(*accuracies, strict=True):
+        assert ours == pytest.approx(scikit_learn, abs=0.04)
 
 
 def test_the_command_says_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -308,6 +308,24 @@ def test_check_says_what_a_sweep_will_do(sweep: Sweep, file: Path) -> None:
     ]
 
 
+def test_check_says_when_a_trial_is_done_and_which_epoch_counts(sweep: Sweep, file: Path) -> None:
+    given = {
+        "early_stopping": ("{patience: 3, min_delta: 0.0015, target: 0}", "patience 3, min_delta 0.0015, target 0"),
+        "keep": ("best_epoch", "best_epoch"),
+        "schedule": (
+            "{use: one_cycle, warmup: 0.3123, start: 0.0123, final: 0.000123}",
+            "one_cycle warmup=0.3123 start=0.0123 final=0.000123",
+        ),
+    }
+    more = [word for name, (value, _) in given.items() for word in ("--set", f"{name}={value}")]
+    lines = {line.split()[0]: line for line in sweep("check", "small.yaml", *more).out.splitlines()}
+    for name, (_, told) in given.items():
+        assert lines[name].split(maxsplit=1)[1] == told
+        assert len(lines[name]) <= 80
+    stopping = sweep("check", "small.yaml", "--set", "early_stopping.patience=2").out
+    assert "  early_stopping   patience 2\n  keep             last_epoch\n" in stopping
+
+
 @pytest.mark.parametrize(
     ("overrides", "programs"),
     [

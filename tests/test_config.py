@@ -270,9 +270,9 @@ def test_a_mistake_in_a_list_has_the_line_of_its_item() -> None:
 
 
 def test_what_is_missing_has_the_line_of_its_parent() -> None:
-    text = RICH.replace("low: 1e-5, ", "").replace("metric: valid_top_5, ", "").replace("loss: mean", "#")
+    text = RICH.replace("low: 1e-5, ", "").replace("metric: valid_top_5, ", "").replace("model: {", "# {")
     assert [line.split(": ")[0:2] for line in complaints(text)] == [
-        ["<config>:2", "loss"],
+        ["<config>:2", "model"],
         ["<config>:14", "search_space.learning_rate.low"],
         ["<config>:17", "objective.metric"],
     ]
@@ -577,7 +577,7 @@ def test_a_mistake_of_shape_does_not_fit_the_json_schema(override: str, validato
 
 
 def test_what_is_needed_is_required_by_the_json_schema(validator: Any) -> None:
-    for key in ("name", "dataset", "model", "loss", "search_space", "objective"):
+    for key in ("name", "dataset", "model", "search_space", "objective"):
         tree = read(RICH).value
         del tree[key]
         assert not validator.is_valid(tree)

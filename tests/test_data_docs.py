@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sweeping import config
 
 from sweeps.datasets import loading
 from sweeps.locate import project_folders
@@ -42,6 +43,20 @@ def test_every_key_that_is_told_is_one() -> None:
         for line in rows_of(heading).splitlines():
             if line.startswith("| `"):
                 assert set(re.findall(r"`([a-z_]+)", line.split("|")[1])) <= known, line
+
+
+def test_scaled_targets_are_told() -> None:
+    assert f"`{loading.SCALE_TARGET}: true`" in rows_of("Targets to regress on")
+
+
+def test_examples_of_weights_are_read() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", rows_of("Weights"), re.DOTALL)
+    for example in examples:
+        written = config(dataset=yaml.safe_load(example)["dataset"]).dataset
+        with project_folders(DOCS.parents[1] / "configs" / "penguins.yaml"):
+            dataset = loading.load(written.use, written.arguments)
+        assert len(set(dataset.weights)) == (2 if written.use == "csv" else 3)
+    assert len(examples) == 2
 
 
 def test_the_example_is_read() -> None:

@@ -377,8 +377,8 @@ def needing(size):
 def broken():
     return json.loads("{")
 
-def three():
-    return 1, 2, 3
+def four():
+    return 1, 2, 3, 4
 
 def nothing():
     pass
@@ -412,8 +412,8 @@ def test_a_seed_that_the_function_takes_goes_to_the_function(own: Path) -> None:
     ("name", "arguments", "said"),
     [
         ("broken", {}, "own_data:broken failed at {path}:19: JSONDecodeError: Expecting property name"),
-        ("three", {}, "own_data:three must return a Dataset or a pair (x, y) of arrays, but got tuple of 3"),
-        ("nothing", {}, "own_data:nothing must return a Dataset or a pair (x, y) of arrays, but got NoneType"),
+        ("four", {}, "must return a Dataset, or arrays (x, y) or (x, y, weights), but got tuple of 4"),
+        ("nothing", {}, "must return a Dataset, or arrays (x, y) or (x, y, weights), but got NoneType"),
         ("parted", {"valid_fraction": 0.5}, "returns a Dataset, which is split already: remove valid_fraction"),
         ("pair", {"row": 4}, "row: unknown argument. Did you mean `rows`?"),
         ("needing", {}, "size: own_data:needing needs this argument"),

@@ -57,6 +57,8 @@ def test_folders_of_splits_are_the_splits(tmp_path: Path) -> None:
     dataset = load(tmp_path)
     for split, rows in zip(dataset.splits.values(), (slice(0, 6), slice(6, 9), slice(9, 12)), strict=True):
         assert {x.tobytes() for x in split.x} == {each.tobytes() for each in GREY[rows]}
+    said = refused(lambda: load(tmp_path, valid_fraction=0.3))
+    assert said == "valid_fraction is for data without a valid split, but these have one. Remove it"
 
 
 def test_a_size_resizes_and_channels_turn_grey(tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_a_size_resizes_and_channels_turn_grey(tmp_path: Path) -> None:
     assert any((x == np.asarray(first)).all() for split in dataset.splits.values() for x in split.x)
     assert dataset.notes == (f"{tmp_path}: 12 images", "resized to 4 x 6: 12 images")
     assert dataset.preprocessing == {
-        "kind": "images", "size": [4, 6], "channels": 1, "classes": ["ant", "bee", "cat"],
+        "kind": "images", "size": [4, 6], "resize": True, "channels": 1, "classes": ["ant", "bee", "cat"],
     }  # fmt: skip
 
 

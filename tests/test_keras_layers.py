@@ -153,7 +153,7 @@ def test_a_layer_trains_in_two_lanes_side_by_side(layer: str) -> None:
 
 
 def test_a_layer_that_adds_a_loss_is_refused_with_the_reason() -> None:
-    with pytest.raises(ModelError, match="adds losses of its own"):
+    with pytest.raises(ModelError, match="adds a loss of what its layers give"):
         build_model("test_keras_layers:added", {}, (6,), 1)
 
 

@@ -38,7 +38,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "raising": "x = 1\ny = x / 0\n",
         "deep": 'import json\n\n\ndef f():\n    json.loads("{")\n\n\nf()\n',
         "leaving": "import sys\nsys.exit('bye')\n",
-        "needing": "import a_package_that_nobody_has\n",
+        "needing": "import nobody_has_it\n",
+        "renamed": "import numpy.no_such_part\n",
+        "absent": "import numpy\nfrom numpy import no_such_name\n",
+        "astray": "import prts.good\n",
+        "pictured": "import PIL.Image\n",
     }.items():
         (tmp_path / "parts" / f"{name}.py").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -84,16 +88,32 @@ def test_a_name_finds_the_object_of_the_project(project: Path) -> None:
             "parts.deep:f",
             "importing parts.deep failed at {project}/parts/deep.py:5: JSONDecodeError: Expecting property",
         ),
-        (
-            "parts.needing:f",
-            "module parts.needing needs the package 'a_package_that_nobody_has', which is not installed: pip install",
-        ),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(project: Path, use: str, said: str) -> None:
     line = refused(use)
     assert line.startswith(said.format(project=project))
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("needing", 1, "the package 'nobody_has_it' is not installed: pip install nobody_has_it"),
+        ("renamed", 1, "ModuleNotFoundError: No module named 'numpy.no_such_part'"),
+        ("absent", 2, "ImportError: cannot import name 'no_such_name' from 'numpy'"),
+        ("astray", 1, "the package 'prts' is not installed: pip install prts. Did you mean `parts`?"),
+    ],
+)
+def test_an_import_that_fails_in_a_module_is_told_with_its_line(project: Path, name: str, line: int, said: str) -> None:
+    told = refused(f"parts.{name}:f")
+    assert told.startswith(f"importing parts.{name} failed at {project}/parts/{name}.py:{line}: {said}")
+    assert "\n" not in told
+
+
+def test_a_package_is_installed_by_the_name_that_pip_knows(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert refused("parts.pictured:f").endswith("pictured.py:1: the package 'PIL' is not installed: pip install pillow")
 
 
 def test_the_working_directory_comes_before_the_folder_above_configs(project: Path, tmp_path: Path) -> None:

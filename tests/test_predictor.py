@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+import orbax.checkpoint
 import pytest
 import sweeping
+import user_models
+from flax import nnx, serialization
 from sweeping import config, finish, fixed, small
 from typer.testing import CliRunner
 
@@ -74,6 +78,21 @@ def test_tokens_reach_the_model_as_they_are(tmp_path: Path) -> None:
     assert found == pytest.approx(results.best.metrics["valid_accuracy"])
     with pytest.raises(DataError, match="whole numbers"):
         model(valid.x.astype(np.float32))
+
+
+def tilted(input_shape: tuple[int, ...], outputs: int, slope: float = 1.0) -> Any:
+    """A linear model whose outputs depend on a number of the config, in training and afterwards."""
+    init, apply = sweeping.flat(input_shape, outputs)
+    return init, lambda params, x: slope * apply(params, x)
+
+
+def test_a_searched_number_of_the_model_is_that_of_the_best_trial(tmp_path: Path) -> None:
+    space = fixed(**{"model.slope": {"type": "float", "low": 0.5, "high": 4.0}})
+    swept = config(model={"use": "test_predictor:tilted"}, budget={"trials": 3}, search_space=space)
+    results = finish(swept, tmp_path)
+    chances, valid = results.best_model()(sweeping.blobs().valid.x), sweeping.blobs().valid
+    assert results.best is not None
+    assert -np.log(chances[np.arange(len(valid.y)), valid.y]).mean() == pytest.approx(results.best.value, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +162,68 @@ def test_the_users_own_object_predicts_the_same(use: str, tmp_path: Path) -> Non
         own.eval()
         outputs = own(jnp.asarray(x))
     np.testing.assert_allclose(jax.nn.softmax(np.asarray(outputs)), model(x), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("as_their_libraries_expect")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, when it saves
+@pytest.mark.parametrize("use", ["functional", "Subclassed", "NnxNet", "LinenNet", "EquinoxNet"])
+def test_the_users_own_object_is_saved_in_its_own_format_and_read_back(use: str, tmp_path: Path) -> None:
+    model = best_of(config(**ONE, model={"use": f"user_models:{use}"}), tmp_path)
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+    outputs = SAVED[use](model.own, tmp_path, x)
+    np.testing.assert_allclose(jax.nn.softmax(np.asarray(outputs)), model(x), rtol=1e-4, atol=1e-6)
+
+
+def whole_keras(own: Any, folder: Path, x: np.ndarray) -> Any:
+    own.save(folder / "own.keras")
+    return keras.models.load_model(folder / "own.keras").predict(x, verbose=0)
+
+
+def keras_weights(own: Any, folder: Path, x: np.ndarray) -> Any:
+    """A subclass without a `get_config` is saved as its weights alone."""
+    own.save_weights(folder / "own.weights.h5")
+    again = user_models.Subclassed(outputs=3)
+    again(x)
+    again.load_weights(folder / "own.weights.h5")
+    return again.predict(x, verbose=0)
+
+
+def nnx_state(own: Any, folder: Path, x: np.ndarray) -> Any:
+    kept = nnx.Not(nnx.RngState)
+    again = user_models.NnxNet(3, rngs=nnx.Rngs(99))
+    state = nnx.state(again, kept)
+    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder / "own", nnx.to_pure_dict(nnx.state(own, kept)))
+        checkpointer.wait_until_finished()
+        nnx.replace_by_pure_dict(state, checkpointer.restore(folder / "own", nnx.to_pure_dict(state)))
+    nnx.update(again, state)
+    again.eval()
+    return again(jnp.asarray(x))
+
+
+def linen_bytes(own: Any, folder: Path, x: np.ndarray) -> Any:
+    module, variables = own
+    (folder / "own.msgpack").write_bytes(serialization.to_bytes(variables))
+    fresh = module.init(jax.random.key(99), jnp.zeros((1, 5)), train=False)
+    again = serialization.from_bytes(fresh, (folder / "own.msgpack").read_bytes())
+    return module.apply(again, x, train=False)
+
+
+def equinox_leaves(own: Any, folder: Path, x: np.ndarray) -> Any:
+    eqx.tree_serialise_leaves(folder / "own.eqx", own)
+    fresh = eqx.nn.make_with_state(user_models.EquinoxNet)(3, key=jax.random.key(99))
+    module, state = eqx.tree_deserialise_leaves(folder / "own.eqx", fresh)
+    module = eqx.nn.inference_mode(module)
+    return jax.vmap(lambda row: module(row, state)[0], axis_name="batch")(jnp.asarray(x))
+
+
+SAVED = {
+    "functional": whole_keras,
+    "Subclassed": keras_weights,
+    "NnxNet": nnx_state,
+    "LinenNet": linen_bytes,
+    "EquinoxNet": equinox_leaves,
+}
 
 
 def test_of_plain_functions_the_parameters_are_given(tmp_path: Path) -> None:

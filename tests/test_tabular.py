@@ -286,6 +286,10 @@ def test_by_time_later_rows_are_held_out(tmp_path: Path, form: str) -> None:
         ({"features": ("fare",), "group": "port"}, "must be given, since rows are split by it, but got an empty cell"),
         ({"features": ("fare",), "split": "size"}, "column 'size' splits the rows: it must say train, valid or test"),
         ({"target": "fare", "features": ("size",), "stratify": True}, "stratify: true is for targets that are classes"),
+        (
+            {"features": ("fare",), "split": "size", "valid_fraction": 0.2, "test_fraction": 0.1},
+            "split: size says which rows validate and which are the test, but valid_fraction and test_fraction would",
+        ),
     ],
 )
 def test_what_does_not_fit_a_table_is_refused(people: str, arguments: dict[str, Any], said: str) -> None:

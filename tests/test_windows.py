@@ -40,6 +40,17 @@ def test_windows_are_those_of_a_plain_loop(steps: int, window: int, stride: int,
     assert list(zip(rows.x.tolist(), rows.y.tolist(), strict=True)) == wanted
 
 
+@given(steps=st.integers(0, 30), window=COUNTS)
+def test_every_step_with_a_window_up_to_it_ends_one(steps: int, window: int) -> None:
+    sequence = np.arange(2 * steps).reshape(steps, 2)
+    if steps < window:
+        assert refused(lambda: windows.ends("new.csv", sequence, window)).startswith("new.csv must have at least")
+        return
+    found = windows.ends("new.csv", sequence, window)
+    assert found.x.tolist() == [sequence[end - window + 1 : end + 1].tolist() for end in range(window - 1, steps)]
+    assert found.steps.tolist() == list(range(window - 1, steps))
+
+
 @given(steps=st.integers(30, 80), window=COUNTS, stride=COUNTS, horizon=COUNTS)
 def test_no_step_is_in_two_splits_and_later_splits_are_later(
     steps: int, window: int, stride: int, horizon: int

@@ -61,7 +61,18 @@ def ending_in(activation: str, width: int) -> keras.Model:
 
 
 def regularized() -> keras.Model:
-    return keras.Sequential([keras.Input((5,)), layers.Dense(3, kernel_regularizer="l2")])
+    hidden = layers.Dense(6, activation="tanh", kernel_regularizer="l2", bias_regularizer=keras.regularizers.L1(0.05))
+    outputs = layers.Dense(3, kernel_regularizer=keras.regularizers.L1L2(0.01, 0.02))
+    return keras.Sequential([keras.Input((5,)), hidden, outputs])
+
+
+def of_activity() -> keras.Model:
+    outputs = layers.Dense(3, kernel_regularizer="l2", activity_regularizer="l1")
+    return keras.Sequential([keras.Input((5,)), outputs])
+
+
+def adding_a_loss() -> keras.Model:
+    return keras.Sequential([keras.Input((5,)), layers.ActivityRegularization(0.1), layers.Dense(3)])
 
 
 def two_heads() -> keras.Model:

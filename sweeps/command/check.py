@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -23,26 +24,35 @@ def check(console: Console, file: Path, overrides: Sequence[str]) -> None:
     Raises:
         ConfigError: the file has mistakes; it holds all of them.
     """
-    draft = read_draft(file, overrides)
+    draft, datasets = read_draft(file, overrides), Datasets()
     with project_folders(file):
-        dataset = preflight.examine(draft, Datasets())
-    config = draft.config()
+        dataset = preflight.examine(draft, datasets)
+        config = draft.config()
+        in_lanes = _in_lanes(config, datasets)
     assert dataset is not None
     display.line(console, f"{file}: right")
-    display.facts(console, facts(config, dataset, Study(config).total))
+    if draft.brought:
+        display.line(console, f"from the compiled model: {', '.join(_brought(draft.brought))}")
+    display.facts(console, facts(config, dataset, Study(config).total, in_lanes))
 
 
-def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple[str, str]]:
+def facts(
+    config: SweepConfig, dataset: Dataset, grid: int | None, in_lanes: Collection[str] = ()
+) -> list[tuple[str, str]]:
     """What the sweep will do, as rows of a name and a text. `grid` is the number of points where it is a grid."""
+    stopping = config.early_stopping.model_dump(exclude_defaults=True)
     first = display.count(len(config.enqueue), "known configuration")
     return [
         ("sweep", config.name),
         *data_facts.facts(config.dataset.use, dataset),
         ("model", _component(config, "model", config.model)),
-        ("loss", _component(config, "loss", config.loss)),
+        ("loss", _component(config, "loss", config.loss or Component(use="the model's"))),
         ("optimizer", _component(config, "optimizer", config.optimizer)),
         *([("schedule", _component(config, "schedule", config.schedule))] if _is_scheduled(config) else []),
+        *([("augmentation", _augmentation(config))] if _is_augmented(config) else []),
         ("objective", f"{config.objective.direction} {config.objective.metric}"),
+        *([("early_stopping", _numbers(stopping))] if stopping else []),
+        *([("keep", config.keep)] if stopping or config.keep != "last_epoch" else []),
         (
             "sampler",
             config.sampler.use if config.pruner.use == "none" else f"{config.sampler.use}, {config.pruner.use}",
@@ -50,8 +60,18 @@ def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple
         *((f"  {name}", described(entry)) for name, entry in config.search_space.items()),
         ("until", " or ".join(_limits(config, grid))),
         *([("first", first)] if config.enqueue else []),
-        ("programs", programs_text(config)),
+        ("programs", programs_text(config, in_lanes)),
     ]
+
+
+def _brought(sections: Mapping[str, Any]) -> Iterator[str]:
+    """What a compiled model has brought, in the words of a config."""
+    for section, value in sections.items():
+        if isinstance(value, dict):
+            arguments = {name: argument for name, argument in value.items() if name != "use"}
+            yield f"{section} {value['use']} {display.parameters(arguments)}".rstrip()
+        else:
+            yield f"{section} {' and '.join(value) or 'none'}"
 
 
 def _component(config: SweepConfig, section: str, component: Component) -> str:
@@ -64,6 +84,20 @@ def _is_scheduled(config: SweepConfig) -> bool:
     return config.schedule != Component(use="constant") or any(
         name.startswith("schedule.") for name in config.search_space
     )
+
+
+def _is_augmented(config: SweepConfig) -> bool:
+    return bool(config.augmentation.given) or any(name.startswith("augmentation.") for name in config.search_space)
+
+
+def _augmentation(config: SweepConfig) -> str:
+    entries = {name: entry for name, entry in config.search_space.items() if name.startswith("augmentation.")}
+    own = {f"augmentation.{name}": value for name, value in config.augmentation.given.items()}
+    return ", ".join(f"{name.partition('.')[2]} {described(entry)}" for name, entry in {**own, **entries}.items())
+
+
+def _numbers(told: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {display.short(value)}" for name, value in told.items())
 
 
 def _limits(config: SweepConfig, grid: int | None) -> list[str]:
@@ -90,9 +124,18 @@ def described(entry: object) -> str:
     return f"{text}, when {when}" if when else text
 
 
-def programs_text(config: SweepConfig) -> str:
+def _in_lanes(config: SweepConfig, datasets: Datasets) -> tuple[str, ...]:
+    """What rides in lanes, where a parameter is the model's: the others are known without making it."""
+    if not any(name.startswith("model.") for name in config.parameters()):
+        return ()
+    from sweeps.plan import numbers_in_lanes  # noqa: PLC0415  (imports JAX, as the model does)
+
+    return numbers_in_lanes(config, datasets)
+
+
+def programs_text(config: SweepConfig, in_lanes: Collection[str] = ()) -> str:
     """How many training programs the sweep can need, and what for."""
-    several = {name: count for name, count in program_counts(config).items() if count > 1}
+    several = {name: count for name, count in program_counts(config, in_lanes).items() if count > 1}
     if not several:
         return "1, compiled once"
     if math.inf in several.values():
@@ -102,19 +145,19 @@ def programs_text(config: SweepConfig) -> str:
     return f"at most {math.prod(several.values()):,g}: {factors}"
 
 
-def program_counts(config: SweepConfig) -> dict[str, float]:
+def program_counts(config: SweepConfig, in_lanes: Collection[str] = ()) -> dict[str, float]:
     """How many programs each searched parameter can ask for by itself; their product is the most that a sweep needs.
 
     Numbers that a lane holds ask for one: epochs, batch size, learning rate, seed, numeric arguments of the optimizer,
-    the loss and the schedule. Every value of what shapes a program asks for its own: data, model, which loss, optimizer
-    and schedule, their other arguments.
+    the loss and the schedule, those of the augmentation, those of the model that are `in_lanes`. Every value of what
+    shapes a program asks for its own: data, model, which loss, optimizer and schedule, their other arguments.
     """
     counts: dict[str, float] = {}
     for name, entry in config.parameters().items():
         shapes = name.partition(".")[0] in ("dataset", "model") or name in ("loss", "optimizer.use", "schedule.use")
-        if shapes:
+        if shapes and name not in in_lanes:
             counts[name] = math.inf if entry.count is None else entry.count
-        elif "." in name and isinstance(entry, Choices):
+        elif "." in name and name not in in_lanes and isinstance(entry, Choices):
             counts[name] = len({None if _is_number(choice) else repr(choice) for choice in entry.choices})
         else:
             counts[name] = 1

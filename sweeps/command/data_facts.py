@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sweeps.datasets.base import Dataset
+from sweeps.datasets.canonical import Array
 
 MOST_NAMES = 6
 MOST_NOTES = 12
@@ -21,6 +22,7 @@ def facts(use: str, dataset: Dataset) -> list[tuple[str, str]]:
         ("data", f"{use}: {rows} rows of {shape} {dataset.train.x.dtype}{classes}"),
         ("  inputs", inputs(dataset)),
         ("  targets", classes_found(dataset) if dataset.classes else values_found(dataset)),
+        *([("  weights", weights_found(dataset.weights))] if dataset.weights is not None else []),
         *(("", note) for note in some(dataset.notes)),
     ]
 
@@ -59,6 +61,14 @@ def values_found(dataset: Dataset) -> str:
     width = "" if values.ndim == 1 else f"{values.shape[1]:,} numbers, "
     spread = float(np.square(values - values.mean(axis=0)).mean())
     return f"{width}{values.min():.4g} to {values.max():.4g}, mean squared distance from the mean {spread:.4g}"
+
+
+def weights_found(weights: Array) -> str:
+    """The range of the training rows' weights, and what they come to."""
+    none = int((weights == 0).sum())
+    mean = float(weights.mean(dtype=np.float64))
+    more = f"; {none:,} rows weigh nothing" if none else ""
+    return f"{weights.min():.4g} to {weights.max():.4g} a training row, mean {mean:.4g}{more}"
 
 
 def shown(name: str) -> str:

@@ -23,8 +23,10 @@ def command(console: Console, folder: Path, inputs: Path, output: Path) -> None:
         SweepError: there is no such model or file, or the rows are not what the model takes.
     """
     model = sweeps.load(folder).best_model()
-    outputs = model(model.read(inputs))
-    columns = list(predicted_columns(model, outputs))
+    given = model.inputs(inputs)
+    outputs = model(given.x)
+    columns = [*(Column(name, "string", values) for name, values in given.names.items())]
+    columns += predicted_columns(model, outputs)
     replace_bytes(output, header(column.name for column in columns) + rows(columns))
     number = model.description["number"]
     display.line(console, f"{output}: {display.count(len(outputs), 'row')}, by trial {number} of {folder}")

@@ -16,7 +16,7 @@ from sweeps.config.json_schema import json_schema
 from sweeps.config.names import metric_column
 from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange, Parameter
 from sweeps.config.plain import plain, written
-from sweeps.config.schema import Budget, Component, Objective, SweepConfig
+from sweeps.config.schema import LEFT_TO_MODEL, Budget, Component, Objective, SweepConfig, are_pairs
 from sweeps.config.values import Value
 from sweeps.config.wording import one_line
 from sweeps.config.yaml_file import load_text
@@ -94,13 +94,17 @@ def _draft(reading: Reading, where: str, overrides: Sequence[str]) -> Draft:
 
 
 def to_yaml(config: SweepConfig) -> str:
-    """The whole config as YAML, defaults included; `load_config` reads it back as an equal one."""
-    tree: dict[str, Any] = {}
-    for key in SweepConfig.model_fields:
-        tree[key] = _written(getattr(config, key))
+    """The whole config as YAML; `load_config` reads it back as an equal one.
+
+    Defaults are in it, except of what is left to the model.
+    """
+    given = [key for key in SweepConfig.model_fields if key not in LEFT_TO_MODEL or key in config.model_fields_set]
+    tree: dict[str, Any] = {key: _written(getattr(config, key)) for key in given}
     for section in ("dataset", "model", "optimizer", "schedule"):
         if f"{section}.use" in config.search_space:
             del tree[section]["use"]
+    if are_pairs(weights := tree["dataset"].get("class_weight")):
+        tree["dataset"]["class_weight"] = dict(weights)
     if "loss" in config.search_space:
         del tree["loss"]["use"]
     return write(tree)

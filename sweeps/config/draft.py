@@ -13,7 +13,7 @@ from sweeps.config.conditions import canonical, parameter_faults, parents_first
 from sweeps.config.entries import DOTTED
 from sweeps.config.overrides import Override, put, split_path, understand
 from sweeps.config.rules import spanning_faults
-from sweeps.config.schema import SweepConfig
+from sweeps.config.schema import LEFT_TO_MODEL, SweepConfig
 from sweeps.config.sections import check_sections
 from sweeps.config.wording import Fault, Path, one_line, path_text, show
 from sweeps.config.yaml_reader import Flaw
@@ -72,11 +72,12 @@ class Draft:
     """A config as read.
 
     `tree` is what was written, in plain Python values: possibly wrong, possibly partial. `sections` are the parts that
-    are right by themselves.
+    are right by themselves, `brought` are those that a compiled model has brought.
     """
 
     def __init__(self, tree: object, source: str, lines: Mapping[Path, int], flaws: Iterable[Flaw] = ()) -> None:
         self.tree: dict[str, Any] = tree if isinstance(tree, dict) else {}
+        self.brought: dict[str, Any] = {}
         self._places = Places(source, lines)
         self._complaints: dict[Complaint, int] = {}
         self._spoilt: set[Path] = set()
@@ -110,8 +111,19 @@ class Draft:
             raise ConfigError(self.complaints)
         space = parents_first(self.sections.search_space)
         enqueue = tuple(canonical(known, space) for known in self.sections.enqueue or ())
-        right = {key: getattr(self.sections, key) for key in SweepConfig.model_fields}
+        given = [key for key in SweepConfig.model_fields if not self.leaves_to_model(key)]
+        right = {key: getattr(self.sections, key) for key in given}
         return SweepConfig(**{**right, "search_space": space, "enqueue": enqueue})
+
+    def leaves_to_model(self, section: str) -> bool:
+        """Whether the config says nothing of a section that a compiled model may bring."""
+        searched = {section, f"{section}.use"} & self.sections.names
+        return section in LEFT_TO_MODEL and section not in self.tree and not searched
+
+    def settle(self, section: str, value: Any) -> None:
+        """Give a section that was left out, as if it had been written, and hold it against the others."""
+        self.tree[section] = value
+        self.check()
 
     def override(self, text: str) -> None:
         """Apply `PATH=VALUE`, or complain about it."""

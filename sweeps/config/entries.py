@@ -21,17 +21,20 @@ NEEDED = NAMES[:2]
 COMPONENTS = ("optimizer", "model", "dataset", "schedule")
 DOTTED = (*COMPONENTS, "loss")
 """The sections whose arguments are parameters by their dotted name."""
+AUGMENTATION = ("augmentation.shift", "augmentation.flip")
 _ALSO_CALLED = {"lr": "learning_rate", "batch": "batch_size", "bs": "batch_size", "epoch": "epochs"}
 _KNOWN = "Known are epochs, batch_size, learning_rate, seed, loss and dotted names such as optimizer.b1"
 
 
 def name_fault(name: str) -> Fault | None:
     """What is wrong with the name of a parameter, if anything."""
-    if name in NAMES:
+    if name in NAMES or name in AUGMENTATION:
         return None
     section, dot, argument = name.partition(".")
     if name == "loss.use":
         return Fault((name,), "unknown parameter", advice="Did you mean `loss`?")
+    if section == "augmentation":
+        return Fault((name,), "unknown parameter", advice=did_you_mean(name, AUGMENTATION))
     if section in DOTTED and argument.isidentifier():
         return None
     if section in DOTTED and dot:
@@ -78,7 +81,7 @@ def _range_faults(name: str, value: Mapping[str, Any], check: Callable[[Any], Va
     kind = f"`{value['type']}`"
     if check in (text, check_loss, check_schedule):
         yield Fault(("type",), "must be `categorical` here", kind, "List the names under `choices`")
-    elif value["type"] == "float" and name != "learning_rate":
+    elif value["type"] == "float" and name not in ("learning_rate", "augmentation.flip"):
         yield Fault(("type",), "must be `int` or `categorical` here", kind, "Write `type: int`")
     else:
         for end in ("low", "high"):
@@ -105,6 +108,14 @@ def _rate(value: object) -> float:
     return float(between(0)(number(value)))
 
 
+def _pixels(value: object) -> int:
+    return int(between(0, MAX_COUNT)(whole(value)))
+
+
+def _chance(value: object) -> float:
+    return float(between(0, 1)(number(value)))
+
+
 _CHECKS: dict[str, Callable[[Any], Value]] = {
     "epochs": _count,
     "batch_size": _count,
@@ -112,4 +123,6 @@ _CHECKS: dict[str, Callable[[Any], Value]] = {
     "learning_rate": _rate,
     "loss": check_loss,
     "schedule.use": check_schedule,
+    "augmentation.shift": _pixels,
+    "augmentation.flip": _chance,
 }

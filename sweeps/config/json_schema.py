@@ -25,6 +25,13 @@ _ABOUT = {
     "seed": "The seed of a trial, where it is not to be derived from the sweep's.",
     "loss": "What training minimises, where that is searched.",
     "schedule.use": "What the learning rate does, where that is searched.",
+    "augmentation.shift": "The most pixels that an image moves in each direction.",
+    "augmentation.flip": "The probability that left and right are exchanged.",
+}
+
+_CLASS_WEIGHT: Schema = {
+    "description": "`balanced`, or what the loss of each class is multiplied by.",
+    "anyOf": [{"type": "object", "additionalProperties": VALUE_SCHEMA}, VALUE_SCHEMA],
 }
 
 
@@ -34,6 +41,8 @@ def json_schema() -> Schema:
     definitions, properties = derived["$defs"], derived["properties"]
     definitions["Component"] = _component({"type": "string", "minLength": 1}, {}, VALUE_SCHEMA)
     properties["name"]["pattern"] = NAME.pattern
+    name = {"type": "string", "minLength": 1}
+    _redefine(properties["dataset"], _component(name, {"class_weight": _CLASS_WEIGHT}, VALUE_SCHEMA))
     properties["metrics"]["items"] = _named(METRICS, TOP.pattern)
     _redefine(properties["search_space"], _search_space())
     _redefine(properties["loss"], _formula(LOSSES))
@@ -113,6 +122,8 @@ def _search_space() -> Schema:
         "seed": entry({"type": "integer", "minimum": 0, "maximum": MAX_SEED}, *whole),
         "loss": entry(_named(LOSSES), "Choices"),
         "schedule.use": entry(_named(SCHEDULES), "Choices"),
+        "augmentation.shift": entry({"type": "integer", "minimum": 0, "maximum": MAX_COUNT}, *whole),
+        "augmentation.flip": entry({"type": "number", "minimum": 0, "maximum": 1}, *every),
     }
     dotted = entry(VALUE_SCHEMA, *every) | {"description": "An argument of a section of that name."}
     return {

@@ -13,16 +13,17 @@ from sweeps.config.values import text, wrong
 from sweeps.config.wording import did_you_mean, listing, show
 
 _SMOOTHING = fraction("How much of each target is spread evenly over the classes.")
+_LOGITS = flag("Whether outputs are logits, as they are unless this is false, or probabilities.")
 
 LOSSES: Mapping[str, Options] = {
     "mean_squared_error": {},
     "mean_absolute_error": {},
     "huber": {"delta": positive("The difference up to which it is squared; 1 unless given.")},
     "binary_cross_entropy": {
-        "from_logits": flag("Whether outputs are logits, as they are unless this is false, or probabilities."),
+        "from_logits": _LOGITS,
         "label_smoothing": _SMOOTHING,
     },
-    "softmax_cross_entropy": {"label_smoothing": _SMOOTHING},
+    "softmax_cross_entropy": {"from_logits": _LOGITS, "label_smoothing": _SMOOTHING},
 }
 
 _WARMUP = fraction("The part of all iterations in which the learning rate rises to its full value.")

@@ -84,7 +84,8 @@ def understand(tree: dict[str, Any], text: str) -> Override | Fault:
         return Fault((), "an override must be PATH=VALUE", show(text), "For instance budget.trials=8")
     if len(written) > LONGEST_PATH:
         return Fault((), f"a path must have at most {LONGEST_PATH:,} characters", f"{len(written):,}")
-    reading: Reading = read(value) if value.strip() else Reading(None, {}, [])
+    last = written.rpartition(".")[2]
+    reading: Reading = read(value, (last,)) if value.strip() else Reading(None, {}, [])
     if reading.flaws:
         return reading.flaws[0].fault._replace(path=())
     try:

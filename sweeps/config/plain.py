@@ -47,7 +47,8 @@ class _Walk:
         return self._scalar(value, path)
 
     def _key(self, key: object, path: Path) -> str:
-        if not isinstance(key, str):
+        is_label = path[-1:] == ("class_weight",) and isinstance(key, numbers.Integral)
+        if not isinstance(key, str) and not is_label:
             self._flaw(path, "keys must be text", show(key))
         return str(key)
 

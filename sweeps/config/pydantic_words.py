@@ -13,10 +13,20 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sweeps.config.parameters import Choices, FloatRange, IntRange
-from sweeps.config.schema import KINDS, Budget, CheckpointTimes, EarlyStopping, Objective, Retries, SweepConfig
+from sweeps.config.schema import (
+    KINDS,
+    Augmentation,
+    Budget,
+    CheckpointTimes,
+    EarlyStopping,
+    Objective,
+    Retries,
+    SweepConfig,
+)
 from sweeps.config.wording import Fault, Path, did_you_mean, listing, nearest, path_text, show
 
 _KEYS = {
+    "augmentation": tuple(Augmentation.model_fields),
     "objective": tuple(Objective.model_fields),
     "budget": tuple(Budget.model_fields),
     "early_stopping": tuple(EarlyStopping.model_fields),

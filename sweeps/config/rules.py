@@ -30,7 +30,7 @@ def spanning_faults(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fau
     yield from _given_twice(tree, sections)
     yield from _losses_and_metrics(tree, sections)
     yield from formula_faults(sections)
-    yield from _objective(sections)
+    yield from _objective(tree, sections)
     for section, component in (("sampler", sections.sampler), ("pruner", sections.pruner)):
         if component is not None:
             yield from method_faults(section, component)
@@ -54,7 +54,7 @@ def _argument_names(tree: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _given_twice(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
     """A value of the search space would silently win over the same key in its own section."""
-    for section in DOTTED:
+    for section in (*DOTTED, "augmentation"):
         component = tree.get(section)
         for key in component if isinstance(component, Mapping) else ():
             name = f"{section}.{key}"
@@ -100,10 +100,12 @@ def _tried(check: Any, value: object, path: Path) -> Iterator[Fault]:
         yield from (fault._replace(path=path) for fault in (error.context or {})["faults"])
 
 
-def _objective(sections: Sections) -> Iterator[Fault]:
+def _objective(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
     if sections.objective is None or sections.metrics is None:
         return
     metric = sections.objective.metric
+    if "metrics" not in tree and metric.startswith("valid_"):
+        return  # the model may bring it; `from_model` settles what it brings, and this is asked again
     columns = ("train_loss", "valid_loss", *(metric_column(each) for each in sections.metrics))
     if metric not in columns:
         unlisted = f"Add `{metric[6:]}` to `metrics`" if metric in map(metric_column, METRICS) else ""

@@ -15,6 +15,7 @@ from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange, Para
 from sweeps.config.values import (
     Argument,
     Count,
+    Fraction,
     FrozenDict,
     NotNegative,
     Number,
@@ -58,6 +59,38 @@ class Component(Frozen):
 
     def __hash__(self) -> int:
         return hash((self.use, frozenset(self.arguments.items())))
+
+
+class Augmentation(Frozen):
+    """How images are changed at random whenever they are trained on; what is not given is not done."""
+
+    shift: Times | None = Field(
+        default=None, description="The most pixels that an image moves in each direction.", examples=[2]
+    )
+    flip: Fraction | None = Field(
+        default=None, description="The probability that left and right are exchanged.", examples=[0.5]
+    )
+
+    @property
+    def given(self) -> dict[str, float]:
+        """What is done, by name."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+def _as_pairs(section: object) -> object:
+    """A dataset's `class_weight` as pairs, for an argument is no mapping."""
+    if not (isinstance(section, Mapping) and "class_weight" in section):
+        return section
+    given = section["class_weight"]
+    pairs = list(given.items()) if isinstance(given, Mapping) else given
+    if not are_pairs(pairs):
+        return section
+    return {**section, "class_weight": [[str(name), weight] for name, weight in pairs]}
+
+
+def are_pairs(given: Any) -> bool:
+    """Whether a list or tuple could have been a mapping."""
+    return isinstance(given, list | tuple) and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given)
 
 
 class Objective(Frozen):
@@ -153,14 +186,27 @@ def _name(value: object) -> str:
     return name
 
 
+LEFT_TO_MODEL = ("loss", "optimizer", "metrics")
+"""The sections that a config may leave out, and a Keras model that was compiled then brings with it."""
+
+
+def _not_null(value: object) -> object:
+    if value is None:
+        raise wrong("must be a name, or a mapping with `use`", show(value))
+    return value
+
+
 class SweepConfig(Frozen):
-    """A sweep, as its file says it. `load_config` and `parse_config` make one and check what spans its sections."""
+    """A sweep, as its file says it. `load_config` and `parse_config` make one and check what spans its sections.
+
+    Those of `LEFT_TO_MODEL` that are not in its `model_fields_set` are the model's to say.
+    """
 
     name: Annotated[str, BeforeValidator(_name)] = Field(
         description="The sweep's name; its results go to the folder of this name.", examples=["mnist"]
     )
     seed: Seed = Field(default=0, description="The number that all randomness starts from.")
-    dataset: Component = Field(
+    dataset: Annotated[Component, BeforeValidator(_as_pairs)] = Field(
         description="A built-in dataset, or `module:function`; the other keys are its arguments.",
         examples=[{"use": "mnist"}],
     )
@@ -168,21 +214,30 @@ class SweepConfig(Frozen):
         description="`module:name` of a model; the other keys are its arguments.",
         examples=[{"use": "models.mlp:MLP", "hidden": [128]}],
     )
-    loss: Component = Field(description="What training minimises.", examples=["softmax_cross_entropy"])
+    loss: Annotated[Component | None, BeforeValidator(_not_null)] = Field(
+        default=None,
+        description="What training minimises; left out, what a Keras model was compiled with.",
+        examples=["softmax_cross_entropy"],
+    )
     metrics: tuple[Text, ...] = Field(
         default=(),
-        description="What else to measure on the validation split after every epoch.",
+        description="What else to measure on the validation split after every epoch; left out, as `loss`.",
         examples=[["accuracy"]],
     )
     optimizer: Component = Field(
         default=Component(use="adam"),
-        description="Any optax optimizer by name; the other keys are its arguments.",
+        description="Any optax optimizer by name; the other keys are its arguments. Left out, as `loss`.",
         examples=[{"use": "adam"}],
     )
     schedule: Component = Field(
         default=Component(use="constant"),
         description="What the learning rate does over a trial's iterations; the other keys are its arguments.",
         examples=["cosine"],
+    )
+    augmentation: Augmentation = Field(
+        default=Augmentation(),
+        description="How images are changed at random whenever they are trained on.",
+        examples=[{"shift": 2, "flip": 0.5}],
     )
     search_space: SearchSpace = Field(
         description="The hyperparameters: a plain value is fixed, a mapping with `type` is searched.",

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweeps.config.entries import DOTTED, NAMES, fitted, name_fault, value_faults
+from sweeps.config.entries import AUGMENTATION, DOTTED, NAMES, fitted, name_fault, value_faults
 from sweeps.config.parameters import Choices, Parameter
 from sweeps.config.pydantic_words import faults_of, mapping_wanted, missing
 from sweeps.config.schema import (
+    Augmentation,
     Budget,
     CheckpointTimes,
     Component,
@@ -51,6 +52,7 @@ class Sections:
     metrics: tuple[str, ...] | None = None
     optimizer: Component | None = None
     schedule: Component | None = None
+    augmentation: Augmentation | None = None
     objective: Objective | None = None
     sampler: Component | None = None
     pruner: Component | None = None
@@ -97,7 +99,7 @@ def _entry_adapter() -> TypeAdapter[Any]:
 
 
 def _unknown_section(key: str) -> Fault:
-    if key in NAMES or key.partition(".")[0] in DOTTED:
+    if key in (*NAMES, *AUGMENTATION) or key.partition(".")[0] in DOTTED:
         return Fault((key,), "unknown key", advice="It belongs under `search_space`")
     known = tuple(SweepConfig.model_fields)
     return Fault((key,), "unknown key", advice=did_you_mean(key, known, f"Known are {listing(known, 'and')}"))

@@ -1,7 +1,7 @@
 """The search space at work: which parameters a trial has, and what they make of the config. The rule: pure functions.
 
 Names of parameters: `epochs`, `batch_size`, `learning_rate`, `seed`, `loss`, or an argument of a component by its
-dotted name, such as `optimizer.b1`, `model.hidden` or `dataset.use`.
+dotted name, such as `optimizer.b1`, `model.hidden` or `dataset.use`; `augmentation.shift` and `augmentation.flip`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import cast
 
 from sweeps.config.parameters import Choices, IntRange, Parameter
 from sweeps.config.schema import Component, SweepConfig
-from sweeps.config.values import Value
+from sweeps.config.values import FrozenDict, Value
 
 MAX_BATCH_SIZES = 64
 
@@ -22,7 +22,7 @@ class Trial:
     """A config with one trial's parameters in their places.
 
     `learning_rate` is None when the search space has none; then the optimizer's own argument or default holds.
-    `seed` is None unless it is a parameter.
+    `seed` is None unless it is a parameter. `augmentation` holds what is done to images, by name.
     """
 
     epochs: int
@@ -34,14 +34,17 @@ class Trial:
     loss: Component
     optimizer: Component
     schedule: Component
+    augmentation: Mapping[str, float] = FrozenDict()
 
 
 def resolve(config: SweepConfig, params: Mapping[str, Value]) -> Trial:
     """The trial that `params`, the active searched parameters, make of `config`.
 
     Raises:
-        ValueError: `params` are not those of this config's search space.
+        ValueError: `params` are not those of this config's search space, or it still leaves its loss to its model.
     """
+    if config.loss is None:
+        raise ValueError("a trial needs a loss")
     values = config.fixed()
     unknown = params.keys() - config.parameters().keys()
     if unknown:
@@ -61,7 +64,15 @@ def resolve(config: SweepConfig, params: Mapping[str, Value]) -> Trial:
         loss=_placed(config.loss, "loss", values),
         optimizer=_placed(config.optimizer, "optimizer", values),
         schedule=_placed(config.schedule, "schedule", values),
+        augmentation=_augmentation(config, values),
     )
+
+
+def _augmentation(config: SweepConfig, values: Mapping[str, Value]) -> Mapping[str, float]:
+    prefix = "augmentation."
+    searched = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    given = {name: float(cast("float", value)) for name, value in searched.items()}
+    return FrozenDict(config.augmentation.given | given)
 
 
 def _placed(component: Component, section: str, values: Mapping[str, Value]) -> Component:
@@ -76,7 +87,7 @@ def _placed(component: Component, section: str, values: Mapping[str, Value]) -> 
 def only_numbers_searched(config: SweepConfig) -> Trial | None:
     """A sample trial, if every searched parameter is a number that no choice depends on; otherwise None.
 
-    Then all trials have one program, unless an optimizer refuses some number of its own as a tracer.
+    Then all trials have one program, unless an optimizer or a model refuses some number of its own as a tracer.
     """
     sample: dict[str, Value] = {}
     for name, entry in config.parameters().items():
@@ -84,10 +95,11 @@ def only_numbers_searched(config: SweepConfig) -> Trial | None:
             if name not in {"epochs", "batch_size", "learning_rate", "seed"}:
                 return None
             sample[name] = entry.choices[0]
-        elif entry.when or name.partition(".")[0] in {"model", "dataset"}:
+        elif entry.when or name.startswith("dataset.") or (name.startswith("model.") and isinstance(entry, IntRange)):
             return None
         else:
-            sample[name] = entry.low
+            # The middle, for a model may treat an end of a range as a case of its own.
+            sample[name] = entry.low if isinstance(entry, IntRange) else entry.low / 2 + entry.high / 2
     return resolve(config, sample)
 
 

@@ -163,5 +163,8 @@ Times = Annotated[
 Seed = Annotated[
     Whole, AfterValidator(between(0, MAX_SEED)), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_SEED})
 ]
+Fraction = Annotated[
+    Number, AfterValidator(between(0, 1)), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
+]
 NotNegative = Annotated[Number, AfterValidator(between(0)), WithJsonSchema({"type": "number", "minimum": 0})]
 Positive = Annotated[Number, AfterValidator(above_zero), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]

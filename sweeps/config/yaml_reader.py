@@ -51,8 +51,8 @@ class Reading(NamedTuple):
     flaws: list[Flaw]
 
 
-def read(text: str) -> Reading:
-    """The one document in `text`, with all its flaws up to the one that stops the reading.
+def read(text: str, path: Path = ()) -> Reading:
+    """The one document in `text`, with all its flaws up to the one that stops the reading; `path` is its place.
 
     >>> read("low: 1e-4").value
     {'low': 0.0001}
@@ -61,7 +61,7 @@ def read(text: str) -> Reading:
     """
     reader = _Reader()
     try:
-        value = reader.document(text)
+        value = reader.document(text, path)
     except _StopError:
         value = None
     return Reading(value, reader.lines, reader.flaws)
@@ -83,7 +83,7 @@ class _Reader:
         self._aliases = 0
         self._line = 1
 
-    def document(self, text: str) -> object:
+    def document(self, text: str, path: Path) -> object:
         if len(text) > MAX_CHARACTERS:
             self._stop(f"there must be at most {MAX_CHARACTERS:,} characters", f"{len(text):,}")
         if found := FORBIDDEN.search(text):
@@ -95,7 +95,7 @@ class _Reader:
         if isinstance(event, yaml.StreamEndEvent):
             self._line = 1
             self._stop("a config must not be empty", advice="configs/mnist.yaml shows what it can hold")
-        value = self._value(self._next(), (), 1)
+        value = self._value(self._next(), path, 1)
         self._next()
         if not isinstance(self._next(), yaml.StreamEndEvent):
             self._stop(
@@ -198,6 +198,8 @@ class _Reader:
     def _key(self, event: yaml.Event, path: Path, depth: int) -> str:
         """The key that `event` begins, or "" after a flaw when it is none."""
         key = self._value(event, path, depth)
+        if path[-1:] == ("class_weight",) and isinstance(key, int) and isinstance(event, yaml.ScalarEvent):
+            return str(event.value)  # a class by its label
         if key == "<<" and isinstance(event, yaml.ScalarEvent) and event.style is None:
             self._flaw(path, "merge keys (`<<`) are not allowed", advice="Write the keys out", spoils=False)
         elif not isinstance(key, str) or not key:

@@ -25,7 +25,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     room = np.empty(size + LINE, np.uint8)
     start = -room.ctypes.data % LINE
-    return room[start : start + size].view(dtype).reshape(shape)
+    made: Array = room[start : start + size].view(dtype).reshape(shape)
+    return made
 
 
 def take(array: Array, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Array:
@@ -35,4 +36,5 @@ def take(array: Array, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Array:
     [[5, 6], [1, 2]]
     """
     taken = empty((len(rows), *array.shape[1:]), array.dtype)
-    return np.take(array, rows, axis=0, out=taken, mode="clip")  # any other mode goes through a copy of `taken`
+    np.take(array, rows, axis=0, out=taken, mode="clip")  # any other mode goes through a copy of `taken`
+    return taken

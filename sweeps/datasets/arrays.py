@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from sweeps.datasets.base import Dataset, from_arrays, from_splits
-from sweeps.datasets.canonical import Array
+from sweeps.datasets.canonical import Array, canonical
 from sweeps.errors import DataError
 from sweeps.locate import find_file
+
+WEIGHTS = "weights"
 
 
 def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
@@ -21,9 +23,10 @@ def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
     path: str,
     x: str = "x",
     y: str = "y",
+    weights: str | None = None,
     scale: float = 1.0,
     shift: float = 0.0,
-    valid_fraction: float = 0.2,
+    valid_fraction: float | None = None,
     test_fraction: float = 0.0,
     stratify: bool = False,
     seed: int = 0,
@@ -31,7 +34,8 @@ def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
     """The arrays `x` and `y` of an `.npz` file; or `x_train`, `y_train` and those of `valid` and `test` that it has.
 
     `x` is of shape `[rows, *input_shape]`; bytes are taken for images, and a model sees them divided by 255 unless
-    `scale` is given. A split that the file does not have is cut off the training rows.
+    `scale` is given. A split that the file does not have is cut off the training rows. The array `weights`, or
+    `weights_train` beside `x_train`, has the weights of these rows where it is there; `weights` names another.
 
     Raises:
         DataError: no such file or array, or what `checked` does not take.
@@ -44,14 +48,21 @@ def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
         names = {split: pair for split, pair in names.items() if split == "train" or pair[0] in held or pair[1] in held}
     else:
         names = {"train": (x, y)}
-    for name in [name for pair in names.values() for name in pair]:
+    of_weights = f"{weights or WEIGHTS}_train" if f"{x}_train" in held else weights or WEIGHTS
+    read = [name for pair in names.values() for name in pair]
+    read += [of_weights] if weights is not None or of_weights in held else []
+    for name in read:
         if name not in held:
             raise DataError(f"{path} has no array {name!r}; it has {', '.join(held) or 'none'}")
-    pairs = {split: (held[ours], held[theirs]) for split, (ours, theirs) in names.items()}
+    pairs = {
+        split: canonical(f"{path}: {split} " if len(names) > 1 else f"{path}: ", held[ours], held[theirs])
+        for split, (ours, theirs) in names.items()
+    }
     fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
-    dataset = from_splits(pairs, **fractions, stratify=stratify, seed=seed)
-    found = ", ".join(f"{name} {_shape(held[name])}" for pair in names.values() for name in pair)
-    return replace(dataset, scale=scale, shift=shift, notes=(f"{path}: {found}",))
+    dataset = from_splits(pairs, held.get(of_weights), **fractions, stratify=stratify, seed=seed)
+    found = ", ".join(f"{name} {_shape(held[name])}" for name in read)
+    done = {"kind": "arrays", "x": x}
+    return replace(dataset, scale=scale, shift=shift, preprocessing=done, notes=(f"{path}: {found}",))
 
 
 def npy(  # noqa: PLR0913  (as above)
@@ -60,7 +71,7 @@ def npy(  # noqa: PLR0913  (as above)
     targets: str,
     scale: float = 1.0,
     shift: float = 0.0,
-    valid_fraction: float = 0.2,
+    valid_fraction: float | None = None,
     test_fraction: float = 0.0,
     stratify: bool = False,
     seed: int = 0,
@@ -74,8 +85,10 @@ def npy(  # noqa: PLR0913  (as above)
     for name, array in ((path, x), (targets, y)):
         if isinstance(array, Mapping):
             raise DataError(f"{name} holds several arrays; `use: npz` reads them")
-    fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
-    dataset = from_arrays(x, y, **fractions, stratify=stratify, seed=seed)
+    pair = canonical(f"{path}, {targets}: ", x, y)
+    dataset = from_arrays(
+        *pair, valid_fraction=valid_fraction, test_fraction=test_fraction, stratify=stratify, seed=seed
+    )
     notes = (f"{path}: {_shape(x)}, {targets}: {_shape(y)}",)
     return replace(dataset, scale=scale, shift=shift, notes=notes)
 

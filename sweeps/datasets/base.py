@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sweeps.datasets import splitting
+from sweeps.datasets import aligned, splitting
 from sweeps.datasets.canonical import Array, canonical
 from sweeps.errors import DataError
 
@@ -29,15 +29,23 @@ class Split(NamedTuple):
         return len(self.x)
 
 
+class TargetScaling(NamedTuple):
+    """What was done to each of a row's targets: `(y - center) / spread`; a number for each of them."""
+
+    center: tuple[float, ...]
+    spread: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Training, validation and (optional) test rows, and how the program reads them.
 
     `x` is uint8, int32 (tokens) or float32; a model sees `x * scale + shift` in float32, except that int32 reaches it
-    as it is. Integer `y` are class labels `0 … classes - 1`; float32 `y` are values to regress on. `class_names` are
+    as it is. Integer `y` are class labels `0 … classes - 1`; float32 `y` are values to regress on. `weights`, float32
+    `[training rows]`, multiply each training row's loss where they are given. `class_names` are
     what the labels stand for, in their order. `preprocessing` is how `x` was made of something else, as plain JSON, so
     that the same can be done to new rows (`datasets.columns.apply` does it to those of tables). `notes` say for a
-    person what was found and done, a line each.
+    person what was found and done, a line each. Where there is a `target_scaling`, it has been done to `y`.
     """
 
     train: Split
@@ -49,6 +57,8 @@ class Dataset:
     class_names: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    weights: Array | None = None
+    target_scaling: TargetScaling | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -78,7 +88,7 @@ def checked(dataset: Dataset) -> Dataset:
     Raises:
         DataError: a split is empty, `x` and `y` differ in rows, shapes or kinds differ between splits, a value is not
             finite or does not fit its type, a label is not one of the classes, classes and their names differ in
-            number.
+            number, weights are not what `checked_weights` takes.
     """
     splits = {name: Split(*canonical(f"{name} ", *_pair(name, split))) for name, split in dataset.splits.items()}
     for part in ("x", "y"):
@@ -95,21 +105,44 @@ def checked(dataset: Dataset) -> Dataset:
         scale=scale,
         shift=shift,
         classes=classes,
+        weights=None if dataset.weights is None else checked_weights(dataset.weights, splits["train"].rows),
     )
 
 
-def from_arrays(
+def checked_weights(weights: Any, rows: int, of: str = "training row") -> Array:
+    """The weights of `rows` rows as float32 `[rows]`.
+
+    Raises:
+        DataError: they are not one number for each row, one is not finite or below 0, or all are 0.
+    """
+    found = np.asarray(weights)
+    if found.dtype.kind not in "biuf" or found.shape != (rows,):
+        got = f"{found.dtype} of shape {found.shape}"
+        raise DataError(f"weights must be a number for each {of}, shape ({rows},), but got {got}")
+    with np.errstate(over="ignore"):
+        narrowed = np.ascontiguousarray(found.astype(np.float32, copy=False))
+    are_right = np.isfinite(narrowed) & (narrowed >= 0)
+    if not are_right.all():
+        row = int(np.argmin(are_right))
+        raise DataError(f"weights must be finite and at least 0, but row {row:,} has {found[row]} (rows count from 0)")
+    if not narrowed.any():
+        raise DataError(f"weights must not all be 0, but those of all {rows:,} rows are")
+    return narrowed
+
+
+def from_arrays(  # noqa: PLR0913  (the last four are keys of a config)
     x: Any,
     y: Any,
+    weights: Any = None,
     *,
-    valid_fraction: float,
+    valid_fraction: float | None,
     test_fraction: float = 0.0,
     stratify: bool = False,
     seed: int = 0,
 ) -> Dataset:
     """Rows of two arrays shuffled by `seed` and cut into test, validation and training splits, in that order.
 
-    With `stratify`, every class has its share of each split.
+    With `stratify`, every class has its share of each split. `weights` of shape `[rows]` go with their rows.
 
     Raises:
         DataError: the arrays are not what `checked` takes, the fractions leave no row for training or validation, or
@@ -122,31 +155,41 @@ def from_arrays(
     if stratify:
         splitting.check_classes(y)
     parts = splitting.stratified(y, counts, seed) if stratify else splitting.at_random(len(x), counts, seed)
-    return of_parts(x, y, parts)
+    return of_parts(x, y, parts, None if weights is None else checked_weights(weights, len(x), "row"))
 
 
-def from_splits(given: Mapping[str, tuple[Array, Array]], **splitting_as: Any) -> Dataset:
+def from_splits(
+    given: Mapping[str, tuple[Array, Array]], weights: Array | None = None, /, **splitting_as: Any
+) -> Dataset:
     """Splits as somebody made them, `train` and any of `valid` and `test`; what is not there is cut off training rows.
 
-    `splitting_as` are the arguments of `from_arrays`.
+    `weights` are those of the rows under `train`, `splitting_as` the arguments of `from_arrays`.
 
     Raises:
-        DataError: as `from_arrays`, and where rows are to be cut off for a test though there is a test split.
+        DataError: as `from_arrays`, and where a fraction is given for a split that is there, or nothing is left to
+            `stratify`.
     """
-    fractions = {**splitting_as}
-    if "test" in given and fractions.pop("test_fraction", 0):
-        raise DataError("test_fraction is for data without a test split, but these have one")
-    if "valid" in given:
-        test = Split(*given["test"]) if "test" in given else None
-        return Dataset(Split(*given["train"]), Split(*given["valid"]), test)
-    cut = from_arrays(*given["train"], **fractions)
-    return replace(cut, test=Split(*given["test"])) if "test" in given else cut
+    for name in ("valid", "test"):
+        if name in given and splitting_as.get(f"{name}_fraction"):
+            raise DataError(f"{name}_fraction is for data without a {name} split, but these have one. Remove it")
+    ready = {name: Split(*pair) for name, pair in given.items()}
+    if "valid" not in given:
+        cut = from_arrays(*given["train"], weights, **splitting_as)
+        return replace(cut, test=ready.get("test", cut.test))
+    if splitting_as.get("test_fraction"):  # the rows that validation would be cut off as are the test
+        wanted = {**splitting_as, "valid_fraction": splitting_as["test_fraction"], "test_fraction": 0.0}
+        cut = from_arrays(*given["train"], weights, **wanted)
+        return replace(cut, valid=ready["valid"], test=cut.valid)
+    if splitting_as.get("stratify"):
+        raise DataError("stratify is for rows that are split at random, but these are split already. Remove it")
+    return Dataset(ready["train"], ready["valid"], ready.get("test"), weights=weights)
 
 
-def of_parts(x: Array, y: Array, parts: splitting.Parts) -> Dataset:
-    """The rows of `x` and `y` in their splits; no test split where it has no rows."""
-    train, valid, test = (Split(x[rows], y[rows]) for rows in parts)
-    return Dataset(train=train, valid=valid, test=test if test.rows else None)
+def of_parts(x: Array, y: Array, parts: splitting.Parts, weights: Array | None = None) -> Dataset:
+    """The rows of `x` and `y` in their splits; no test split where it has no rows. `weights` are of all rows."""
+    train, valid, test = (Split(aligned.take(x, rows), aligned.take(y, rows)) for rows in parts)
+    of_training = None if weights is None else weights[parts.train]
+    return Dataset(train=train, valid=valid, test=test if test.rows else None, weights=of_training)
 
 
 def _pair(name: str, split: Any) -> tuple[Any, Any]:

@@ -30,6 +30,18 @@ def canonical(which: str, x: Any, y: Any) -> tuple[Array, Array]:
     return _inputs(f"{which}x", x), _targets(f"{which}y", y)
 
 
+def canonical_inputs(what: str, x: Any) -> Array:
+    """`x` alone, called `what` in messages.
+
+    Raises:
+        DataError: it is no such array.
+    """
+    x = _numbers(what, x)
+    if x.ndim == 0:
+        raise DataError(f"{what} must have rows, but is one number")
+    return _inputs(what, x)
+
+
 def _numbers(what: str, given: Any) -> Array:
     try:
         array = np.asarray(given)
@@ -74,7 +86,9 @@ def _converted(what: str, values: Array, dtype: type[np.generic]) -> Array:
 def _check(what: str, is_right: Array, fault: str) -> None:
     if not is_right.all():
         row = int(np.argmin(is_right.reshape(len(is_right), -1).all(axis=1)))
-        raise DataError(f"{what}: row {row:,} {fault} (rows count from 0)")
+        if is_right.ndim != 2:
+            raise DataError(f"{what}: row {row:,} {fault} (rows count from 0)")
+        raise DataError(f"{what}: row {row:,} {fault} in column {is_right[row].argmin():,} (both count from 0)")
 
 
 def _first_line(error: Exception) -> str:

@@ -23,6 +23,7 @@ MOST_CATEGORIES = 1000
 FILLING = ("mean", "median")
 MISSING = ("refuse", "drop", *FILLING)
 _ADVICE = "`missing: drop` drops such rows; `mean` and `median` fill them in"
+_LATER = "Fill it in, or leave its row out"  # what is told when the model is there, and takes no such cells
 
 
 class Column(TypedDict):
@@ -163,13 +164,14 @@ def _numbers_of(column: Column, table: Table) -> Array:
 
 def _filled(column: Column, table: Table) -> Array:
     name, fill = column["name"], column["fill"]
-    _check_numbers(table, name, allow_missing=fill is not None)
+    _check_numbers(table, name, allow_missing=fill is not None, advice=_LATER)
     given = table.column(name)
     figures = cells.numbers(given)
     return figures if fill is None else np.where(cells.are_missing(given), fill, figures)
 
 
-def _check_numbers(table: Table, name: str, *, allow_missing: bool) -> None:
+def _check_numbers(table: Table, name: str, *, allow_missing: bool, advice: str = "") -> None:
+    """`advice` is given in the place of what a config could say of the column."""
     given = table.column(name)
     figures, missing = cells.numbers(given), cells.are_missing(given)
     with np.errstate(over="ignore"):
@@ -177,8 +179,9 @@ def _check_numbers(table: Table, name: str, *, allow_missing: bool) -> None:
     are_right = are_finite | missing if allow_missing else are_finite
     if are_right.all():
         return
-    advice = ""
-    if missing.all():
+    if advice:
+        advice = advice if (missing == ~are_right).all() else ""
+    elif missing.all():
         advice = "All its cells are empty. Drop it"
     elif (missing == ~are_right).all():
         advice = _ADVICE
@@ -195,7 +198,7 @@ def _places(column: Column, table: Table) -> Array:
     fill = -1 if column["fill"] is None else place[str(column["fill"])]
     # The last entry is where -1, a missing cell, points to; -2 is a category that nobody has met.
     places: Array = np.array([*(place.get(category, -2) for category in found.names), fill])[found.codes]
-    table.check(name, places != -1, "a category", _ADVICE)
+    table.check(name, places != -1, "a category", _LATER)
     table.check(name, places != -2, f"one of its {len(known):,} categories ({_some(known)})")
     return places
 

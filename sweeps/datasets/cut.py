@@ -14,7 +14,7 @@ from sweeps.errors import DataError
 class Cut(NamedTuple):
     """The keys of a config that split rows; `group`, `time` and `split` name columns."""
 
-    valid_fraction: float
+    valid_fraction: float | None
     test_fraction: float
     seed: int
     stratify: bool
@@ -61,6 +61,10 @@ class Cut(NamedTuple):
         given = [way for way, value in ways.items() if value]
         if len(given) > 1:
             raise DataError(f"rows must be split in one way, but {' and '.join(given)} are given")
+        unused = [name for name in ("valid_fraction", "test_fraction") if getattr(self, name)]
+        if self.split is not None and unused:
+            rule = f"split: {self.split} says which rows validate and which are the test"
+            raise DataError(f"{rule}, but {' and '.join(unused)} would say so too. Remove one or the other")
 
 
 def _by_name(table: Table, name: str) -> Parts:

@@ -5,7 +5,7 @@ Pillow reads the files (PNG, JPEG) and is only imported here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
     channels: int | None = None,
     scale: float = 1 / 255,
     shift: float = 0.0,
-    valid_fraction: float = 0.2,
+    valid_fraction: float | None = None,
     test_fraction: float = 0.0,
     stratify: bool = False,
     seed: int = 0,
@@ -53,12 +53,18 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
         unknown = sorted(set(found) - set(classes))
         if unknown:
             raise DataError(f"{path}: class {unknown[0]!r} of split {split} has no folder among those that train")
-    reader = _Reader(path, folder, *shape)
+    reader = Reader(path, folder, *shape)
     read = {split: _labelled(reader, classes, found) for split, found in files.items()}
     fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
     dataset = from_splits(read, **fractions, stratify=stratify, seed=seed)
     height, width = reader.size
-    done = {"kind": "images", "size": [height, width], "channels": reader.channels, "classes": classes}
+    done = {
+        "kind": "images",
+        "size": [height, width],
+        "resize": size is not None,
+        "channels": reader.channels,
+        "classes": classes,
+    }
     return replace(
         dataset,
         scale=scale,
@@ -68,6 +74,30 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
         preprocessing=done,
         notes=(f"{path}: {sum(len(x) for x, _ in read.values()):,} images", *reader.notes),
     )
+
+
+def unlabelled(path: str, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
+    """New images, uint8 as `images` has them, and their names; `done` is its description, as far as it goes.
+
+    `path` is one image, or a folder: all images in it and in its folders are read, in the order of their names. Where
+    `done` says so they are resized, as those that trained were; else all must have their size.
+
+    Raises:
+        DataError: no such file, no images, one that cannot be read or has another size, Pillow is not installed.
+    """
+    found = find_file(path, DataError)
+    folder = found if found.is_dir() else found.parent
+    files = [each for each in folder.rglob("*") if each.is_file()] if found.is_dir() else [found]
+    inside = sorted(each.relative_to(folder) for each in files)
+    names = [name for name in inside if name.suffix.lower() in SUFFIXES and all(map(_is_shown, map(Path, name.parts)))]
+    if not names:
+        raise DataError(f"images are read from a folder or a file ({', '.join(SUFFIXES)}), but {path} has none")
+    height, width = done["size"]
+    is_resized = done.get("resize", True)
+    reader = Reader(path, folder, (height, width) if is_resized else None, done["channels"])
+    if not is_resized:
+        reader.expect((height, width))
+    return np.stack([reader.read(folder / name) for name in names]), [name.as_posix() for name in names]
 
 
 def _shape(size: int | tuple[int, ...] | None, channels: int | None) -> tuple[tuple[int, int] | None, int | None]:
@@ -113,14 +143,14 @@ def _is_shown(file: Path) -> bool:
     return not file.name.startswith(".")
 
 
-def _labelled(reader: _Reader, classes: Sequence[str], files: dict[str, list[Path]]) -> tuple[Array, Array]:
+def _labelled(reader: Reader, classes: Sequence[str], files: dict[str, list[Path]]) -> tuple[Array, Array]:
     x = np.stack([reader.read(file) for found in files.values() for file in found])
     y = [np.full(len(found), classes.index(name)) for name, found in files.items()]
     return x, np.concatenate(y)
 
 
-class _Reader:
-    """Reads images as arrays of one shape, which the first one decides where the config does not."""
+class Reader:
+    """Reads images as arrays of one shape, which the first one decides where nobody has said it."""
 
     def __init__(self, path: str, folder: Path, size: tuple[int, int] | None, channels: int | None) -> None:
         try:
@@ -148,6 +178,10 @@ class _Reader:
         height, width = self.size
         return [f"resized to {height} x {width}: {self._resized:,} images"] if self._resized else []
 
+    def expect(self, size: tuple[int, int]) -> None:
+        """Have the images be of this size, as those were that trained."""
+        self._size, self._first = size, ""
+
     def read(self, file: Path) -> Array:
         """One image, upright, as uint8 `[height, width]` or `[height, width, 3]`."""
         name = str(file.relative_to(self._folder))
@@ -169,7 +203,13 @@ class _Reader:
                 return image
             self._resized += 1
             return image.resize(self._wanted[::-1], self._image.Resampling.BILINEAR)
-        self._size, self._first = self._size or size, self._first or name
+        if self._size is None:
+            self._size, self._first = size, name
+        if size != self._size and not self._first:
+            raise DataError(
+                f"{self._path}: images must be {_by(self._size)} as those that trained, but {name} is {_by(size)}. "
+                f"Resize it"
+            )
         if size != self._size:
             raise DataError(
                 f"{self._path}: images must have one size, but {self._first} is {_by(self._size)} and {name} "

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
 from sweeps.datasets.base import Dataset, checked, from_arrays
+from sweeps.datasets.targets import scaled
+from sweeps.datasets.weighting import weighted
 from sweeps.errors import DataError
 from sweeps.locate import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
 
@@ -37,6 +39,9 @@ _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     tuple[int, ...]: (lambda value: _are(int, [value] if isinstance(value, int) else value), "a list of whole numbers"),
 }
 SPLIT_ARGUMENTS = ("valid_fraction", "test_fraction", "stratify", "seed")
+CLASS_WEIGHT = "class_weight"
+SCALE_TARGET = "scale_target"
+"""Arguments of every dataset, unless a function of the user's own takes them itself."""
 
 
 def find(use: str) -> Callable[..., Any]:
@@ -68,11 +73,12 @@ def faults(use: str, arguments: Mapping[str, Any]) -> list[ArgumentFault]:
     if taken is None:
         return []
     splitting = {} if use in BUILT_IN else dict.fromkeys(SPLIT_ARGUMENTS, False)
-    return argument_faults(use, {**splitting, **taken}, arguments)
+    return argument_faults(use, {CLASS_WEIGHT: False, SCALE_TARGET: False, **splitting, **taken}, arguments)
 
 
 def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
-    """Call the function with its arguments; `(x, y)` arrays are split here.
+    """Call the function with its arguments; `(x, y)` arrays are split, classes given their weights, and
+    targets scaled, here.
 
     Raises:
         DataError: what the function returned, or raised, does not make a dataset.
@@ -81,17 +87,21 @@ def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
     wrong = faults(use, arguments)
     if wrong:
         raise DataError("; ".join(map(str, wrong)))
-    if use in BUILT_IN:
-        _check_kinds(function, arguments)
     taken = parameters(function)
-    splitting = {name: arguments[name] for name in SPLIT_ARGUMENTS if name in arguments and name not in taken}
+    known = (*SPLIT_ARGUMENTS, CLASS_WEIGHT, SCALE_TARGET)
+    ours = {name: arguments[name] for name in known if name in arguments.keys() - taken}
+    given = {name: value for name, value in arguments.items() if name not in ours}
+    class_weight, scale_target = ours.pop(CLASS_WEIGHT, None), ours.pop(SCALE_TARGET, False)
+    if use in BUILT_IN:
+        _check_kinds(function, given)
     try:
-        made = function(**{name: value for name, value in arguments.items() if name not in splitting})
+        made = function(**given)
     except DataError:
         raise
     except Exception as error:
         raise DataError(failed(use, error)) from error
-    return checked(_as_dataset(use, made, splitting))
+    dataset = scaled(checked(_as_dataset(use, made, ours)), scale_target)
+    return dataset if class_weight is None else weighted(dataset, class_weight)
 
 
 def _check_kinds(function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
@@ -120,11 +130,10 @@ def _as_dataset(use: str, made: object, splitting: Mapping[str, Any]) -> Dataset
         if splitting:
             raise DataError(f"{use} returns a Dataset, which is split already: remove {', '.join(splitting)}")
         return made
-    if not (isinstance(made, tuple | list) and len(made) == 2):
+    if not (isinstance(made, tuple | list) and len(made) in (2, 3)):
         got = f"{type(made).__name__} of {len(made)}" if isinstance(made, tuple | list) else type(made).__name__
-        raise DataError(f"{use} must return a Dataset or a pair (x, y) of arrays, but got {got}")
-    x, y = made
-    return from_arrays(x, y, **{"valid_fraction": 0.2, **splitting})
+        raise DataError(f"{use} must return a Dataset, or arrays (x, y) or (x, y, weights), but got {got}")
+    return from_arrays(*made, **{"valid_fraction": 0.2, **splitting})
 
 
 class Datasets:

@@ -5,7 +5,9 @@ Rows of the table are steps. Its columns go the way of any table's (`columns`), 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from sweeps.datasets import cells, columns
 from sweeps.datasets import table as tables
 from sweeps.datasets import windows as cutting
 from sweeps.datasets.base import Dataset
+from sweeps.datasets.canonical import Array
 from sweeps.datasets.columns import Wishes
 from sweeps.datasets.table import Table
 from sweeps.datasets.windows import Windows
@@ -66,6 +69,23 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
         preprocessing={"kind": "series", "columns": done, "target": target, "time": time, **windows._asdict()},
         notes=(*cutting.notes(path, table.rows, dataset, windows), *columns.notes(done, table)),
     )
+
+
+def unanswered(path: str, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
+    """The window that ends at each step of a new file, f32 `[rows, window, features]`, and which step that is.
+
+    A step is called by the column `time`, or by the number of its row from 0. `done` is the description that `series`
+    gave; the last window is that of the file's last step, so that what is predicted for it is yet to come.
+
+    Raises:
+        DataError: no such file or column, a cell that is no number, or fewer steps than a window has.
+    """
+    table = columns.read_for(done["columns"], path)
+    if done["time"] is not None:
+        table = _in_order(table, done["time"])
+    x, steps = cutting.ends(path, columns.apply(done["columns"], table), done["window"])
+    names = list(map(str, range(table.rows))) if done["time"] is None else cells.texts(table.column(done["time"]))
+    return x, [names[step] for step in steps]
 
 
 def _in_order(table: Table, time: str) -> Table:

@@ -20,6 +20,10 @@ NAMES = {"train": "train", "training": "train", "valid": "valid", "validation": 
 """What a column may call the splits."""
 
 
+VALID_FRACTION = 0.2
+"""Where nobody has given one."""
+
+
 class Parts(NamedTuple):
     """Row numbers, i64, of each split; those of `test` may be none."""
 
@@ -36,11 +40,12 @@ class Counts(NamedTuple):
 
 
 def counted(rows: int, valid_fraction: object, test_fraction: object) -> Counts:
-    """The fractions as numbers of rows.
+    """The fractions as numbers of rows; a `valid_fraction` that is None is `VALID_FRACTION`.
 
     Raises:
         DataError: one is not from 0 to less than 1, or they leave no row for training or validation.
     """
+    valid_fraction = VALID_FRACTION if valid_fraction is None else valid_fraction
     valid, test = (number(f"{name}_fraction", given) for name, given in zip(
         ("valid", "test"), (valid_fraction, test_fraction), strict=True
     ))  # fmt: skip

@@ -42,9 +42,10 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     missing: str = "refuse",
     standardize: bool = False,
     task: str | None = None,
+    weight: str | None = None,
     scale: float = 1.0,
     shift: float = 0.0,
-    valid_fraction: float = 0.2,
+    valid_fraction: float | None = None,
     test_fraction: float = 0.0,
     stratify: bool = False,
     group: str | None = None,
@@ -62,7 +63,8 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     `median` of the column, for categories the most frequent one.
 
     A `target` of whole numbers holds classes, of text too (numbered in order), of fractions values to regress on;
-    `task`, classification or regression, decides otherwise.
+    `task`, classification or regression, decides otherwise. The column `weight` holds a number for each row that
+    its loss is multiplied by in training; it is no feature.
 
     Rows are split at random by `valid_fraction` and `test_fraction`, or with `stratify` so that classes have their
     share of each split, or so that all rows with one value of the column `group` are together, or by the column `time`,
@@ -76,21 +78,23 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     table = tables.read(path, [*names["one_hot"], *names["ordinal"]])
     table.column(target)
     cut = Cut(valid_fraction, test_fraction, seed, stratify=stratify, group=group, time=time, split=split)
-    chosen = _features(table, target, features, [*names["drop"], *cut.columns])
+    others = [*cut.columns, *([] if weight is None else [weight])]
+    chosen = _features(table, target, features, [*names["drop"], *others])
     _check_named(table, chosen, names)
     notes = [f"{len(chosen):,} of {len(table.columns):,} columns of {path} are features"]
     if missing == "drop":
-        table, dropped = _whole_rows(table, [target, *chosen, *cut.columns])
+        table, dropped = _whole_rows(table, [target, *chosen, *others])
         notes += [f"rows dropped for an empty cell: {dropped:,}"] if dropped else []
     wishes = columns.Wishes(
         one_hot=names["one_hot"], ordinal=names["ordinal"], missing=missing, standardize=standardize
     )
     plan = columns.planned(table, chosen, wishes)
     wanted = _target(table, target, task)
+    weights = None if weight is None else _weights(table, weight, [target, *chosen])
     parts = cut.parts(table, wanted.values)
     done = columns.fitted(plan, table, parts.train, wishes)
     return replace(
-        of_parts(columns.apply(done, table), wanted.values, parts),
+        of_parts(columns.apply(done, table), wanted.values, parts, weights),
         scale=scale,
         shift=shift,
         classes=None if wanted.classes is None else len(wanted.classes),
@@ -169,6 +173,17 @@ def _target(table: Table, name: str, task: str | None) -> Target:
         return Target(values, None)
     _check_labels(table, name, values)
     return Target(values.astype(np.int64), None)
+
+
+def _weights(table: Table, name: str, others: Sequence[str]) -> Array:
+    """The column of weights, f64 `[rows]`."""
+    if name in others:
+        raise DataError(f"weight: {name!r} must be neither the target nor a feature")
+    found = cells.numbers(table.column(name))
+    with np.errstate(over="ignore"):
+        are_right = np.isfinite(found.astype(np.float32)) & (found >= 0)
+    table.check(name, are_right, "a weight, a finite number of at least 0")
+    return found
 
 
 def _check_labels(table: Table, name: str, values: Array) -> None:

@@ -43,6 +43,25 @@ class Windows(NamedTuple):
         return Split(x[starts[:, None] + np.arange(self.window)], y[starts + self.window + self.horizon - 1])
 
 
+class Ends(NamedTuple):
+    """Windows that nobody knows the targets of: `x` is `[rows, window, ...]`, `steps` i64 `[rows]` their last steps."""
+
+    x: Array
+    steps: Array
+
+
+def ends(path: str, x: Array, window: int) -> Ends:
+    """The window that ends at each step which has so many steps up to it; `x`, of shape `[steps, ...]`, is not copied.
+
+    Raises:
+        DataError: there are fewer steps than one window has.
+    """
+    if len(x) < window:
+        raise DataError(f"{path} must have at least {window:,} steps, one window, but it has {len(x):,}")
+    seen = np.lib.stride_tricks.sliding_window_view(x, window, axis=0)
+    return Ends(np.moveaxis(seen, -1, 1), np.arange(window - 1, len(x)))
+
+
 def pieces(steps: int, valid_fraction: float, test_fraction: float) -> dict[str, slice]:
     """The steps of each split, one after the other: training, validation, test.
 

@@ -54,7 +54,8 @@ def as_products(function: Callable[..., Any], static_argnums: Sequence[int] = ()
 
     @functools.wraps(function)
     def rewritten(*arguments: Any) -> Any:
-        trace = jax.make_jaxpr(function, static_argnums=static_argnums, return_shape=True)
+        # A new function each time: of one that it knows, JAX recalls the last trace, with tracers that it closed over.
+        trace = jax.make_jaxpr(functools.partial(function), static_argnums=static_argnums, return_shape=True)
         closed, shape = trace(*arguments)
         traced = [argument for index, argument in enumerate(arguments) if index not in static_argnums]
         outputs = jaxpr_as_fun(_rewrite_closed(closed))(*jax.tree.leaves(traced))

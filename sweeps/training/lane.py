@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sweeps.training import microbatch
+from sweeps.training import augmentation, microbatch
 from sweeps.training.adapters.base import Model, Params, State, Variables
 from sweeps.training.losses import Loss
 from sweeps.training.metrics import Metric
@@ -25,14 +25,15 @@ NUMBER, SEED, BATCH_SIZE, RUNNING = range(4)
 INTS = 4
 """The columns of a lane's whole numbers: trial number, seed, batch size, whether it runs."""
 EVALUATION_ROWS = 512
-INIT, ORDER, DRAWS, OPTIMIZER = range(4)
+INIT, ORDER, DRAWS, OPTIMIZER, AUGMENTATION = range(5)
 """What a lane's random keys are for; each is folded into its key."""
 
 
 class Data(NamedTuple):
     """The rows of a dataset on a device. `x` keeps its storage dtype; `affine` is f32 `[2]`: scale and shift.
 
-    Streamed training rows come as a window: those of chunk `chunk` (i32), and those of the next one after them.
+    Streamed training rows come as a window: those of chunk `chunk` (i32), and those of the next one after them. Where
+    training rows have weights, `train_w` is f32 `[rows]`.
     """
 
     train_x: jax.Array
@@ -41,6 +42,7 @@ class Data(NamedTuple):
     valid_y: jax.Array
     affine: jax.Array
     chunk: jax.Array | None = None
+    train_w: jax.Array | None = None
 
 
 class LaneValues(NamedTuple):
@@ -77,7 +79,7 @@ class Batch(NamedTuple):
     """One part of a batch. A masked row repeats the part's first row, and weighs nothing."""
 
     rows: jax.Array  # i32 [micro-batch], places of its rows in the data
-    weights: jax.Array  # f32 [micro-batch], 1 / examples in the whole batch, or 0
+    weights: jax.Array  # f32 [micro-batch], 1 / examples in the whole batch, times the row's own weight; or 0
     targets: jax.Array  # [micro-batch, …]
 
     def first(self, rows: int) -> Batch:
@@ -118,6 +120,9 @@ class LaneProgram:
     def named(self, values: LaneValues) -> dict[str, jax.Array]:
         return {name: values.floats[index] for index, name in enumerate(self.float_names)}
 
+    def bound(self, values: LaneValues) -> Model:
+        return self.model.bound(self.named(values)) if self.model.numbers else self.model
+
     def loss(self, values: LaneValues) -> Loss:
         return self.build_loss(self.named(values))
 
@@ -129,7 +134,7 @@ class LaneProgram:
 
     def init(self, values: LaneValues) -> LaneState:
         """A lane at the start of its first epoch."""
-        params, model_state = self.model.init(self.key(values, INIT))
+        params, model_state = self.bound(values).init(self.key(values, INIT))
         order_key = jax.random.key_data(self.key(values, ORDER))
         progress, loss_sum = jnp.zeros(2, jnp.int32), jnp.zeros((), jnp.float32)
         optimizer_state = self.optimizer(values, progress).init(params)
@@ -160,9 +165,9 @@ class LaneProgram:
         end = self.rows if data.chunk is None else min((int(data.chunk) + 1) * self.chunk_rows, self.rows)
         return np.asarray(microbatch.iterations_per_epoch(end, batch_size))
 
-    def draws_key(self, values: LaneValues, state: LaneState, index: jax.Array) -> jax.Array:
-        """What a model draws from in part `index` of the current batch."""
-        update = jax.random.fold_in(jax.random.fold_in(self.key(values, DRAWS), state.epoch), state.update)
+    def draws_key(self, values: LaneValues, state: LaneState, index: jax.Array, purpose: int = DRAWS) -> jax.Array:
+        """What a model, or the augmentation, draws from in part `index` of the current batch."""
+        update = jax.random.fold_in(jax.random.fold_in(self.key(values, purpose), state.epoch), state.update)
         return jax.random.fold_in(update, index)
 
     def batch(
@@ -174,22 +179,43 @@ class LaneProgram:
         # A masked row repeats the part's first row: a row of another batch must not leak even a NaN into this one.
         rows = jax.lax.dynamic_slice(order, (part.start - self.first_place(data),), (micro_batch,))
         rows = jnp.where(counts, rows, rows[0])
-        return Batch(rows, jnp.where(counts, part.weight, 0.0), data.train_y[rows])
+        weights = jnp.where(counts, part.weight, 0.0)
+        if data.train_w is not None:
+            weights = weights * data.train_w[rows]
+        return Batch(rows, weights, data.train_y[rows])
+
+    def inputs(self, values: LaneValues, state: LaneState, data: Data, batch: Batch, index: jax.Array) -> jax.Array:
+        """The batch's rows in their storage dtype; images moved about where the lane has values for that."""
+        if not augmentation.is_wanted(self.float_names):
+            return data.train_x[batch.rows]
+        key = self.draws_key(values, state, index, AUGMENTATION)
+        return augmentation.taken(data.train_x, batch.rows, self.named(values), key)
 
     def gradient(self, values: LaneValues, state: LaneState, data: Data, batch: Batch, index: jax.Array) -> Gradient:
         """What part `index` of the lane's current batch adds to the gradient of that batch's mean loss."""
         key = self.draws_key(values, state, index) if self.model.draws else jax.random.key(0)
-        x, y, weights = data.train_x[batch.rows], batch.targets, batch.weights
+        x, y, weights = self.inputs(values, state, data, batch, index), batch.targets, batch.weights
 
         def loss(params: Params) -> tuple[jax.Array, State]:
-            outputs, model_state = self.model.apply(params, state.model_state, as_input(x, data.affine), key, True)
+            apply = self.bound(values).apply
+            outputs, model_state = apply(params, state.model_state, as_input(x, data.affine), key, True)
             return jnp.sum(weights * self.loss(values)(outputs, y)), model_state
 
         (value, model_state), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
         return Gradient(gradient, model_state, value)
 
+    def penalized(self, params: Params, gradient: Gradient) -> Gradient:
+        """With what the model's weights add to the loss: once a batch, whatever its parts and its rows' weights."""
+        if self.model.penalty is None:
+            return gradient
+        value, slopes = jax.value_and_grad(self.model.penalty)(params)
+        return gradient._replace(
+            params=jax.tree.map(jnp.add, gradient.params, slopes), loss=gradient.loss + value.astype(jnp.float32)
+        )
+
     def update(self, values: LaneValues, state: LaneState, gradient: Gradient) -> LaneState:
         """Apply the summed gradient of a whole batch: one iteration."""
+        gradient = self.penalized(state.params, gradient)
         optimizer = self.optimizer(values, state.progress)
         changes, optimizer_state = optimizer.update(
             gradient.params, state.optimizer_state, state.params, value=gradient.loss
@@ -205,13 +231,16 @@ class LaneProgram:
         )
 
     def evaluate(self, values: LaneValues, tree: Any, x: jax.Array, y: jax.Array, affine: jax.Array) -> jax.Array:
-        """Mean loss, then the metrics, of a whole split: f32 `[1 + metrics]`. `tree` is that of `Variables`."""
+        """Mean loss with the weights' penalty, then the metrics, of a whole split: f32 `[1 + metrics]`.
+
+        `tree` is that of `Variables`.
+        """
         variables, rows = self.model.variables(tree), len(x)
         chunk = min(rows, EVALUATION_ROWS)
 
         def forward(start: jax.Array) -> jax.Array:
             part = as_input(jax.lax.dynamic_slice_in_dim(x, start, chunk), affine)
-            return self.model.apply(*variables, part, jax.random.key(0), False)[0]
+            return self.bound(values).apply(*variables, part, jax.random.key(0), False)[0]
 
         def fill(index: jax.Array, outputs: jax.Array) -> jax.Array:
             # The last chunk starts early rather than being padded, so that no row is made up.
@@ -221,7 +250,10 @@ class LaneProgram:
         shape = jax.eval_shape(forward, jnp.zeros((), jnp.int32))
         outputs = jnp.zeros((rows, *shape.shape[1:]), shape.dtype)
         outputs = jax.lax.fori_loop(0, -(-rows // chunk), fill, outputs)
-        scores = [self.loss(values)(outputs, y).mean(), *(metric(outputs, y) for metric in self.metrics)]
+        loss = self.loss(values)(outputs, y).mean()
+        if self.model.penalty is not None:
+            loss = loss + self.model.penalty(variables.params)
+        scores = [loss, *(metric(outputs, y) for metric in self.metrics)]
         return jnp.stack([score.astype(jnp.float32) for score in scores])
 
 

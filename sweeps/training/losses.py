@@ -106,6 +106,20 @@ def smoothed_softmax_cross_entropy(outputs: jax.Array, targets: jax.Array, label
     return softmax_cross_entropy(outputs, targets) + label_smoothing * excess
 
 
+def softmax_cross_entropy_of_probabilities(
+    outputs: jax.Array, targets: jax.Array, label_smoothing: Number = 0.0
+) -> jax.Array:
+    """The same of outputs that have gone through a softmax already; they are kept `EDGE` away from 0 and 1.
+
+    Logits are the better way: where a model is sure of what is wrong, this loss has no slope.
+    """
+    chances = jnp.clip(outputs / outputs.sum(axis=-1, keepdims=True), EDGE, 1 - EDGE)
+    logarithms = jnp.log(chances)
+    is_label = lax.broadcasted_iota(targets.dtype, outputs.shape, outputs.ndim - 1) == targets[..., None]
+    of_label = jnp.where(is_label, logarithms, 0).sum(axis=-1)
+    return -of_label - label_smoothing * (logarithms.mean(axis=-1) - of_label)
+
+
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "mean_squared_error": mean_squared_error,
     "mean_absolute_error": mean_absolute_error,
@@ -129,10 +143,12 @@ def find_loss(use: str) -> Callable[..., jax.Array]:
 
 def build_loss(use: str, arguments: Mapping[str, Any]) -> Loss:
     """The loss with its arguments, some of which may be tracers."""
-    loss = find_loss(use)
-    if loss is softmax_cross_entropy and arguments:
+    loss, given = find_loss(use), dict(arguments)
+    if loss is softmax_cross_entropy and not given.pop("from_logits", True):
+        loss = softmax_cross_entropy_of_probabilities
+    elif loss is softmax_cross_entropy and given:
         loss = smoothed_softmax_cross_entropy
-    return functools.partial(loss, **arguments) if arguments else loss
+    return functools.partial(loss, **given) if given else loss
 
 
 def traceable_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
@@ -161,9 +177,8 @@ def decision_threshold(use: str, arguments: Mapping[str, Any]) -> float:
 
 def meaning(loss: str, arguments: Mapping[str, Any]) -> str:
     """What outputs are after training with a loss: logits of "softmax" or "sigmoid", "probabilities" or "values"."""
-    if loss == "binary_cross_entropy":
-        return "sigmoid" if arguments.get("from_logits", True) else "probabilities"
-    return "softmax" if loss == "softmax_cross_entropy" else "values"
+    logits = {"binary_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax"}.get(loss, "values")
+    return logits if logits == "values" or arguments.get("from_logits", True) else "probabilities"
 
 
 def outputs_needed(use: str, dataset: Dataset) -> int:

@@ -6,6 +6,7 @@ finds every mistake in it and whether its batches must stay whole.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,11 +15,13 @@ import jax
 import jax.numpy as jnp
 
 from sweeps.errors import ModelError
-from sweeps.locate import ArgumentFault, argument_faults, locate, origin, parameters, taken_by
+from sweeps.locate import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
 from sweeps.training import rows
 from sweeps.training.adapters import equinox, keras, linen, nnx, plain
-from sweeps.training.adapters.base import Inputs, Model, Params, State, abstract_key
+from sweeps.training.adapters.base import Inputs, Model, Params, State, abstract_key, abstract_values
+from sweeps.training.adapters.layers import Layer
 from sweeps.training.convolution import as_products, has_products
+from sweeps.training.slots import LaneNumber, bound
 
 DERIVED = ("input_shape", "outputs", "rngs", "key")
 """Arguments of a model that come from the data and the lane, never from a config."""
@@ -67,26 +70,37 @@ _BUILT: dict[Any, Model] = {}
 
 def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outputs: int) -> Model:
     try:
-        model = _adapted(use, target, given, inputs)
-        trace = jax.make_jaxpr(model.apply, static_argnums=4, return_shape=True)
-        jaxpr, (output, state) = trace(*model.shapes, inputs.rows(rows.ROWS), abstract_key(), True)
+        model = _adapted(use, target, given, inputs)._replace(numbers=_numbers(given))
+        values = abstract_values(model.numbers)
+        trace = jax.make_jaxpr(
+            lambda values, params, state, x, key: model.bound(values).apply(params, state, x, key, True),
+            return_shape=True,
+        )
+        jaxpr, (output, state) = trace(values, *model.shapes, inputs.rows(rows.ROWS), abstract_key())
         shape = getattr(output, "shape", None)
         if shape == (rows.ROWS, outputs):
             _check_state(use, model.shapes.state, state)
             model = model._replace(draws=model.draws and _draws(jaxpr), is_whole=_is_whole(model, jaxpr, inputs))
+        if model.numbers:
+            model = model._replace(layers=functools.partial(_layers, model))
         if has_products(jaxpr):  # rewriting traces a model twice as often, for nothing in one without convolutions
             model = model._replace(apply=as_products(model.apply, static_argnums=(4,)))
     except ModelError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else "no message"
-        raise ModelError(f"model {use} failed at {origin(error)}: {type(error).__name__}: {reason}") from error
+        reason = failed(f"model {use}", error).rstrip(".")
+        task = "" if isinstance(error, ImportError) else f". It must {_task(inputs, outputs)}"
+        raise ModelError(f"{reason}{task}") from error
     if shape != (rows.ROWS, outputs):
         raise ModelError(
-            f"model {use} must map {('rows', *inputs.shape)} to ('rows', {outputs}) for this data and loss, "
+            f"model {use} must {_task(inputs, outputs)}, "
             f"but its output is {('rows', *shape[1:]) if shape else type(output).__name__}"
         )
     return model
+
+
+def _task(inputs: Inputs, outputs: int) -> str:
+    return f"map {('rows', *inputs.shape)} to ('rows', {outputs}) for this data and loss"
 
 
 def _adapted(use: str, target: Callable[..., Any], given: Mapping[str, Any], inputs: Inputs) -> Model:
@@ -101,9 +115,9 @@ def _adapted(use: str, target: Callable[..., Any], given: Mapping[str, Any], inp
     if library == "keras":
         return keras.adapt(use, made, remembered, inputs)
     if library == "linen":
-        return linen.adapt(made, inputs)
+        return linen.adapt(made, inputs, _numbers(given))
     if plain.is_pair(made):
-        return plain.adapt(made)
+        return plain.adapt(made, _numbers(given))
     if library:
         needed = {"nnx": "rngs", "equinox": "key"}[library]
         raise ModelError(f"{use} must take `{needed}`, so that every trial draws initial weights of its own")
@@ -111,6 +125,25 @@ def _adapted(use: str, target: Callable[..., Any], given: Mapping[str, Any], inp
         f"a model must be a class of Flax, Equinox or Keras, or a function that returns such a model or a pair "
         f"(init, apply), but {target.__name__} returned {type(made).__name__}"
     )
+
+
+def made_by_keras(use: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int) -> Any | None:
+    """What `use` makes, if that is a Keras model; its weights are of no use.
+
+    Raises:
+        ModelError: it cannot be found or made.
+    """
+    target = locate(use, ModelError)
+    of_class = _library(target) if isinstance(target, type) else ""
+    if of_class not in ("", "keras") or {"rngs", "key"} & set(parameters(target)):
+        return None
+    try:
+        made, _ = _made(target, _with_data_arguments(target, arguments, input_shape, outputs))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(failed(f"model {use}", error)) from error
+    return made if _library(type(made)) == "keras" else None
 
 
 def _made(target: Callable[..., Any], given: Mapping[str, Any]) -> tuple[Any, keras.Initializers]:
@@ -144,6 +177,22 @@ def _check_state(use: str, before: State, after: State) -> None:
             )
 
 
+def _numbers(given: Mapping[str, Any]) -> tuple[LaneNumber, ...]:
+    return tuple(value for value in given.values() if isinstance(value, LaneNumber))
+
+
+def _layers(model: Model) -> list[Layer]:
+    """The layers of a model that has numbers of its lane."""
+    found: list[Layer] = []
+
+    def see(values: Mapping[str, Any]) -> None:
+        with bound(values):
+            found.extend(model.layers())
+
+    jax.eval_shape(see, abstract_values(model.numbers))
+    return found
+
+
 def _draws(closed: Any) -> bool:
     """Whether the trace uses its last argument, which is the key."""
     key = closed.jaxpr.invars[-1]
@@ -153,7 +202,7 @@ def _draws(closed: Any) -> bool:
 def _is_whole(model: Model, closed: Any, inputs: Inputs) -> bool:
     """Whether its batches must be neither split nor padded: it keeps something of them, or mixes their rows."""
     count = len(jax.tree.leaves(model.shapes.state))
-    before = len(jax.tree.leaves(model.shapes.params))
+    before = len(model.numbers) + len(jax.tree.leaves(model.shapes.params))
     given, left = closed.jaxpr.invars[before : before + count], closed.jaxpr.outvars[-count:] if count else []
     if any(new is not old for new, old in zip(left, given, strict=True)):
         return True

@@ -7,7 +7,7 @@ changing one row has been tried, and changed no other row's outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -51,16 +51,17 @@ def are_apart(closed: ClosedJaxpr) -> bool:
 def influence_each_other(model: Model, inputs: Inputs) -> bool:
     """Whether a change of one row changes another row's outputs, tried with parameters drawn at random."""
 
-    def others(change: float) -> jax.Array:
+    def others(change: float, values: Mapping[str, jax.Array]) -> jax.Array:
         """The outputs of all rows but the first, which is what `change` says."""
         params, state = jax.tree.map(_drawn, tuple(model.shapes))
         x = (2 * _uniform((3, *inputs.shape))).at[0].set(change).astype(inputs.dtype)
-        return model.apply(params, state, x, jax.random.key(0), True)[0][1:]
+        return model.bound(values).apply(params, state, x, jax.random.key(0), True)[0][1:]
 
     most = (
         1.0 if jnp.issubdtype(inputs.dtype, jnp.integer) else 9.0
     )  # a word that any vocabulary has; more than any other number
-    left, right = jax.jit(lambda: (others(0.0), others(most)))()
+    middle = {number.name: jnp.float32((number.low + number.high) / 2) for number in model.numbers}
+    left, right = jax.jit(lambda values: (others(0.0, values), others(most, values)))(middle)
     return not bool(jnp.array_equal(left, right, equal_nan=True))
 
 

@@ -1,7 +1,7 @@
 """What selects a program: the choices of a trial that change shapes or Python control flow.
 
-The rule: the split is derived. A numeric argument of the optimizer, the loss or the schedule that can be traced is a
-value of the lane; every other argument is part of the signature.
+The rule: the split is derived. A numeric argument of the optimizer, the loss, the schedule or the model that can be
+traced is a value of the lane; every other argument is part of the signature.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,11 +23,13 @@ from sweeps.training import losses, metrics, optimizers, schedules
 from sweeps.training.lane import LaneProgram
 from sweeps.training.microbatch import Ladder
 from sweeps.training.models import build_model
+from sweeps.training.slots import LaneNumber
 
 Arguments = tuple[tuple[str, Any], ...]
 EPOCHS = "schedule.epochs"
 """A lane's number of epochs, which only a schedule needs on the device."""
 CONSTANT = Component(use="constant")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,22 @@ class Signature:
     """Two trials of equal signature ride in lanes of one program."""
 
     dataset: tuple[str, Arguments]
-    model: tuple[str, Arguments]
+    model: tuple[str, Arguments]  # numbers that ride in lanes are `LaneNumber`s
     loss: tuple[str, Arguments]
     metrics: tuple[str, ...]
     optimizer: tuple[str, Arguments]
     schedule: tuple[str, Arguments]
-    float_names: tuple[str, ...]  # an argument of the optimizer by its own name, others as `loss.delta`
+    float_names: tuple[str, ...]  # an argument of the optimizer by its own name, others as `model.dropout`
     whole_names: frozenset[str]  # those that the optimizer takes as whole numbers
     ladder: Ladder
 
 
-def sign(trial: Trial, metric_names: tuple[str, ...], ladder: Ladder) -> tuple[Signature, tuple[float, ...]]:
+def sign(
+    trial: Trial, metric_names: tuple[str, ...], ladder: Ladder, of_model: Mapping[str, LaneNumber] = NOTHING
+) -> tuple[Signature, tuple[float, ...]]:
     """A trial's signature, with the micro-batch sizes that its batches are taken in; its values as in `float_names`.
+
+    `of_model` are the arguments of the model that ride in lanes.
 
     Raises:
         ModelError: the optimizer cannot be built from the trial's arguments.
@@ -58,10 +65,12 @@ def sign(trial: Trial, metric_names: tuple[str, ...], ladder: Ladder) -> tuple[S
         if "learning_rate" not in names:
             raise ModelError(f"a schedule needs a learning rate that is a number, but {trial.optimizer.use} has none")
         of_schedule[EPOCHS] = trial.epochs
-    values = {name: arguments[name] for name in names} | of_loss | of_schedule
+    of_images = {f"augmentation.{name}": value for name, value in trial.augmentation.items()}
+    numbers = {number.name: trial.model.arguments[name] for name, number in of_model.items()}
+    values = {name: arguments[name] for name in names} | of_loss | of_schedule | of_images | numbers
     signature = Signature(
         dataset=frozen(trial.dataset),
-        model=frozen(trial.model),
+        model=(trial.model.use, tuple(sorted({**trial.model.arguments, **of_model}.items()))),
         loss=loss,
         metrics=metric_names,
         optimizer=_without(names, trial.optimizer.use, arguments),

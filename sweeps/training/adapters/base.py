@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 
 from sweeps.training.adapters.layers import Layer
+from sweeps.training.slots import LaneNumber, bound
 
 Params: TypeAlias = Any
 State: TypeAlias = Any
@@ -55,9 +57,12 @@ class Model(NamedTuple):
     shapes: Variables  # of jax.ShapeDtypeStruct: what `init` makes
     is_whole: bool = False
     ending: str = ""  # "softmax" or "sigmoid", where outputs are known to have gone through it
+    penalty: Callable[[Params], jax.Array] | None = None  # what weights add to a batch's loss (regularizers), a scalar
     layers: Callable[[], list[Layer]] = list  # what `sweep summary` shows; [] where nobody knows
     own: Callable[[Variables], Any] = operator.attrgetter("tree")
     """The user's own object with trained arrays in it; of plain functions, which hold none, the arrays."""
+    numbers: tuple[LaneNumber, ...] = ()
+    """Arguments whose values are those of the lane: nothing but `shapes` is to be had without `bound`."""
 
     @property
     def parameter_count(self) -> int:
@@ -67,7 +72,33 @@ class Model(NamedTuple):
         """The reverse of `Variables.tree`."""
         return Variables(**tree) if jax.tree.leaves(self.shapes.state) else Variables(tree, self.shapes.state)
 
+    def bound(self, values: Mapping[str, Any]) -> Model:
+        """With a lane's values of its numbers, by their names, which must be tracers; others are passed over."""
+        if not self.numbers:
+            return self
+        mine = {number.name: values[number.name] for number in self.numbers}
+        return self._replace(init=_within(mine, self.init), apply=_within(mine, self.apply))
+
 
 def abstract_key() -> Any:
     """A random key for tracing: a real one is computed, and for that a small program is compiled."""
     return jax.eval_shape(jax.random.key, 0)
+
+
+def abstract_values(numbers: Iterable[LaneNumber]) -> dict[str, Any]:
+    """Values of lane numbers for tracing."""
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
+    return {number.name: scalar for number in numbers}
+
+
+def shapes_of(init: Callable[[jax.Array], Any], numbers: Iterable[LaneNumber] = ()) -> Any:
+    """What `init` makes, as `jax.eval_shape` has it."""
+    return jax.eval_shape(lambda key, values: _within(values, init)(key), abstract_key(), abstract_values(numbers))
+
+
+def _within(values: Mapping[str, Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        with bound(values):
+            return function(*arguments)
+
+    return call

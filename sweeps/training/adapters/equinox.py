@@ -15,6 +15,7 @@ import jax
 from sweeps.errors import ModelError
 from sweeps.training.adapters.base import Inputs, Model, Params, State, Variables, abstract_key
 from sweeps.training.adapters.layers import Layer, numbers, watching
+from sweeps.training.slots import bound
 
 AXIS = "batch"
 
@@ -28,8 +29,9 @@ def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inpu
     import equinox as eqx  # noqa: PLC0415  (optional)
 
     def build(key: jax.Array) -> Any:
-        made = target(**arguments, key=key)
-        return made if isinstance(made, tuple) else eqx.nn.make_with_state(lambda: made)()
+        with bound({}):  # a lane number in a field stays one, whenever the module is made
+            made = target(**arguments, key=key)
+            return made if isinstance(made, tuple) else eqx.nn.make_with_state(lambda: made)()
 
     def parts(made: Any) -> Any:
         """The arrays to train, the arrays to keep, and what is neither."""
@@ -41,22 +43,25 @@ def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inpu
     if not isinstance(made[0], eqx.Module):
         raise ModelError(f"a model that takes `key` must return an Equinox module, but got {type(made[0]).__name__}")
     params, state, static = parts(made)
+    fill_params, fill_state = _filling(params), _filling(state)
     taken = inspect.signature(type(made[0]).__call__).parameters
 
     def init(key: jax.Array) -> Variables:
-        params, state, _ = parts(build(key))
-        return Variables(_named(params), _named(state))
+        made = build(key)
+        with bound({}):
+            params, state, _ = parts(made)
+            return Variables(_named(params), _named(state))
 
     def apply(values: Params, kept: State, x: jax.Array, key: jax.Array, training: bool) -> tuple[jax.Array, State]:
-        module = eqx.combine(_filled(params, values), static)
+        module = eqx.combine(fill_params(values), static)
         module = eqx.nn.inference_mode(module, value=not training)
-        outputs, after = _called(module, taken, _filled(state, kept), x, key)
+        outputs, after = _called(module, taken, fill_state(kept), x, key)
         return outputs, _named(after)
 
     def own(variables: Variables) -> Any:
         """The module, ready to predict; and the state, where it has one."""
-        module = eqx.nn.inference_mode(eqx.combine(_filled(params, variables.params), static))
-        return (module, _filled(state, variables.state)) if variables.state else module
+        module = eqx.nn.inference_mode(eqx.combine(fill_params(variables.params), static))
+        return (module, fill_state(variables.state)) if variables.state else module
 
     shapes = Variables(_named(params), _named(state))
     return Model(init, apply, draws=True, shapes=shapes, own=own, layers=lambda: _layers(build, taken, inputs))
@@ -111,5 +116,7 @@ def _named(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
-def _filled(tree: Any, values: Mapping[str, Any]) -> Any:
-    return jax.tree.unflatten(jax.tree.structure(tree), [values[name] for name in _named(tree)])
+def _filling(tree: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """What puts arrays, by their names, in their places in a tree, of which lane numbers are no part."""
+    structure, names = jax.tree.structure(tree), list(_named(tree))
+    return lambda values: jax.tree.unflatten(structure, [values[name] for name in names])

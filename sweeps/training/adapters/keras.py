@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sweeps.errors import ModelError
+from sweeps.locate import parameters
 from sweeps.training.adapters.base import Inputs, Model, Params, State, Variables, abstract_key
 from sweeps.training.adapters.layers import Layer, numbers, watching
 
@@ -65,6 +66,7 @@ def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Mod
     fixed = {id(variable) for variable in model.metrics_variables}
     kept = [each for each in model.non_trainable_variables if id(each) not in drawn | fixed]
     names = {id(each): f"{index:03}.{each.name}" for index, each in enumerate([*model.trainable_variables, *kept])}
+    regularized = [each for each in model.trainable_variables if each.regularizer is not None]
 
     def init(key: jax.Array) -> Variables:
         keys = {place: jax.random.fold_in(key, index) for index, place in enumerate(names)}
@@ -82,14 +84,18 @@ def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Mod
             else:
                 values.append(state[names[id(variable)]] if id(variable) in names else variable.value)
         trained = [params[names[id(each)]] for each in model.trainable_variables]
-        outputs, after, losses = model.stateless_call(trained, values, x, training=training, return_losses=True)
-        if losses:
+        modes = _modes(model, training=training)
+        outputs, after, losses = model.stateless_call(trained, values, x, return_losses=True, **modes)
+        if len(losses) > len(regularized):
             raise ModelError(
-                f"{use} adds losses of its own (such as a kernel_regularizer), and a trial has the loss of its config "
-                f"alone: remove them, or use an optimizer's weight_decay"
+                f"{use} adds a loss of what its layers give (activity_regularizer, add_loss), and one that is taken of "
+                f"a whole batch cannot be taken of its parts: remove it. Regularizers of weights are welcome"
             )
         changed = {id(each): value for each, value in zip(model.non_trainable_variables, after, strict=True)}
         return outputs, {names[id(each)]: changed[id(each)] for each in kept}
+
+    def penalty(params: Params) -> jax.Array:
+        return sum((each.regularizer(params[names[id(each)]]) for each in regularized), jnp.zeros(()))
 
     def own(variables: Variables) -> Any:
         trained = {**variables.params, **variables.state}
@@ -98,7 +104,15 @@ def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Mod
         return model
 
     shapes = jax.eval_shape(init, abstract_key())
-    return Model(init, apply, draws=bool(drawn), shapes=shapes, own=own, **_shown(model, inputs))
+    return Model(
+        init,
+        apply,
+        draws=bool(drawn),
+        shapes=shapes,
+        penalty=penalty if regularized else None,
+        own=own,
+        **_shown(model, inputs),
+    )
 
 
 def _shown(model: Any, inputs: Inputs) -> dict[str, Any]:
@@ -121,13 +135,18 @@ def _layers(model: Any, inputs: Inputs) -> list[Layer]:
 
     def run(x: jax.Array) -> None:
         with watching({keras.layers.Layer}) as calls, keras.StatelessScope():
-            model(x, training=False)
+            model(x, **_modes(model, training=False))
         for layer, shape in calls:
             held = [each for each in layer.weights if not _is_seed(each)]
             found.append(Layer(layer.name, type(layer).__name__, shape[1:], numbers([each.value for each in held])))
 
     jax.eval_shape(run, inputs.rows(1))
     return found
+
+
+def _modes(model: Any, *, training: bool) -> dict[str, bool]:
+    """As Keras's own training step has it: a `call` that takes no `training` is not told."""
+    return {"training": training} if "training" in parameters(model.call) else {}
 
 
 def _is_seed(variable: Any) -> bool:

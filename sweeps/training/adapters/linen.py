@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from sweeps.training.adapters.base import Inputs, Model, Params, State, Variables, abstract_key
+from sweeps.training.adapters.base import Inputs, Model, Params, State, Variables, shapes_of
 from sweeps.training.adapters.layers import Layer, numbers
+from sweeps.training.slots import LaneNumber
 
 TRAINING = ("train", "training", "is_training")
 """What people call the argument of `__call__` that is true while a model trains, …"""
@@ -20,7 +21,7 @@ SHOWN = ("intermediates", "losses", "perturbations")
 """Collections that a module only shows."""
 
 
-def adapt(module: Any, inputs: Inputs) -> Model:
+def adapt(module: Any, inputs: Inputs, lane_numbers: Sequence[LaneNumber] = ()) -> Model:
     """A module, which gets whichever argument of `TRAINING` and `EVALUATING` its `__call__` names."""
 
     def init(key: jax.Array) -> Variables:
@@ -37,7 +38,7 @@ def adapt(module: Any, inputs: Inputs) -> Model:
     def own(variables: Variables) -> Any:
         return module, {"params": variables.params, **variables.state}
 
-    shapes = jax.eval_shape(init, abstract_key())
+    shapes = shapes_of(init, lane_numbers)
     return Model(init, apply, draws=True, shapes=shapes, own=own, layers=lambda: _layers(module, shapes, inputs))
 
 

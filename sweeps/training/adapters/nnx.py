@@ -9,6 +9,7 @@ import jax
 
 from sweeps.training.adapters.base import Inputs, Model, Params, State, Variables, abstract_key
 from sweeps.training.adapters.layers import Layer, numbers, watching
+from sweeps.training.slots import bound
 
 
 def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inputs) -> Model:
@@ -16,7 +17,8 @@ def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inpu
     from flax import nnx  # noqa: PLC0415  (a third of a second that a plain pair need not pay)
 
     def build(key: jax.Array) -> Any:
-        return target(**arguments, rngs=nnx.Rngs(key))
+        with bound({}):  # a lane number in an attribute stays one, whenever the module is made
+            return target(**arguments, rngs=nnx.Rngs(key))
 
     def parts(module: Any) -> Any:
         """Its structure, parameters, random streams, what it only shows, and its state."""

@@ -6,29 +6,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
 from sweeps.locate import parameters
-from sweeps.training.adapters.base import Model, Params, State, Variables, abstract_key
+from sweeps.training.adapters.base import Model, Params, State, Variables, shapes_of
+from sweeps.training.slots import LaneNumber
 
 
 def is_pair(made: object) -> bool:
     return isinstance(made, tuple) and len(made) == 2 and all(callable(part) for part in made)
 
 
-def adapt(made: tuple[Callable[..., Any], Callable[..., Any]]) -> Model:
+def adapt(made: tuple[Callable[..., Any], Callable[..., Any]], numbers: Sequence[LaneNumber] = ()) -> Model:
     """A pair as a model; how many arguments its `apply` takes says which kind it is."""
     init, apply = made
     count = len(parameters(apply))
     if count >= 5:
-        shapes = Variables(*jax.eval_shape(init, abstract_key()))
+        shapes = Variables(*shapes_of(init, numbers))
         return Model(lambda key: Variables(*init(key)), apply, draws=True, shapes=shapes)
 
     def applied(params: Params, state: State, x: jax.Array, key: jax.Array, training: bool) -> tuple[jax.Array, State]:
         return (apply(params, x, key, training) if count == 4 else apply(params, x)), state
 
-    shapes = Variables(jax.eval_shape(init, abstract_key()), {})
+    shapes = Variables(shapes_of(init, numbers), {})
     return Model(lambda key: Variables(init(key), {}), applied, draws=count == 4, shapes=shapes)

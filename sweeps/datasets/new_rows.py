@@ -1,0 +1,93 @@
+"""New rows for a model, from files. The rule: they go the very way that the rows went which it was trained on.
+
+That way is the dataset's `preprocessing`. A dataset without one, such as `mnist` or a function of the user's own, takes
+arrays, and images or tables where a row of it can be made of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sweeps.datasets import arrays, columns, images, series, table, text
+from sweeps.datasets.canonical import Array, canonical_inputs
+from sweeps.errors import DataError
+from sweeps.locate import find_file
+
+ARRAYS = (".npy", ".npz")
+_NO_WISHES = columns.Wishes(one_hot=(), ordinal=(), missing="refuse", standardize=False)
+
+
+class NewRows(NamedTuple):
+    """`x` is `[rows, *input_shape]` as the dataset has it; `names` are columns that say of each row which one it is.
+
+    They are `file` of images, and `after` of sequences: the last step that the model sees.
+    """
+
+    x: Array
+    names: Mapping[str, Sequence[str]]
+
+
+class Wanted(NamedTuple):
+    """What a model was trained on: the shape of a row, the dtype that rows are held in, and how they were made."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    preprocessing: Mapping[str, Any]
+
+
+def read(path: str, wanted: Wanted) -> NewRows:
+    """The rows of a file, or of a folder of images.
+
+    Raises:
+        DataError: there is no such file, or it does not hold what the dataset's rows are made of.
+    """
+    kind, done = wanted.preprocessing.get("kind"), wanted.preprocessing
+    if path.lower().endswith(ARRAYS):
+        return NewRows(_array(path, wanted), {})
+    if kind in ("table", "series", "text") and find_file(path, DataError).is_dir():
+        raise DataError(f"a {kind} is read from a file, but {path} is a folder")
+    if kind == "table":
+        return NewRows(columns.apply(done["columns"], columns.read_for(done["columns"], path)), {})
+    if kind in ("series", "text"):
+        x, steps = (series if kind == "series" else text).unanswered(path, done)
+        return NewRows(x, {"after": steps})
+    if kind == "images" or path.lower().endswith(images.SUFFIXES) or find_file(path, DataError).is_dir():
+        x, names = images.unlabelled(path, done if kind == "images" else _as_images(path, wanted))
+        return NewRows(x.reshape(-1, *wanted.shape), {"file": names})
+    return NewRows(_plain_table(path, wanted.shape), {})
+
+
+def _array(path: str, wanted: Wanted) -> Array:
+    """The array of an `.npy` file; of an `.npz` file the one that is called as the dataset's, or its only one."""
+    found = arrays.read_file(path)
+    if isinstance(found, Mapping):
+        name = wanted.preprocessing.get("x", "x")
+        name = next(iter(found)) if len(found) == 1 else name
+        if name not in found:
+            raise DataError(f"{path} must have one array, or one called {name!r}, but it has {', '.join(found)}")
+        found = found[name]
+    return canonical_inputs(f"{path}: x", found[None] if found.shape == wanted.shape != (1,) else found)
+
+
+def _as_images(path: str, wanted: Wanted) -> dict[str, Any]:
+    """How images become rows of a dataset that was not made of images, where they can."""
+    height, width, *channels = *wanted.shape, 0, 0
+    count = {1: 1, 3: 3, 0: 1}.get(channels[0]) if len(wanted.shape) in (2, 3) else None
+    if count is None or wanted.dtype != "uint8":
+        rows = f"rows of shape {wanted.shape} and dtype {wanted.dtype}"
+        raise DataError(f"the model takes {rows}, which are not made of images, but got {path}. Give it a .npy file")
+    return {"size": [height, width], "channels": count, "resize": False}
+
+
+def _plain_table(path: str, shape: tuple[int, ...]) -> Array:
+    """Rows of a table with a column for each number of a row, in their order."""
+    found = table.read(path, [])
+    if len(found.columns) != math.prod(shape):
+        raise DataError(
+            f"{path} must have a column for each of the {math.prod(shape):,} numbers of a row, but has "
+            f"{len(found.columns):,}"
+        )
+    numbers = columns.apply(columns.planned(found, list(found.columns), _NO_WISHES), found)
+    return numbers.reshape(-1, *shape)
