@@ -274,6 +274,7 @@ def test_a_number_of_initial_weights_makes_them_as_a_plain_one_does() -> None:
     in_lanes("number_models:spread", "number", MAPPED, low=0.1)
 
 
+@pytest.mark.slow
 def test_dropout_between_convolution_and_pooling_rides_as_a_plain_one_does() -> None:
     in_lanes("number_models:NnxConvolution", "number", MAPPED)
 
