@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.markdown import at_least, spread, table
-from benchmarks.measurements import ORDINARY, OURS, Peer, least, list_length, pairs
+from benchmarks.machine import multiplies_bfloat16
+from benchmarks.markdown import at_least, at_most, spread, table
+from benchmarks.measurements import HALF, HALF_MOST, ORDINARY, OURS, Peer, least, list_length, pairs
 from benchmarks.process import Run
 from benchmarks.workloads import Workload
 
@@ -54,7 +55,7 @@ def _row(workload: Workload, peer: Peer, by_name: ByName, device: str) -> Sequen
     ratio = goal = ""
     if ours and runs and peer.name != OURS:
         times = _wall(runs) / _wall(ours)
-        ratio, goal = f"{times:.2f}", at_least(times, least(workload.name, peer.name, device))
+        ratio, goal = f"{times:.2f}", _goal(workload.name, peer.name, device, times)
     cpu = f"{statistics.median(run.cpu for run in runs):.1f}"
     accuracies = _accuracies(runs)
     reference = _reference(workload.name, by_name)
@@ -62,6 +63,13 @@ def _row(workload: Workload, peer: Peer, by_name: ByName, device: str) -> Sequen
     shown = ("", "") if peer.name == reference or not differences else _shown(differences)
     mean = f"{statistics.mean(accuracies):.4f}"
     return (peer.title, len(runs), _walls(runs), ratio, goal, cpu, phases(runs), mean, *shown)
+
+
+def _goal(workload: str, peer: str, device: str, times: float) -> str:
+    """What the ratio is held to, and whether it keeps it."""
+    if peer != HALF:
+        return at_least(times, least(workload, peer, device))
+    return at_most(times, HALF_MOST, "≤ {:.2f}") if multiplies_bfloat16(device) else "reported"
 
 
 def _warm_row(runs: Sequence[Run]) -> Sequence[object]:

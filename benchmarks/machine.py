@@ -36,6 +36,11 @@ def probe() -> Device:
     return Device(GPU if kind in ("gpu", "cuda", "rocm") else CPU, int(count), make)
 
 
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether matrix products in bfloat16 are in hardware: on GPUs, and on CPUs with AMX."""
+    return device == GPU or " amx_bf16" in Path("/proc/cpuinfo").read_text()
+
+
 def describe(device: str, loads: tuple[float, float]) -> list[tuple[str, str]]:
     """The facts that head a page; `loads` are the load averages before and after."""
     cpu = f"CPU, {_cpu_model()}, {len(os.sched_getaffinity(0))} cores"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from benchmarks.workloads import WORKLOADS, Workload
 
 CPU, GPU = "cpu", "gpu"
-OURS, ORDINARY = "ours", "ordinary"
+OURS, HALF, ORDINARY = "ours", "ours_bfloat16", "ordinary"
 FROM_ARRAYS = tuple(name for name, workload in WORKLOADS.items() if workload.dataset is None)
 
 
@@ -32,6 +32,7 @@ class Peer(NamedTuple):
 
 PEERS = (
     Peer(OURS, "`sweep run`", ("ours",), "sweeps", tuple(WORKLOADS)),
+    Peer(HALF, "the same, `precision: bfloat16`", ("ours", "--bfloat16"), "sweeps", ("mnist_mlp",)),
     Peer("strong", "strong hand-written JAX loop", ("strong",), "optuna"),
     Peer(
         "strong_ahead",
@@ -79,6 +80,7 @@ LEAST = {  # peer's wall over ours, by workload and peer: on CPU cores, on a GPU
     ("digits_mlp", "keras"): (30, 1),
     ("waves_lstm", "keras"): (2, 10),
 }
+HALF_MOST = 1 / 1.8  # of our wall time in float32, on devices that multiply bfloat16 faster
 GROWTH_LEAST = {"random": 1_000, "tpe": 200, "tpe_hyperband": None}  # trials a second of 10,000 that train nothing
 AT_MOST = {  # repeats of programs whose one run takes minutes
     ("mnist_mlp", "ray_tune"): 3,

@@ -1,6 +1,6 @@
 """`sweep run`, started as a user starts it; what is reported is read from the log that it leaves.
 
-python -m benchmarks.peers.ours WORKLOAD [--trials N] | rate [--trials N] | target | mnist
+python -m benchmarks.peers.ours WORKLOAD [--trials N] [--bfloat16] | rate [--trials N] | target | mnist
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=[*WORKLOADS, "rate", "target", "mnist"])
     parser.add_argument("--trials", type=int)
+    parser.add_argument("--bfloat16", action="store_const", dest="precision", const="bfloat16", default="float32")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if asked.what == "rate":
             rate(folder, asked.trials or RATE_TRIALS)
         elif asked.what in WORKLOADS:
-            fixed_list(asked.what, folder, asked.trials)
+            fixed_list(asked.what, folder, asked.trials, asked.precision)
         else:
             search(asked.what, folder)
 
 
-def fixed_list(name: str, folder: Path, count: int | None) -> None:
+def fixed_list(name: str, folder: Path, count: int | None, precision: str) -> None:
     """A workload's trials."""
     workload, watch = WORKLOADS[name], Stopwatch()
     trials = workload.listed(count or len(workload.trials))
     with watch.phase("sweep"):
-        records = sweep_tree(sweep_of(workload, trials), folder)
+        records = sweep_tree({**sweep_of(workload, trials), "precision": precision}, folder)
     print_result(final_accuracies(records), watch.seconds, **facts(records))
 
 
