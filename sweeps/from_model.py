@@ -8,29 +8,19 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from sweeps.config import Draft
 from sweeps.config.schema import LEFT_TO_MODEL
-from sweeps.config.wording import Path, show
+from sweeps.config.wording import show
 from sweeps.datasets.base import Dataset
 from sweeps.errors import SweepError
+from sweeps.variants import Variant
 
 DEFAULTS: dict[str, Any] = {"optimizer": {"use": "adam"}, "metrics": []}
 
 
-class Look(Protocol):
-    """A model as some trials have it; `place` is where the choice is written that makes it so."""
-
-    @property
-    def use(self) -> str: ...
-    @property
-    def arguments(self) -> dict[str, Any]: ...
-    @property
-    def place(self) -> Path: ...
-
-
-def settle(draft: Draft, looks: Iterable[Look], datasets: Sequence[Dataset]) -> None:
+def settle(draft: Draft, looks: Iterable[Variant], datasets: Sequence[Dataset]) -> None:
     """Fill in the sections that are left to the model; what a compiled model has brought is `draft.brought` too.
 
     Nothing happens while the data or the model's arguments are wrong, since those are mistakes of their own.
@@ -58,7 +48,7 @@ def settle(draft: Draft, looks: Iterable[Look], datasets: Sequence[Dataset]) -> 
             draft.complain((section,), "must be given, for the model brings none", "", advice)
 
 
-def _made(draft: Draft, looks: Iterable[Look], datasets: Sequence[Dataset], *, tell: bool) -> list[Any]:
+def _made(draft: Draft, looks: Iterable[Variant], datasets: Sequence[Dataset], *, tell: bool) -> list[Any]:
     """Every model that trials can have, None in the place of one that is not of Keras; [] where one cannot be made.
 
     What is wrong with it is told where nobody else will, for without a loss no model is built.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from sweeps import preflight
+from sweeps import variants
 from sweeps.config import Choices, FloatRange, Parameter, SweepConfig, Value, space
 from sweeps.datasets.loading import Datasets
 from sweeps.devices import Policy
@@ -74,7 +74,7 @@ def make_plan(config: SweepConfig, programs: Programs) -> Plan:
     """
     seen: dict[str, set[Signature]] = {}
     samples: dict[Signature, Mapping[str, Value]] = {}
-    for place, chosen in preflight.assignments(config.search_space):
+    for place, chosen in variants.assignments(config.search_space):
         params = _active(config, chosen)
         signature = _signature(config, programs, params)
         samples.setdefault(signature, params)
@@ -113,7 +113,7 @@ def numbers_in_lanes(config: SweepConfig, datasets: Datasets) -> tuple[str, ...]
 def _every(config: SweepConfig, programs: Programs, static: Mapping[str, Any]) -> dict[Signature, Mapping[str, Value]]:
     """Every signature that the static choices can make, each with the first parameters that make it."""
     pinned = {
-        name: next(iter(preflight.samples(name, entry)))[1]
+        name: next(iter(variants.samples(name, entry)))[1]
         for name, entry in config.parameters().items()
         if name not in static
     }

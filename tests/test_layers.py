@@ -103,6 +103,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "journal": "",
         "budget": "",
         "stopwatch": "",
+        "variants": "",
         "from_model": "",
         "preflight": "",
     },

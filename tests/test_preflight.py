@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sweeps import preflight
+from sweeps import preflight, variants
 from sweeps.config import as_draft
 from sweeps.datasets.loading import Datasets
 from sweeps.locate import project_folders
@@ -238,7 +238,7 @@ def test_values_are_tried_one_parameter_at_a_time() -> None:
     draft = as_draft(
         {**CONFIG, "search_space": {**CONFIG["search_space"], "model.width": {"type": "int", "low": 1, "high": 9}}}
     )
-    looks = preflight.variants(draft, "model")["parts:model"]
+    looks = variants.variants(draft, "model")["parts:model"]
     assert [(look.arguments["width"], look.place) for look in looks] == [
         (1, ("model",)),
         (9, ("search_space", "model.width", "high")),

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweeps import preflight
+from sweeps import preflight, variants
 from sweeps.command import display
 from sweeps.command.terminal import clean
 from sweeps.config import SweepConfig, read_draft, space
@@ -49,7 +49,7 @@ def command(console: Console, file: Path, overrides: Sequence[str]) -> None:
 def models(config: SweepConfig, programs: Programs) -> dict[str, Model]:
     """The models of sample trials, by how a config writes them."""
     found: dict[str, Model] = {}
-    for _, chosen in preflight.assignments(config.search_space):
+    for _, chosen in variants.assignments(config.search_space):
         params = {name: chosen[name] for name in config.parameters() if space.active(config, chosen, name)}
         signature = programs.occupant(0, space.resolve(config, params)).signature
         use, arguments = signature.model
