@@ -297,6 +297,7 @@ def test_check_says_what_a_sweep_will_do(sweep: Sweep, file: Path) -> None:
         f" targets {train.y.min():.4g} to {train.y.max():.4g}, mean squared distance from the mean {train.y.var():.4g}",
         " model models.linear:Linear",
         " loss mean_squared_error",
+        " metrics mean_absolute_error",
         " optimizer sgd",
         " objective minimize valid_loss",
         " sampler random",

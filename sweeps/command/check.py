@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -32,7 +31,7 @@ def check(console: Console, file: Path, overrides: Sequence[str]) -> None:
     assert dataset is not None
     display.line(console, f"{file}: right")
     if draft.brought:
-        display.line(console, f"from the compiled model: {', '.join(_brought(draft.brought))}")
+        display.line(console, f"from the compiled model: {', '.join(draft.brought)}")
     display.facts(console, facts(config, dataset, Study(config).total, in_lanes))
 
 
@@ -47,6 +46,7 @@ def facts(
         *data_facts.facts(config.dataset.use, dataset),
         ("model", _component(config, "model", config.model)),
         ("loss", _component(config, "loss", config.loss or Component(use="the model's"))),
+        *([("metrics", ", ".join(config.metrics))] if config.metrics else []),
         ("optimizer", _component(config, "optimizer", config.optimizer)),
         *([("schedule", _component(config, "schedule", config.schedule))] if _is_scheduled(config) else []),
         *([("augmentation", _augmentation(config))] if _is_augmented(config) else []),
@@ -62,16 +62,6 @@ def facts(
         *([("first", first)] if config.enqueue else []),
         ("programs", programs_text(config, in_lanes)),
     ]
-
-
-def _brought(sections: Mapping[str, Any]) -> Iterator[str]:
-    """What a compiled model has brought, in the words of a config."""
-    for section, value in sections.items():
-        if isinstance(value, dict):
-            arguments = {name: argument for name, argument in value.items() if name != "use"}
-            yield f"{section} {value['use']} {display.parameters(arguments)}".rstrip()
-        else:
-            yield f"{section} {' and '.join(value) or 'none'}"
 
 
 def _component(config: SweepConfig, section: str, component: Component) -> str:
