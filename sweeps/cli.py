@@ -75,14 +75,10 @@ def run(
     from sweeps.stop_request import StopRequest
 
     more = [] if trials is None else [f"budget.trials={trials}"]
-    with Signals(StopRequest(minutes)) as signals:
-        try:
-            is_stopped = command_run.run(
-                _console(), file, results, [*(overrides or []), *more], signals, allow_changed=allow_changed
-            )
-        except KeyboardInterrupt:
-            typer.echo("stopped; the same command continues", err=True)
-            raise typer.Exit(signals.exit_code) from None
+    with Signals(StopRequest(minutes), _leave) as signals:
+        is_stopped = command_run.run(
+            _console(), file, results, [*(overrides or []), *more], signals, allow_changed=allow_changed
+        )
     if is_stopped:
         command = clean(shlex.join(["sweep", *sys.argv[1:]]))
         typer.echo(f"stopped cleanly; `{command}` continues", err=True)
@@ -199,6 +195,13 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+def _leave(code: int) -> NoReturn:
+    """At once, out of a signal handler: nothing has begun that would have to be ended."""
+    with contextlib.suppress(OSError):
+        os.write(2, b"stopped; the same command continues\n")
+    os._exit(code)
 
 
 def entry() -> NoReturn:

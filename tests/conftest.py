@@ -51,4 +51,11 @@ def compiling_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax.stages.Lowered, "compile", compile_or_recall)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forgotten() -> Iterator[None]:
+    """No file of tests holds the memory of those before it."""
+    yield
+    _COMPILED.clear()
+
+
 _COMPILED: dict[str, jax.stages.Compiled] = {}

@@ -193,7 +193,7 @@ def test_a_killed_sweep_leaves_nothing_in_the_way_of_the_next(folder: Path) -> N
 
 def test_handlers_are_put_back(folder: Path) -> None:
     before = [signal.getsignal(number) for number in HANDLED]
-    with Signals(StopRequest()):
+    with Signals(StopRequest(), sys.exit):
         assert [signal.getsignal(number) for number in HANDLED] != before
     assert [signal.getsignal(number) for number in HANDLED] == before
 
@@ -201,7 +201,7 @@ def test_handlers_are_put_back(folder: Path) -> None:
 def test_a_signal_that_was_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
-        with Signals(StopRequest()) as signals:
+        with Signals(StopRequest(), sys.exit) as signals:
             signals.is_patient = True
             signal.raise_signal(signal.SIGUSR1)
             assert signals.request.reason == ""
@@ -210,7 +210,7 @@ def test_a_signal_that_was_ignored_stays_ignored() -> None:
 
 
 def test_a_patient_handler_only_asks_and_an_interrupt_after_that_does_not_wait() -> None:
-    with Signals(StopRequest()) as signals:
+    with Signals(StopRequest(), sys.exit) as signals:
         signals.is_patient = True
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGUSR1)
@@ -222,9 +222,10 @@ def test_a_patient_handler_only_asks_and_an_interrupt_after_that_does_not_wait()
 
 
 def test_a_handler_that_nobody_listens_to_stops_at_once() -> None:
-    with Signals(StopRequest()) as signals, pytest.raises(KeyboardInterrupt):
+    with Signals(StopRequest(), sys.exit), pytest.raises(SystemExit, match="75"):
         signal.raise_signal(signal.SIGTERM)
-    assert signals.exit_code == 75
+    with Signals(StopRequest(), sys.exit), pytest.raises(SystemExit, match="130"):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_from_the_first_look_on_garbage_is_collected() -> None:

@@ -1,16 +1,18 @@
 """Signals that stop `sweep run`. The rule: a handler only asks; whoever trains stops when an epoch has ended.
 
 SIGTERM and SIGUSR1 are what batch systems send before they kill, SIGINT is Ctrl-C. Before anything trains there is no
-epoch to wait for, so each of them stops at once. A SIGINT after any of them asks not to wait for epochs either, and the
-one after that ends the process. A signal that was ignored when the command began stays ignored, as in the background of
-a shell script.
+epoch to wait for, so each of them ends the process at once: an exception that falls into the import of JAX may be
+swallowed by Python, or crash what is being imported. A SIGINT after any of them asks not to wait for epochs either, and
+the one after that ends the process. A signal that was ignored when the command began stays ignored, as in the
+background of a shell script.
 """
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from sweeps.stop_request import StopRequest
 
@@ -21,14 +23,15 @@ HANDLED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1
 class Signals:
     """Handlers, from here to the end of the `with` block, which turn signals into a `request` to stop.
 
-    `exit_code` is what the command ends with if it was stopped. Use in the main thread alone.
+    `exit_code` is what the command ends with if it was stopped. Until somebody is patient, `leave` is called with it,
+    and does not return. Use in the main thread alone.
     """
 
-    def __init__(self, request: StopRequest) -> None:
-        self.request = request
+    def __init__(self, request: StopRequest, leave: Callable[[int], NoReturn]) -> None:
+        self.request, self._leave = request, leave
         self.exit_code = STOPPED
         self.is_patient = False
-        """Whether somebody looks at the request; until then, a signal raises KeyboardInterrupt."""
+        """Whether somebody looks at the request."""
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -44,12 +47,12 @@ class Signals:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
         is_interrupt = number == signal.SIGINT
-        is_last = not self.is_patient or (is_interrupt and bool(self.request.reason))
+        is_last = is_interrupt and bool(self.request.reason)
         if is_last or not self.request.reason:
             self.exit_code = INTERRUPTED if is_interrupt else STOPPED
+        if not self.is_patient:
+            self._leave(self.exit_code)
         self.request.make(signal.Signals(number).name)
         if is_last:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # the next one does not even wait for the tables
             self.request.hurry()
-        if not self.is_patient:
-            raise KeyboardInterrupt

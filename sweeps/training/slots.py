@@ -40,10 +40,10 @@ class LaneNumber:
     Equality with a plain number between them is answered False, and the number is remembered: see `asked`. To JAX it
     is a tree of one array, a weakly typed f32 scalar as a Python float is, and so may be passed to jitted functions.
 
-    >>> rate = LaneNumber("model.rate", 0.0, 0.5)
+    >>> rate = LaneNumber("model.shown", 0.0, 0.5)
     >>> rate == 0.0, 0 <= rate <= 1, asked(rate)
     (False, True, frozenset({0.0}))
-    >>> with bound({"model.rate": jnp.float32(0.25)}):
+    >>> with bound({"model.shown": jnp.float32(0.25)}):
     ...     print(1 - rate)
     0.75
     """
