@@ -103,16 +103,16 @@ def batches(
     key = np.asarray(jax.random.key_data(jax.random.fold_in(lane_key, ORDER)))
     size = rows if chunk_rows is None else chunk_rows
     order = [
-        first + permutation(key, epoch, chunk, size, min(size, rows - first))
+        first + permutation(key, epoch, chunk, min(size, rows - first))
         for chunk, first in enumerate(range(0, rows, size))
     ]
     order = np.concatenate(order)
     return [order[start : start + batch_size] for start in range(0, rows, batch_size)]
 
 
-def permutation(key: np.ndarray, epoch: int, chunk: int, size: int, rows: int) -> np.ndarray:
-    """An epoch's order of the `rows` rows of a chunk of `size`, place by place, in Python's own whole numbers."""
-    bits = max((size - 1).bit_length(), 1)
+def permutation(key: np.ndarray, epoch: int, chunk: int, rows: int) -> np.ndarray:
+    """An epoch's order of the `rows` rows of a chunk, place by place, in Python's own whole numbers."""
+    bits = max((rows - 1).bit_length(), 1)
     word = mix((mix(epoch) + chunk) % 2**32) ^ int(key[0])
     constants = [mix((mix(word) + 0x9E3779B9 * index) % 2**32 ^ int(key[1])) for index in range(24)]
 

@@ -44,7 +44,7 @@ def test_an_order_is_that_of_the_plain_walk_over_the_places(first: int, second: 
     key = np.array([first, second], np.uint32)
     found = np.asarray(orders(key[None], np.array([epoch], np.int32), rows))[0]
     assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, reference.permutation(key, epoch, 0, rows, rows))
+    np.testing.assert_array_equal(found, reference.permutation(key, epoch, 0, rows))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 1_000, 1_024, 1_025, 54_000])
@@ -95,10 +95,18 @@ def test_a_chunk_that_is_not_full_is_shuffled_among_its_own_rows(
 ) -> None:
     key = np.array([first, second], np.uint32)
     found = partly_full(key, jnp.int32(epoch), jnp.int32(chunk), jnp.int32(rows))[:rows]
-    np.testing.assert_array_equal(found, reference.permutation(key, epoch, chunk, 16, rows))
+    np.testing.assert_array_equal(found, reference.permutation(key, epoch, chunk, rows))
     np.testing.assert_array_equal(np.sort(found), np.arange(rows))
 
 
 @jax.jit
 def partly_full(key: jax.Array, epoch: jax.Array, chunk: jax.Array, rows: jax.Array) -> jax.Array:
     return permutation(key, epoch, chunk, 16, rows)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 1_000])
+def test_the_few_rows_of_a_large_chunk_walk_among_few_places(rows: int) -> None:
+    """Among all places of the chunk, three rows would walk for some 90,000 steps."""
+    key = np.array([rows, 1], np.uint32)
+    found = permutation(key, jnp.int32(0), 7, 2**18, jnp.int32(rows))[:rows]
+    np.testing.assert_array_equal(found, reference.permutation(key, 0, 7, rows))

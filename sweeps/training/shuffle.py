@@ -2,9 +2,10 @@
 
 The rule: where a row stands depends on the key, the epoch, its chunk and the chunk's rows, and nothing else. Every
 place is sent through a bijection of the next power of two, again and again until it lands among the rows ("cycle
-walking": J. Black and P. Rogaway, Ciphers with Arbitrary Finite Domains, 2002). That a keyed bijection serves as a
-shuffle: R. Mitchell et al., Bandwidth-Optimal Random Shuffling for GPUs, 2022. Sorting random bits takes ten times as
-long to run, and the bits take longer to compile than a small model's gradient.
+walking": J. Black and P. Rogaway, Ciphers with Arbitrary Finite Domains, 2002). That power is of the chunk's own rows:
+in one of a full chunk, the few rows of a last chunk would walk for as many steps as a full one has rows. That a keyed
+bijection serves as a shuffle: R. Mitchell et al., Bandwidth-Optimal Random Shuffling for GPUs, 2022. Sorting random
+bits takes ten times as long to run, and the bits take longer to compile than a small model's gradient.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ def permutation(key: jax.Array, epoch: jax.Array, chunk: jax.Array | int, size: 
     >>> sorted(permutation(jnp.arange(2, dtype=jnp.uint32), jnp.int32(0), 0, 5, jnp.int32(5)).tolist())
     [0, 1, 2, 3, 4]
     """
-    bits = max((size - 1).bit_length(), 1)
-    mask, fold = jnp.uint32(2**bits - 1), jnp.uint32((bits + 1) // 2)
+    count = rows.astype(jnp.uint32)
+    bits = jnp.maximum(32 - jax.lax.clz(count - 1), 1)
+    mask, fold = (jnp.uint32(1) << bits) - 1, (bits + 1) // 2
     constants = round_constants(key, epoch, chunk)
 
     def scatter(place: jax.Array) -> jax.Array:
@@ -35,13 +37,13 @@ def permutation(key: jax.Array, epoch: jax.Array, chunk: jax.Array | int, size: 
         return place
 
     places = jnp.arange(size, dtype=jnp.uint32)
-    inside = places < rows.astype(jnp.uint32)
+    inside = places < count
 
     def is_outside(place: jax.Array) -> jax.Array:
-        return inside & (place >= rows.astype(jnp.uint32))
+        return inside & (place >= count)
 
     # Every place of a row starts outside, by a bit that scattering masks away.
-    start = jnp.where(inside, places | jnp.uint32(2**bits), places)
+    start = jnp.where(inside, places | (mask + 1), places)
     place = jax.lax.while_loop(
         lambda place: is_outside(place).any(),
         lambda place: jnp.where(is_outside(place), scatter(place), place),
