@@ -6,6 +6,7 @@ The rule: what cannot run here is left out with one line that says why, and neve
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib.util
 import os
 import sys
@@ -18,6 +19,7 @@ from benchmarks.machine import describe, probe
 from benchmarks.measurements import CPU, GPU, Measurement, measurements
 from benchmarks.process import Program, Run, run, say
 from benchmarks.tables import page
+from benchmarks.workloads import REPOSITORY
 
 INSTALL = 'pip install -e ".[benchmark]"'
 
@@ -27,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = options.device or probe().kind
     chosen = [each for each in chosen_by(options.only, measurements(device)) if is_installed(each)]
     load_before = os.getloadavg()[0]
+    for folder in ("sweeps", "models", "benchmarks"):
+        compileall.compile_dir(REPOSITORY / folder, quiet=2)  # as pip has done for all that it has installed
     runs = list(interleaved(chosen, options.repeats, device))
     text = page(runs, device, describe(device, (load_before, os.getloadavg()[0])))
     if options.out:

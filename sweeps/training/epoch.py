@@ -24,6 +24,7 @@ class Span(NamedTuple):
 
     last: jax.Array  # i32, the update to stop before
     ends: jax.Array  # bool, whether the epoch is whole then
+    after: jax.Array  # i32 [2], the lane's `progress` after the call
 
 
 class _Walk(NamedTuple):
@@ -74,7 +75,7 @@ def mapped_epoch(
 
     for micro_batches, last in _stretches(lane, ladder, span.last):
         state = stretch(state, micro_batches, last)
-    return _end_of_call(lane, state, values, data, span.ends, jax.lax.cond)
+    return _end_of_call(lane, state, values, data, span, jax.lax.cond)
 
 
 def vmapped_epoch(
@@ -128,7 +129,7 @@ def vmapped_epoch(
     ) -> Any:
         return jax.lax.cond(finished.any(), jax.vmap(evaluate), jax.vmap(skip), *lane_by_lane)
 
-    return _end_of_call(lane, state, values, data, span.ends, evaluate_if_any)
+    return _end_of_call(lane, state, values, data, span, evaluate_if_any)
 
 
 def _stretches(
@@ -145,22 +146,21 @@ def _end_of_call(
     state: LaneState,
     values: LaneValues,
     data: Data,
-    ends: jax.Array,
+    span: Span,
     branch: Callable[..., Any],
 ) -> tuple[LaneState, jax.Array]:
     """Evaluate whole epochs, and set their lanes at the start of the next; their scores, f32 `[2 + metrics]` a lane."""
 
     def evaluate(state: LaneState, values: LaneValues) -> jax.Array:
-        return lane.evaluate(values, state.variables.tree, data.valid_x, data.valid_y, data.affine)
+        train_loss = state.loss_sum / lane.rows
+        scores = lane.evaluate(values, state.variables.tree, data.valid_x, data.valid_y, data.affine)
+        return jnp.stack([train_loss, *scores])
 
     def skip(_: LaneState, __: LaneValues) -> jax.Array:
-        return jnp.zeros(1 + len(lane.metrics), jnp.float32)
+        return jnp.zeros(2 + len(lane.metrics), jnp.float32)
 
-    scores = branch(ends, evaluate, skip, state, values)
-    train_loss = state.loss_sum / lane.rows
-    progress = jnp.stack([state.epoch + ends.astype(jnp.int32), jnp.where(ends, 0, state.update)], axis=-1)
-    state = state._replace(progress=progress, loss_sum=jnp.where(ends, 0.0, state.loss_sum))
-    return state, jnp.concatenate([train_loss[..., None], scores], axis=-1)
+    scores = branch(span.ends, evaluate, skip, state, values)
+    return state._replace(progress=span.after), scores
 
 
 def select(chosen: jax.Array, left: Any, right: Any) -> Any:

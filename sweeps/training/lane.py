@@ -60,7 +60,7 @@ class LaneState(NamedTuple):
     optimizer_state: Any
     order_key: jax.Array  # u32 [2], what the order of every epoch's rows is drawn from
     progress: jax.Array  # i32 [2]: whole epochs done, optimizer updates done in this epoch
-    loss_sum: jax.Array  # f32, the losses of this epoch's examples so far
+    loss_sum: jax.Array  # f32, the losses of this epoch's examples so far; of the last epoch's, before the first update
 
     @property
     def variables(self) -> Variables:
@@ -146,6 +146,8 @@ class LaneProgram:
         Places are those of the whole epoch, or of the window where rows are streamed.
         """
         size = self.chunk_rows
+        if data.chunk is None and self.rows <= size:
+            return permutation(state.order_key, state.epoch, 0, size + micro_batch, jnp.int32(self.rows))
         chunks = jnp.arange(-(-self.rows // size)) if data.chunk is None else data.chunk + jnp.arange(2)
         firsts = jnp.arange(len(chunks), dtype=jnp.int32) * size
 
@@ -153,8 +155,8 @@ class LaneProgram:
             count = jnp.clip(self.rows - chunk * size, 1, size)
             return first + permutation(state.order_key, state.epoch, chunk, size, count)
 
-        order = jax.vmap(shuffled)(chunks, firsts) if len(chunks) > 1 else shuffled(chunks[0], firsts[0])
-        return jnp.concatenate([order.reshape(-1), jnp.zeros(micro_batch, jnp.int32)])
+        order = jax.vmap(shuffled)(chunks, firsts).reshape(-1)
+        return jnp.concatenate([order, jnp.zeros(micro_batch, jnp.int32)])
 
     def first_place(self, data: Data) -> jax.Array | int:
         """The place in the epoch that `order` begins at."""
@@ -227,7 +229,7 @@ class LaneProgram:
             model_state=gradient.model_state,
             optimizer_state=optimizer_state,
             progress=state.progress + jnp.array([0, 1]),
-            loss_sum=state.loss_sum + gradient.loss * size,
+            loss_sum=jnp.where(state.update == 0, 0.0, state.loss_sum) + gradient.loss * size,
         )
 
     def evaluate(self, values: LaneValues, tree: Any, x: jax.Array, y: jax.Array, affine: jax.Array) -> jax.Array:
@@ -239,13 +241,13 @@ class LaneProgram:
         chunk = min(rows, EVALUATION_ROWS)
 
         def forward(start: jax.Array) -> jax.Array:
-            part = as_input(jax.lax.dynamic_slice_in_dim(x, start, chunk), affine)
-            return self.bound(values).apply(*variables, part, jax.random.key(0), False)[0]
+            part = jax.lax.dynamic_slice_in_dim(x, start, chunk, allow_negative_indices=False)
+            return self.bound(values).apply(*variables, as_input(part, affine), jax.random.key(0), False)[0]
 
         def fill(index: jax.Array, outputs: jax.Array) -> jax.Array:
-            # The last chunk starts early rather than being padded, so that no row is made up.
-            start = jnp.minimum(index * chunk, rows - chunk)
-            return jax.lax.dynamic_update_slice_in_dim(outputs, forward(start), start, axis=0)
+            # The last slice begins early rather than being padded (slices stay inside), so that no row is made up.
+            of_chunk, start = forward(index * chunk), index * chunk
+            return jax.lax.dynamic_update_slice_in_dim(outputs, of_chunk, start, axis=0, allow_negative_indices=False)
 
         shape = jax.eval_shape(forward, jnp.zeros((), jnp.int32))
         outputs = jnp.zeros((rows, *shape.shape[1:]), shape.dtype)

@@ -25,6 +25,7 @@ Loss: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
 Number: TypeAlias = float | jax.Array
 """A number of a config, or a lane's own as a tracer (f32)."""
 EDGE = 1e-7
+FEW_CLASSES = 32
 
 
 def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
@@ -81,18 +82,33 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 @softmax_cross_entropy.defjvp
 def _(primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, Any]) -> tuple[jax.Array, jax.Array]:
     loss, slope = _softmax_cross_entropy(*primals)
-    return loss, (slope * tangents[0]).sum(axis=-1)
+    return loss, lax.reduce_sum(lax.mul(slope, tangents[0]), (slope.ndim - 1,))
 
 
 def _softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The loss `[rows]`, and its derivative by the outputs `[rows, outputs]`."""
-    classes = outputs.ndim - 1
-    shifted = outputs - lax.reduce_max(outputs, (classes,))[..., None]
+    """The loss `[rows]`, and its derivative by the outputs `[rows, outputs]`.
+
+    A few classes come first and the rows last: LLVM writes a loop over a few classes out in full, which takes it four
+    times as long to compile, and then has nothing left to vectorize. `lax` throughout, as each operator of `jnp` is
+    traced as a function of its own.
+    """
+    last = outputs.ndim - 1
+    axis = 0 if outputs.shape[last] <= FEW_CLASSES else last
+    order = (last, *range(last)) if axis == 0 else tuple(range(outputs.ndim))
+    back = (*range(1, outputs.ndim), 0) if axis == 0 else order
+    logits = lax.transpose(outputs, order)
+    rows = tuple(dimension for dimension in range(logits.ndim) if dimension != axis)
+
+    def spread(of_rows: jax.Array) -> jax.Array:
+        return lax.broadcast_in_dim(of_rows, logits.shape, rows)
+
+    shifted = lax.sub(logits, spread(lax.reduce_max(logits, (axis,))))
     exponentials = lax.exp(shifted)
-    total = lax.reduce_sum(exponentials, (classes,))
-    is_label = lax.broadcasted_iota(targets.dtype, outputs.shape, classes) == targets[..., None]
-    of_label = lax.reduce_sum(jnp.where(is_label, shifted, 0), (classes,))
-    return lax.log(total) - of_label, exponentials / total[..., None] - is_label.astype(outputs.dtype)
+    total = lax.reduce_sum(exponentials, (axis,))
+    is_label = lax.eq(lax.broadcasted_iota(targets.dtype, logits.shape, axis), spread(targets))
+    of_label = lax.reduce_sum(lax.select(is_label, shifted, lax.full_like(shifted, 0)), (axis,))
+    slope = lax.sub(lax.div(exponentials, spread(total)), lax.convert_element_type(is_label, outputs.dtype))
+    return lax.sub(lax.log(total), of_label), lax.transpose(slope, back)
 
 
 def smoothed_softmax_cross_entropy(outputs: jax.Array, targets: jax.Array, label_smoothing: Number = 0.0) -> jax.Array:

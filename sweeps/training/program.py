@@ -136,7 +136,8 @@ class Program:
         last = np.where(running, end, update).astype(np.int32)
         ends = running & (last >= microbatch.iterations_per_epoch(rows, batch_size))
         report = Report(np.empty(0), ends, last * batch_size, (last - update) * parts)
-        return Span(last, ends), report  # type: ignore[arg-type]  # NumPy arrays travel with the call
+        after = np.stack([progress[..., 0] + ends, np.where(ends, 0, last)], axis=-1).astype(np.int32)
+        return Span(last, ends, after), report  # type: ignore[arg-type]  # NumPy arrays travel with the call
 
     def parameters(self) -> Any:
         """What is kept of a lane's model, a tree of shapes and dtypes: see `Variables.tree`."""
@@ -181,7 +182,8 @@ class Program:
 
     def _abstract_span(self) -> Span:
         axis = () if self.lane_count is None else (self.lane_count,)
-        return Span(_shape(*axis, dtype=jnp.int32), _shape(*axis, dtype=jnp.bool))
+        after = _shape(*axis, 2, dtype=jnp.int32)
+        return Span(_shape(*axis, dtype=jnp.int32), _shape(*axis, dtype=jnp.bool), after)
 
     def _init_function(self) -> Callable[..., LaneState]:
         init = self.lane.init if self.lane_count is None else jax.vmap(self.lane.init)

@@ -20,7 +20,7 @@ ROUNDS = 12
 def permutation(key: jax.Array, epoch: jax.Array, chunk: jax.Array | int, size: int, rows: jax.Array) -> jax.Array:
     """An epoch's permutation of the `rows` rows of a chunk, i32 `[size]`, for a key of u32 `[2]`.
 
-    Only the first `rows` places (at least one, at most `size`) hold rows; the others stay as they were.
+    Only the first `rows` places (at least one, at most `size`) hold rows; the others all hold row 0.
 
     >>> sorted(permutation(jnp.arange(2, dtype=jnp.uint32), jnp.int32(0), 0, 5, jnp.int32(5)).tolist())
     [0, 1, 2, 3, 4]
@@ -36,20 +36,14 @@ def permutation(key: jax.Array, epoch: jax.Array, chunk: jax.Array | int, size: 
             place = place ^ (place >> fold)
         return place
 
-    places = jnp.arange(size, dtype=jnp.uint32)
-    inside = places < count
-
-    def is_outside(place: jax.Array) -> jax.Array:
-        return inside & (place >= count)
-
     # Every place of a row starts outside, by a bit that scattering masks away.
-    start = jnp.where(inside, places | (mask + 1), places)
+    places = jnp.arange(size, dtype=jnp.uint32)
     place = jax.lax.while_loop(
-        lambda place: is_outside(place).any(),
-        lambda place: jnp.where(is_outside(place), scatter(place), place),
-        start,
+        lambda place: (place >= count).any(),
+        lambda place: jnp.where(place >= count, scatter(place), place),
+        jnp.where(places < count, places | (mask + 1), 0),
     )
-    return place.astype(jnp.int32)
+    return jax.lax.bitcast_convert_type(place, jnp.int32)
 
 
 def round_constants(key: jax.Array, epoch: jax.Array, chunk: jax.Array | int) -> jax.Array:
