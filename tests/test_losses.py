@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import sweeping
 import tolerances
@@ -67,6 +68,25 @@ def test_softmax_cross_entropy_is_minus_the_log_of_the_probability_of_the_label(
     chances = exponentials / exponentials.sum(axis=1, keepdims=True)
     expected = -np.log(chances[np.arange(ROWS), LABELS])
     np.testing.assert_allclose(loss("softmax_cross_entropy", LOGITS, LABELS), expected, **tolerances.FORMULA)
+
+
+@pytest.mark.parametrize("rows", [(7,), (5, 6)])
+@pytest.mark.parametrize("classes", [2, 3, 32, 33, 100])
+def test_softmax_cross_entropy_and_its_slope_are_optaxs_for_few_classes_and_for_many(
+    classes: int, rows: tuple[int, ...]
+) -> None:
+    generator = np.random.default_rng(classes)
+    logits = jnp.asarray(generator.normal(0, 3, (*rows, classes)), jnp.float32)
+    labels = jnp.asarray(generator.integers(0, classes, rows), jnp.int32)
+    weights = jnp.asarray(generator.uniform(size=rows), jnp.float32)
+
+    def total(one: Any) -> Any:
+        return jax.value_and_grad(lambda outputs: (weights * one(outputs, labels)).sum())(logits)
+
+    ours = find_loss("softmax_cross_entropy")
+    theirs = optax.softmax_cross_entropy_with_integer_labels
+    np.testing.assert_allclose(ours(logits, labels), theirs(logits, labels), **tolerances.FORMULA)
+    np.testing.assert_allclose(total(ours)[1], total(theirs)[1], **tolerances.FORMULA)
 
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "softmax_cross_entropy"])

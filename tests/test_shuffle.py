@@ -94,7 +94,9 @@ def test_a_chunk_that_is_not_full_is_shuffled_among_its_own_rows(
     first: int, second: int, epoch: int, chunk: int, rows: int
 ) -> None:
     key = np.array([first, second], np.uint32)
-    found = partly_full(key, jnp.int32(epoch), jnp.int32(chunk), jnp.int32(rows))[:rows]
+    order = partly_full(key, jnp.int32(epoch), jnp.int32(chunk), jnp.int32(rows))
+    found = order[:rows]
+    np.testing.assert_array_equal(order[rows:], 0)
     np.testing.assert_array_equal(found, reference.permutation(key, epoch, chunk, rows))
     np.testing.assert_array_equal(np.sort(found), np.arange(rows))
 
