@@ -168,6 +168,7 @@ def target_sweep(accuracy: float) -> dict[str, Any]:
         "name": "target",
         "dataset": {"use": "mnist"},
         "model": {"use": MNIST_CNN.model, "channels": [16, 32], "hidden": 128},
+        "schedule": {"use": "cosine"},
         "search_space": {
             "epochs": {"type": "int", "low": 3, "high": 8},
             "batch_size": {"type": "categorical", "choices": [32, 64, 128, 256]},
