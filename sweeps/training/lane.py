@@ -246,8 +246,8 @@ class LaneProgram:
 
         def fill(index: jax.Array, outputs: jax.Array) -> jax.Array:
             # The last slice begins early rather than being padded (slices stay inside), so that no row is made up.
-            of_chunk, start = forward(index * chunk), index * chunk
-            return jax.lax.dynamic_update_slice_in_dim(outputs, of_chunk, start, axis=0, allow_negative_indices=False)
+            start = index * chunk
+            return jax.lax.dynamic_update_slice_in_dim(outputs, forward(start), start, 0, allow_negative_indices=False)
 
         shape = jax.eval_shape(forward, jnp.zeros((), jnp.int32))
         outputs = jnp.zeros((rows, *shape.shape[1:]), shape.dtype)

@@ -90,9 +90,8 @@ def _(primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, Any]) -> 
 def _softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The loss `[rows]`, and its derivative by the outputs `[rows, outputs]`.
 
-    A few classes come first and the rows last: LLVM writes a loop over a few classes out in full, which takes it four
-    times as long to compile, and then has nothing left to vectorize. `lax` throughout, as each operator of `jnp` is
-    traced as a function of its own.
+    A few classes come first and the rows last: LLVM writes a loop over a few classes out in full, which takes it twice
+    as long to compile (`FEW_CLASSES`). `lax` throughout, as each operator of `jnp` is traced as a function of its own.
     """
     last = outputs.ndim - 1
     axis = 0 if outputs.shape[last] <= FEW_CLASSES else last
