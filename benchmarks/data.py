@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sweeps.datasets import Dataset
 
-MNIST = REPOSITORY / "sweeps" / "datasets" / "mnist"
+MNIST = REPOSITORY / "sweeps" / "datasets" / "builtin" / "mnist"
 DIGITS = REPOSITORY / "configs" / "digits.csv.gz"
 DIGITS_TRAINING_ROWS = 1_437  # four fifths of 1,797
 WAVE_ROWS = {"train": 8_000, "test": 2_000}
@@ -103,7 +103,7 @@ def from_file(section: Mapping[str, Any]) -> Arrays:
 
 def tested_each_epoch(workload: str) -> Dataset:
     """A workload's rows for `sweep run`: the test rows in the place of the validation split, as the lists want it."""
-    from sweeps.datasets.base import Dataset, Split
+    from sweeps.datasets.dataset import Dataset, Split
 
     arrays = load(WORKLOADS[workload])
     return Dataset(

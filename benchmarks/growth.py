@@ -26,14 +26,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sweeps import runner
 from sweeps.config import SweepConfig, parse_config
-from sweeps.crew import Crew
 from sweeps.datasets.loading import Datasets
-from sweeps.journal import Journal
-from sweeps.population import LaneEpoch, Population
-from sweeps.programs import Occupant, Programs
-from sweeps.run_folder import RunFolder
+from sweeps.engine.lane_group import LaneEpoch, Population
+from sweeps.engine.programs import Occupant, Programs
+from sweeps.engine.scheduler import Crew
+from sweeps.runner import loop
+from sweeps.runner.journal import Journal
+from sweeps.storage.paths import RunFolder
 from sweeps.study import Study
 from sweeps.training import lane as lanes
 
@@ -140,7 +140,7 @@ def run(variant: str, trials: int, folder: Path, datasets: Datasets) -> Run:
     before, started, cpu_started, ticks = resident_bytes(), time.perf_counter(), time.process_time(), []
     with Journal(config, where) as journal:
         journal.record("run")
-        for progress in runner.Sweep(config, where, journal, NoPrograms(config, datasets)).run():
+        for progress in loop.Sweep(config, where, journal, NoPrograms(config, datasets)).run():
             while 10 * progress.done >= (len(ticks) + 1) * trials:
                 ticks.append(time.perf_counter() - started)
         journal.flush()
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("variant", choices=VARIANTS)
     parser.add_argument("--trials", type=int, default=10_000)
     options = parser.parse_args()
-    runner.Crew = NoCrew  # type: ignore[misc]  # the one seam: who trains
+    loop.Crew = NoCrew  # type: ignore[misc]  # the one seam: who trains
     datasets = Datasets()
     with tempfile.TemporaryDirectory() as folder:
         run(options.variant, WARM_UP_TRIALS, Path(folder, "warm_up"), datasets)

@@ -21,10 +21,10 @@ def main() -> None:
     """Print one JSON line: seconds of an epoch, and streamed throughput over resident."""
     from sweeps.config import load_config, space
     from sweeps.datasets.loading import Datasets
-    from sweeps.devices import choose_policy
-    from sweeps.locate import project_folders
-    from sweeps.population import Population
-    from sweeps.programs import Programs
+    from sweeps.engine.devices import choose_policy
+    from sweeps.engine.lane_group import Population
+    from sweeps.engine.programs import Programs
+    from sweeps.user_code import project_folders
 
     file = REPOSITORY / "configs" / "mnist.yaml"
     config = load_config(file, ["search_space.batch_size=128", "enqueue=[]", "lanes=8"])

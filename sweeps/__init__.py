@@ -12,10 +12,10 @@ from sweeps.version import __version__
 
 if TYPE_CHECKING:
     from sweeps.config import SweepConfig, load_config, parse_config
-    from sweeps.datasets.base import Dataset, Split
+    from sweeps.datasets.dataset import Dataset, Split
     from sweeps.errors import SweepError
-    from sweeps.results import Results, load
-    from sweeps.start import run
+    from sweeps.results.results import Results, load
+    from sweeps.runner.start import run
 
 __all__ = [
     "Dataset",
@@ -31,15 +31,15 @@ __all__ = [
 ]
 
 _HOME = {
-    "Dataset": "sweeps.datasets.base",
-    "Results": "sweeps.results",
-    "Split": "sweeps.datasets.base",
+    "Dataset": "sweeps.datasets.dataset",
+    "Results": "sweeps.results.results",
+    "Split": "sweeps.datasets.dataset",
     "SweepConfig": "sweeps.config",
     "SweepError": "sweeps.errors",
-    "load": "sweeps.results",
+    "load": "sweeps.results.results",
     "load_config": "sweeps.config",
     "parse_config": "sweeps.config",
-    "run": "sweeps.start",
+    "run": "sweeps.runner.start",
 }
 
 

@@ -15,7 +15,7 @@ import typer
 
 from sweeps.command.terminal import clean
 from sweeps.errors import DiskError, SweepError
-from sweeps.secrets import masked
+from sweeps.masking import masked
 from sweeps.version import __version__
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The tables as pandas makes them: the meaning of `sweeps.columns` and of the files, in DataFrames and plain loops."""
+"""The tables as pandas makes them: what `sweeps.results` writes, in DataFrames and plain loops."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.ledger import Entry, Ledger, best_epoch
+from sweeps.log.trials import Entry, Ledger, best_epoch
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sweeps.datasets.base import Dataset
-from sweeps.training.adapters.base import Model, Variables
+from sweeps.datasets.dataset import Dataset
+from sweeps.training.adapters.model import Model, Variables
 
 INIT, ORDER, DRAWS, AUGMENTATION = 0, 1, 2, 4
 

@@ -20,22 +20,22 @@ import pandas as pd
 import reference
 
 import sweeps
-from sweeps import start
 from sweeps.config import SweepConfig, parse_config, space
-from sweeps.crew import Crew
-from sweeps.datasets.base import Dataset, Split
+from sweeps.datasets.dataset import Dataset, Split
 from sweeps.datasets.loading import Datasets
-from sweeps.devices import Policy
-from sweeps.log import read_log
-from sweeps.programs import Occupant, Programs
-from sweeps.progress import Progress
+from sweeps.engine.devices import Policy
+from sweeps.engine.program import Program
+from sweeps.engine.programs import Occupant, Programs
+from sweeps.engine.scheduler import Crew
+from sweeps.log.jsonl import read_log
+from sweeps.runner import start
+from sweeps.runner.progress import Progress
 from sweeps.training.lane import LaneState, LaneValues
 from sweeps.training.losses import build_loss, decision_threshold, outputs_needed
 from sweeps.training.metrics import find_metric
 from sweeps.training.models import build_model
 from sweeps.training.optimizers import find_optimizer
-from sweeps.training.program import Program
-from sweeps.training.rows import ROWS
+from sweeps.training.row_mixing import ROWS
 
 ROOT = Path(__file__).parent.parent
 if str(ROOT) not in sys.path:  # `models/` is the user's side, and is not installed

@@ -1,8 +1,8 @@
-"""Every import in `sweeps/` goes down the layers, and a third-party library is imported only in its rooms.
+"""Every import in `sweeps/` goes down the floors, and a third-party library is imported only where it is named.
 
-A room is a file of `sweeps/`, or a folder of it, or a file of a folder whose files have rows of their own. A room
-imports from lower layers, and from the rows above its own in its layer; so there is no circle anywhere. Imports inside
-functions count too. A new file needs a row here.
+`ROOMS` are the files and folders of `sweeps/`, floor by floor; a room imports from lower floors only. `INSIDE` says the
+same of the files of each folder. So there is no circle anywhere. Imports inside functions count too. A new file needs a
+place here.
 """
 
 from __future__ import annotations
@@ -17,132 +17,157 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sweeps"
 
-# Layer by layer, lowest first: the room, and the third-party libraries that it may import.
-LAYERS: tuple[dict[str, str], ...] = (
-    {
-        "errors": "",
-        "version": "",
-        "progress": "",
-        "environment": "",
-        "files": "",
-        "secrets": "",
-        "run_folder": "",
-        "owner": "",
-        "stop_request": "",
-        "patience": "",
-        "locate": "",
-        "config.wording": "",
-        "config.yaml_scalars": "",
-    },
-    {
-        "config.yaml_reader": "yaml",
-        "config.yaml_file": "",
-        "config.yaml_writer": "yaml",
-        "config.plain": "pydantic",
-        "config.overrides": "",
-        "config.values": "pydantic pydantic_core",
-        "config.options": "",
-        "config.names": "",
-        "config.parameters": "pydantic",
-        "config.schema": "pydantic",
-        "config.methods": "pydantic_core",
-        "config.entries": "pydantic_core",
-        "config.pydantic_words": "pydantic pydantic_core",
-        "config.sections": "pydantic",
-        "config.space": "",
-        "config.formulas": "pydantic_core",
-        "config.conditions": "",
-        "config.rules": "pydantic_core",
-        "config.changes": "",
-        "config.concealed": "",
-        "config.draft": "",
-        "config.json_schema": "",
-        "config": "",
-    },
-    {
-        "log_line": "",
-        "log": "",
-        "ledger": "",
-        "formation": "",
-        "sources": "",
-        "study.grid": "",
-        "study.dimensions": "",
-        "study.arguments": "",
-        "study.pruners": "",
-        "study.sampling": "numpy",
-        "study.kernels": "numpy",
-        "study.parzen": "numpy",
-        "study.observations": "numpy",
-        "study.tpe": "numpy",
-        "study.optuna_study": "optuna",
-        "study": "",
-        "datasets": "numpy pyarrow PIL",
-        "training": "jax optax flax numpy equinox keras",
-    },
-    {
-        "devices": "jax",
-        "programs": "jax numpy",
-        "arrays": "numpy",
-        "leaves": "jax numpy",
-        "checkpoints": "numpy",
-        "resumption": "jax numpy",
-        "population": "jax numpy",
-        "crew": "",
-        "best_json": "",
-        "best": "jax",
-        "columns": "",
-        "csv_text": "",
-        "arrow_columns": "numpy pyarrow",
-        "tables": "pyarrow",
-        "results_folder": "",
-        "tables_note": "",
-        "glance": "",
-        "convergence": "",
-        "predictor": "jax numpy",
-        "results": "numpy pandas",
-        "journal": "",
-        "budget": "",
-        "stopwatch": "",
-        "variants": "",
-        "from_model": "",
-        "preflight": "",
-    },
-    {
-        "continuation": "",
-        "champion": "jax numpy",
-        "chronicle": "",
-        "verdicts": "",
-        "runner": "",
-        "plan": "",
-        "start": "",
-        "doctor.finding": "",
-        "doctor.log_state": "",
-        "doctor.files_state": "",
-        "doctor.arrays_state": "",
-        "doctor": "",
-        "replay": "",
-    },
-    {
-        "command": "",
-        "command.terminal": "",
-        "command.signals": "",
-        "command.display": "rich",
-        "command.notices": "rich",
-        "command.data_facts": "numpy",
-        "command.check": "rich",
-        "command.plan": "rich",
-        "command.summary": "rich",
-        "command.show": "rich",
-        "command.doctor": "rich",
-        "command.replay": "rich",
-        "command.predict": "numpy rich",
-        "command.run": "rich",
-        "cli": "typer rich",
-        "__init__": "",
-    },
+ROOMS = (
+    "environment errors masking stop_request version",
+    "storage user_code",
+    "config datasets",
+    "log study training",
+    "engine results",
+    "doctor validation",
+    "runner",
+    "__init__",
+    "command",
+    "cli",
 )
-ROWS = {room: (layer, row) for layer, rooms in enumerate(LAYERS) for row, room in enumerate(rooms)}
-LIBRARIES = {room: set(libraries.split()) for rooms in LAYERS for room, libraries in rooms.items()}
+"""Floor by floor, lowest first: the files and folders of `sweeps/`."""
+
+INSIDE: dict[str, tuple[str, ...]] = {
+    "command": (
+        "__init__ data_facts signals terminal",
+        "display",
+        "check doctor notices plan predict replay show summary",
+        "run",
+    ),
+    "config": (
+        "wording",
+        "values yaml",
+        "options overrides parameters",
+        "names schema",
+        "changes concealed entries methods pydantic_words space",
+        "json_schema sections",
+        "conditions formulas",
+        "rules",
+        "draft",
+        "__init__",
+        "code_fingerprint",
+    ),
+    "config.yaml": (
+        "__init__ file scalars",
+        "reader writer",
+        "from_python",
+    ),
+    "datasets": (
+        "__init__ canonical",
+        "aligned splitting",
+        "dataset",
+        "arrays builtin images tabular target_scaling weighting",
+        "columns loading sequences",
+        "new_rows",
+    ),
+    "datasets.builtin": (
+        "__init__ download mnist synthetic",
+        "fashion_mnist",
+    ),
+    "datasets.sequences": (
+        "__init__ windows",
+        "series text",
+    ),
+    "datasets.tabular": (
+        "__init__ cells table",
+        "preprocessing row_splits",
+        "load",
+    ),
+    "doctor": (
+        "finding",
+        "arrays_state files_state log_state",
+        "__init__",
+    ),
+    "engine": (
+        "__init__ buckets compile_cache devices feed memory",
+        "program",
+        "compilations",
+        "programs",
+        "checkpoints",
+        "restore",
+        "lane_group",
+        "scheduler",
+    ),
+    "log": (
+        "__init__ line trials",
+        "early_stopping jsonl placement",
+    ),
+    "results": (
+        "__init__ best_json columns folder manifest predictor",
+        "best csv_text parquet",
+        "summary tables",
+        "results",
+    ),
+    "runner": (
+        "__init__ journal progress reproduce",
+        "budget recorder resume timer",
+        "best_trial",
+        "outcomes",
+        "loop",
+        "start",
+    ),
+    "storage": (
+        "__init__ files",
+        "npz paths retry",
+        "lock",
+    ),
+    "study": (
+        "arguments grid",
+        "dimensions pruners",
+        "kernels sampling",
+        "observations optuna_study parzen",
+        "tpe",
+        "__init__",
+    ),
+    "training": (
+        "__init__ augmentation keras_optimizers lane_placeholder microbatch ops optax_names",
+        "pytrees ranking shuffle tracing",
+        "adapters losses metrics optimizers schedules",
+        "check_signatures lane row_mixing",
+        "epoch models",
+        "program_key traced_arguments",
+    ),
+    "training.adapters": (
+        "__init__ compiled_keras layers",
+        "model",
+        "equinox functions keras linen nnx",
+    ),
+    "training.ops": (
+        "__init__ sliding",
+        "pooling products",
+        "convolution",
+    ),
+    "validation": (
+        "__init__ sample_configs",
+        "keras_defaults program_plan",
+        "validate",
+    ),
+}
+"""Of each folder, its files and subfolders, lowest first. Files of one line do not import each other."""
+
+LIBRARIES = {
+    "PIL": "datasets.images",
+    "equinox": "training.adapters.equinox",
+    "flax": "training.adapters.linen training.adapters.nnx",
+    "jax": "engine results.best results.predictor runner.best_trial training",
+    "keras": "training.adapters.compiled_keras training.adapters.keras",
+    "numpy": "command.data_facts command.predict datasets engine results runner.best_trial storage.npz study training",
+    "optax": "training",
+    "optuna": "study.optuna_study",
+    "pandas": "results.results",
+    "pyarrow": "datasets.tabular results.parquet results.tables",
+    "pydantic": "config",
+    "pydantic_core": "config",
+    "rich": "cli command",
+    "typer": "cli",
+    "yaml": "config.yaml",
+}
+"""Where each third-party library may be imported: in files, or in all files of a folder."""
+
 SLOW = {"jax", "optax", "flax", "optuna", "pandas", "pyarrow", "numpy", "pydantic"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -165,8 +190,9 @@ def _imports(nodes: list[ast.AST] | list[ast.stmt], *, is_eager: bool) -> Iterat
             yield from (Import(alias.name, is_eager) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are written in full"
-            yield Import(str(node.module), is_eager)
-            yield from (Import(f"{node.module}.{alias.name}", is_eager) for alias in node.names)
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield Import(name if _file(name) else str(node.module), is_eager)
         elif isinstance(node, ast.Call) and _named(node.func) in {"import_module", "__import__"}:
             yield from (Import(str(name.value), is_eager) for name in node.args[:1] if isinstance(name, ast.Constant))
         is_lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _is_for_types(node)
@@ -181,39 +207,52 @@ def _is_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def room_of(module: str) -> str | None:
-    """The room of one of our modules; None for `sweeps` itself and for the names that it exports."""
-    parts = module.split(".")[1:]
-    if ".".join(parts[:2]) in ROWS:
-        return ".".join(parts[:2])
-    is_room = parts and (parts[0] in ROWS or (PACKAGE / f"{parts[0]}.py").exists())
-    return parts[0] if is_room else None
+def _file(module: str) -> Path | None:
+    """The file of one of our modules; None for any other name."""
+    if module.split(".", maxsplit=1)[0] != "sweeps":
+        return None
+    base = PACKAGE.joinpath(*module.split(".")[1:])
+    return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
 
 
-def room_at(path: Path) -> str:
-    """The room of a file; in a folder whose files have rows of their own, a file without one is no room."""
-    folder, *inside = path.relative_to(PACKAGE).with_suffix("").parts
-    has_rows = any(room.startswith(f"{folder}.") for room in ROWS)
-    return f"{folder}.{inside[0]}" if has_rows and inside != ["__init__"] else folder
+def place_at(path: Path) -> tuple[str, ...]:
+    """Where a file stands, from its room inwards: `sweeps/training/ops/pooling.py` is `training`, `ops`, `pooling`."""
+    return path.relative_to(PACKAGE).with_suffix("").parts
 
 
-def violations(room: str, source: str) -> list[str]:
-    """What a room's source imports and must not."""
-    if room not in ROWS:
-        return [f"{room} has no row in LAYERS"]
-    return sorted({complaint for found in imports(source) if (complaint := _complaint(room, found.module))})
+def violations(place: tuple[str, ...], source: str) -> list[str]:
+    """What a file's source imports and must not."""
+    return sorted({complaint for found in imports(source) if (complaint := _complaint(place, found.module))})
 
 
-def _complaint(room: str, module: str) -> str:
-    top, _, _ = module.partition(".")
-    if top == "sweeps":
-        target = room_of(module)
-        if target is None or target == room:
-            return ""
-        return "" if ROWS.get(target, (99, 0)) < ROWS[room] else f"{room} imports {target}, which is not below it"
-    if top in sys.stdlib_module_names or top in LIBRARIES[room]:
+def _complaint(place: tuple[str, ...], module: str) -> str:
+    top = module.partition(".")[0]
+    file = _file(module)
+    if file is not None:
+        return _upward(place, place_at(file))
+    if top in sys.stdlib_module_names or _is_among(".".join(place), LIBRARIES.get(top, "")):
         return ""
-    return f"{room} imports {top}, which is not a library of its room"
+    return f"{'.'.join(place)} imports {module}, which it may not"
+
+
+def _is_among(name: str, places: str) -> bool:
+    return any(name == place or name.startswith(f"{place}.") for place in places.split())
+
+
+def _upward(place: tuple[str, ...], target: tuple[str, ...]) -> str:
+    """A complaint if a file at `target` does not stand below one at `place`; both are compared where they part."""
+    if place == target:
+        return ""
+    shared = next(index for index, pair in enumerate(zip(place, target, strict=False)) if pair[0] != pair[1])
+    floors = INSIDE[".".join(place[:shared])] if shared else ROOMS
+    own, other = _floor(floors, place[shared]), _floor(floors, target[shared])
+    return "" if other < own else f"{'.'.join(place)} imports {'.'.join(target)}, which is not below it"
+
+
+def _floor(floors: tuple[str, ...], name: str) -> int:
+    found = [floor for floor, names in enumerate(floors) if name in names.split()]
+    assert len(found) == 1, f"{name} must have one place in ROOMS or INSIDE, but has {len(found)}"
+    return found[0]
 
 
 def reached(path: Path, seen: set[Path]) -> set[str]:
@@ -223,21 +262,30 @@ def reached(path: Path, seen: set[Path]) -> set[str]:
         if module.split(".")[0] != "sweeps":
             found.add(module.split(".")[0])
             continue
-        base = PACKAGE.joinpath(*module.split(".")[1:])
-        for file in (base.with_suffix(".py"), base / "__init__.py"):
-            if file.exists() and file not in seen:
+        for file in _with_packages(module):
+            if file not in seen:
                 seen.add(file)
                 found |= reached(file, seen)
     return found
 
 
+def _with_packages(module: str) -> list[Path]:
+    """The files that importing a module runs: its own, and the `__init__` of each package that it is in."""
+    parts = module.split(".")
+    found = (_file(".".join(parts[:count])) for count in range(2, len(parts) + 1))
+    return [file for file in found if file is not None]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
-    assert violations(room_at(path), path.read_text(encoding="utf-8")) == []
+def test_a_file_imports_only_from_below_and_only_its_libraries(path: Path) -> None:
+    assert violations(place_at(path), path.read_text(encoding="utf-8")) == []
 
 
-def test_every_row_is_a_room_that_exists() -> None:
-    assert {room_at(path) for path in FILES} == set(ROWS)
+def test_every_place_is_a_file_or_a_folder_that_exists_and_every_one_has_a_place() -> None:
+    for folder, floors in {"": ROOMS, **INSIDE}.items():
+        here = PACKAGE.joinpath(*folder.split("."))
+        there = {path.stem for path in here.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+        assert sorted(name for names in floors for name in names.split()) == sorted(there), folder
 
 
 @pytest.mark.parametrize("name", ["cli", "__init__"])
@@ -246,36 +294,45 @@ def test_the_command_line_answers_before_any_slow_library_is_loaded(name: str) -
 
 
 @pytest.mark.parametrize(
-    ("room", "source"),
+    ("place", "source"),
     [
-        ("log", "import json\nfrom sweeps.errors import SweepError"),
-        ("log", "from sweeps import errors, files"),
-        ("training", "import jax.numpy as jnp\nfrom sweeps.training import lane"),
-        ("cli", "def run():\n    from sweeps import runner"),
-        ("results", "from sweeps.tables import tabulate"),
-        ("config", "import importlib\nimportlib.import_module(name)"),
+        ("log.jsonl", "import json\nfrom sweeps.errors import SweepError"),
+        ("log.jsonl", "from sweeps.storage import files"),
+        ("log.jsonl", "from sweeps.log.line import encode"),
+        ("training.lane", "import jax.numpy as jnp\nfrom sweeps.training import losses"),
+        ("training.models", "from sweeps.training.adapters.keras import adapted"),
+        ("cli", "def run():\n    from sweeps.runner import start"),
+        ("results.results", "from sweeps.results.tables import tabulate"),
+        ("config.schema", "import importlib\nimportlib.import_module(name)"),
     ],
 )
-def test_an_import_from_below_is_allowed(room: str, source: str) -> None:
-    assert violations(room, source) == []
+def test_an_import_from_below_is_allowed(place: str, source: str) -> None:
+    assert violations(tuple(place.split(".")), source) == []
 
 
 @pytest.mark.parametrize(
-    ("room", "source"),
+    ("place", "source"),
     [
-        ("log", "from sweeps.runner import run"),
-        ("log", "from sweeps import runner"),
-        ("log", "import sweeps.tables"),
-        ("log", "def lazily():\n    from sweeps import tables"),
-        ("log", "class A:\n    if True:\n        import numpy as np"),
-        ("tables", "from sweeps.results import load"),
-        ("config", "import jax"),
-        ("config", "import importlib\nimportlib.import_module('jax.numpy')"),
-        ("training", "import optuna"),
-        ("datasets", "from models.mlp import MLP"),
+        ("log.jsonl", "from sweeps.runner.start import run"),
+        ("log.jsonl", "from sweeps.runner import start"),
+        ("log.jsonl", "import sweeps.results.tables"),
+        ("log.jsonl", "def lazily():\n    from sweeps.results import tables"),
+        ("log.jsonl", "class A:\n    if True:\n        import numpy as np"),
+        ("log.line", "from sweeps.log.jsonl import LogWriter"),
+        ("training.adapters.keras", "from sweeps.training.models import build_model"),
+        ("results.tables", "from sweeps.results.results import load"),
+        ("config.schema", "import jax"),
+        ("config.schema", "import importlib\nimportlib.import_module('jax.numpy')"),
+        ("training.lane", "import optuna"),
+        ("study.tpe", "import optuna"),
+        ("datasets.images", "from models.mlp import MLP"),
         ("cli", "import models"),
-        ("brand_new", "import json"),
     ],
 )
-def test_any_other_import_is_a_violation(room: str, source: str) -> None:
-    assert violations(room, source)
+def test_any_other_import_is_a_violation(place: str, source: str) -> None:
+    assert violations(tuple(place.split(".")), source)
+
+
+def test_a_file_without_a_place_is_refused() -> None:
+    with pytest.raises(AssertionError, match="brand_new must have one place"):
+        violations(("brand_new",), "from sweeps import errors")

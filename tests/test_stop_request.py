@@ -12,11 +12,12 @@ import pytest
 from sweeping import finish, records, small, timeless
 
 import sweeps
-from sweeps import checkpoints, start
 from sweeps.config import SweepConfig
 from sweeps.datasets.loading import Datasets
-from sweeps.log import read_log
-from sweeps.progress import Progress
+from sweeps.engine import checkpoints
+from sweeps.log.jsonl import read_log
+from sweeps.runner import start
+from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
 
 pytestmark = pytest.mark.usefixtures("compiling_once")

@@ -18,7 +18,7 @@ from benchmarks import occupancy
 from benchmarks.occupancy import Records, of_kind
 from benchmarks.peers.common import Stopwatch, print_result
 from benchmarks.workloads import RATE_BATCH_SIZES, REPOSITORY, WORKLOADS, rate_sweep, sweep_of, target_sweep
-from sweeps.log import read_log
+from sweeps.log.jsonl import read_log
 
 SWEEP = Path(sys.executable).with_name("sweep")
 RATE_TRIALS = 10

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps import preflight
 from sweeps.command import data_facts, display
 from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig, read_draft
-from sweeps.datasets.base import Dataset
+from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
-from sweeps.locate import project_folders
 from sweeps.study import Study
+from sweeps.user_code import project_folders
+from sweeps.validation import validate
 
 
 def check(console: Console, file: Path, overrides: Sequence[str]) -> None:
@@ -25,7 +25,7 @@ def check(console: Console, file: Path, overrides: Sequence[str]) -> None:
     """
     draft, datasets = read_draft(file, overrides), Datasets()
     with project_folders(file):
-        dataset = preflight.examine(draft, datasets)
+        dataset = validate.examine(draft, datasets)
         config = draft.config()
         in_lanes = _in_lanes(config, datasets)
     assert dataset is not None
@@ -118,7 +118,7 @@ def _in_lanes(config: SweepConfig, datasets: Datasets) -> tuple[str, ...]:
     """What rides in lanes, where a parameter is the model's: the others are known without making it."""
     if not any(name.startswith("model.") for name in config.parameters()):
         return ()
-    from sweeps.plan import numbers_in_lanes  # noqa: PLC0415  (imports JAX, as the model does)
+    from sweeps.validation.program_plan import numbers_in_lanes  # noqa: PLC0415  (imports JAX, as the model does)
 
     return numbers_in_lanes(config, datasets)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sweeps.datasets.base import Dataset
 from sweeps.datasets.canonical import Array
+from sweeps.datasets.dataset import Dataset
 
 MOST_NAMES = 6
 MOST_NOTES = 12

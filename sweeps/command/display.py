@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.command.terminal import clean, clean_lines
-from sweeps.patience import PASSING
-from sweeps.progress import Progress
-from sweeps.secrets import masked
+from sweeps.masking import masked
+from sweeps.runner.progress import Progress
+from sweeps.storage.retry import PASSING
 
 PLAIN_LINE_SECONDS = 10.0
 REDRAWS_PER_SECOND = 8

@@ -13,7 +13,7 @@ from typing import Self
 from rich.console import Console
 
 from sweeps.command import display
-from sweeps.patience import LOGGER
+from sweeps.storage.retry import LOGGER
 
 
 class Notices(logging.Handler):

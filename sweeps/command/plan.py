@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps import preflight
 from sweeps.command import display
 from sweeps.config import read_draft
 from sweeps.datasets.loading import Datasets
-from sweeps.devices import Policy
-from sweeps.locate import project_folders
-from sweeps.plan import Plan, Planned, Taken, make_plan
-from sweeps.programs import Programs
+from sweeps.engine.devices import Policy
+from sweeps.engine.programs import Programs
+from sweeps.user_code import project_folders
+from sweeps.validation import validate
+from sweeps.validation.program_plan import Plan, Planned, Taken, make_plan
 
 MOST_LISTED = 12
 MANY = 1e6
@@ -29,7 +29,7 @@ def plan(console: Console, file: Path, overrides: Sequence[str]) -> None:
     """
     draft, datasets = read_draft(file, overrides), Datasets()
     with project_folders(file):
-        preflight.examine(draft, datasets)
+        validate.examine(draft, datasets)
         config = draft.config()
         made = make_plan(config, Programs(config, datasets))
     display.line(console, f"{file}: right")

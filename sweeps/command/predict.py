@@ -9,11 +9,11 @@ import numpy as np
 from rich.console import Console
 
 import sweeps
-from sweeps.columns import Column
 from sweeps.command import display
-from sweeps.csv_text import header, rows
-from sweeps.files import replace_bytes
-from sweeps.predictor import BestModel
+from sweeps.results.columns import Column
+from sweeps.results.csv_text import header, rows
+from sweeps.results.predictor import BestModel
+from sweeps.storage.files import replace_bytes
 
 
 def command(console: Console, folder: Path, inputs: Path, output: Path) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from sweeps import environment, preflight
+from sweeps import environment
 from sweeps.command import display
 from sweeps.config import Draft, SweepConfig, as_draft
 from sweeps.config.changes import code_changes, fingerprint
+from sweeps.config.code_fingerprint import sources
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ResultsError
-from sweeps.locate import project_folders
-from sweeps.replay import (
+from sweeps.runner.reproduce import (
     ABSOLUTE,
     DIFFERENT,
     IDENTICAL,
@@ -27,7 +27,8 @@ from sweeps.replay import (
     replay,
     verdict,
 )
-from sweeps.sources import sources
+from sweeps.user_code import project_folders
+from sweeps.validation import validate
 
 
 def command(console: Console, folder: Path, number: int) -> bool:
@@ -40,8 +41,8 @@ def command(console: Console, folder: Path, number: int) -> bool:
     draft, datasets = as_draft(trial.config_text, where=f"the config of {folder}"), Datasets()
     with project_folders(None):
         config = _checked(draft, trial, folder, datasets)
-        from sweeps.programs import Programs  # noqa: PLC0415  (JAX, once it is known that there is a trial to train)
-        from sweeps.training.compile_cache import keep_compiled  # noqa: PLC0415
+        from sweeps.engine.compile_cache import keep_compiled  # noqa: PLC0415
+        from sweeps.engine.programs import Programs  # noqa: PLC0415  (JAX, once it is known that there is a trial to train)
 
         keep_compiled()
         programs = Programs(config, datasets)
@@ -59,7 +60,7 @@ def command(console: Console, folder: Path, number: int) -> bool:
 
 def _checked(draft: Draft, trial: Recorded, folder: Path, datasets: Datasets) -> SweepConfig:
     """The trial's config, if it is known, and what it names is there."""
-    preflight.examine(draft, datasets)
+    validate.examine(draft, datasets)
     config = draft.config()
     mark = fingerprint(config, sources(config))
     if trial.config not in ("", mark):

@@ -17,10 +17,10 @@ from sweeps.command.notices import Notices
 from sweeps.command.signals import Signals
 from sweeps.config import SweepConfig, read_draft
 from sweeps.datasets.loading import Datasets
-from sweeps.glance import look
-from sweeps.locate import project_folders
-from sweeps.progress import Progress
+from sweeps.results.summary import look
+from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
+from sweeps.user_code import project_folders
 
 
 def run(
@@ -42,7 +42,7 @@ def run(
     if not draft.complaints:
         line(console, headline(draft.config(), results))
     with project_folders(file):
-        from sweeps import start  # noqa: PLC0415  (after the first line, which must not wait)
+        from sweeps.runner import start  # noqa: PLC0415  (after the first line, which must not wait)
 
         config = start.prepare(draft, results, datasets)
         signals.is_patient = True

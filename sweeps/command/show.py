@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from sweeps.columns import text
 from sweeps.command import display
 from sweeps.command.display import line
 from sweeps.command.terminal import clean
-from sweeps.glance import Glance, look
-from sweeps.ledger import Entry
+from sweeps.log.trials import Entry
+from sweeps.results.columns import text
+from sweeps.results.summary import Glance, look
 
 MOST_DAMAGED = 8
 

@@ -9,15 +9,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweeps import preflight, variants
 from sweeps.command import display
 from sweeps.command.terminal import clean
 from sweeps.config import SweepConfig, read_draft, space
 from sweeps.datasets.loading import Datasets
-from sweeps.locate import project_folders
-from sweeps.programs import Programs
-from sweeps.training.adapters.base import Model
+from sweeps.engine.programs import Programs
 from sweeps.training.adapters.layers import Layer, numbers
+from sweeps.training.adapters.model import Model
+from sweeps.user_code import project_folders
+from sweeps.validation import sample_configs, validate
 
 MOST = 8
 """Models to show: choices of a search space make one each."""
@@ -33,7 +33,7 @@ def command(console: Console, file: Path, overrides: Sequence[str]) -> None:
     """
     draft, datasets = read_draft(file, overrides), Datasets()
     with project_folders(file):
-        preflight.examine(draft, datasets)
+        validate.examine(draft, datasets)
         config = draft.config()
         found = models(config, Programs(config, datasets))
         for index, (name, model) in enumerate(list(found.items())[:MOST]):
@@ -49,7 +49,7 @@ def command(console: Console, file: Path, overrides: Sequence[str]) -> None:
 def models(config: SweepConfig, programs: Programs) -> dict[str, Model]:
     """The models of sample trials, by how a config writes them."""
     found: dict[str, Model] = {}
-    for _, chosen in variants.assignments(config.search_space):
+    for _, chosen in sample_configs.assignments(config.search_space):
         params = {name: chosen[name] for name in config.parameters() if space.active(config, chosen, name)}
         signature = programs.occupant(0, space.resolve(config, params)).signature
         use, arguments = signature.model

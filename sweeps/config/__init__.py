@@ -15,13 +15,13 @@ from sweeps.config.draft import Draft
 from sweeps.config.json_schema import json_schema
 from sweeps.config.names import metric_column
 from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange, Parameter
-from sweeps.config.plain import plain, written
 from sweeps.config.schema import LEFT_TO_MODEL, Budget, Component, Objective, SweepConfig, are_pairs
 from sweeps.config.values import Value
 from sweeps.config.wording import one_line
-from sweeps.config.yaml_file import load_text
-from sweeps.config.yaml_reader import Reading, read
-from sweeps.config.yaml_writer import write
+from sweeps.config.yaml.file import load_text
+from sweeps.config.yaml.from_python import plain, written
+from sweeps.config.yaml.reader import Reading, read
+from sweeps.config.yaml.writer import write
 
 __all__ = [
     "Budget",

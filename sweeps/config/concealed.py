@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sweeps.config.schema import Component, SweepConfig
 from sweeps.config.values import Value
-from sweeps.secrets import without_passwords
+from sweeps.masking import without_passwords
 
 
 def concealed(config: SweepConfig) -> SweepConfig:

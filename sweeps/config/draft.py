@@ -16,7 +16,7 @@ from sweeps.config.rules import spanning_faults
 from sweeps.config.schema import LEFT_TO_MODEL, SweepConfig
 from sweeps.config.sections import check_sections
 from sweeps.config.wording import Fault, Path, one_line, path_text, show
-from sweeps.config.yaml_reader import Flaw
+from sweeps.config.yaml.reader import Flaw
 from sweeps.errors import Complaint, ConfigError
 
 MAX_COMPLAINTS = 200

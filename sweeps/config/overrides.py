@@ -10,7 +10,7 @@ import re
 from typing import Any, NamedTuple
 
 from sweeps.config.wording import Fault, Path, one_line, path_text, show
-from sweeps.config.yaml_reader import MAX_DEPTH, Reading, read
+from sweeps.config.yaml.reader import MAX_DEPTH, Reading, read
 
 # A new parameter's name: one word, or two unless the second is a key of its entry.
 _PARAMETER = re.compile(

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.datasets.base import Dataset, from_arrays, from_splits
 from sweeps.datasets.canonical import Array, canonical
+from sweeps.datasets.dataset import Dataset, from_arrays, from_splits
 from sweeps.errors import DataError
-from sweeps.locate import find_file
+from sweeps.user_code import find_file
 
 WEIGHTS = "weights"
 

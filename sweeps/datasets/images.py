@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.datasets.base import Dataset, from_splits
 from sweeps.datasets.canonical import Array
+from sweeps.datasets.dataset import Dataset, from_splits
 from sweeps.datasets.splitting import NAMES
 from sweeps.errors import DataError
-from sweeps.locate import find_file
+from sweeps.user_code import find_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _MODES = {1: "L", 3: "RGB"}

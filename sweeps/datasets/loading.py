@@ -10,25 +10,25 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
-from sweeps.datasets.base import Dataset, checked, from_arrays
-from sweeps.datasets.targets import scaled
+from sweeps.datasets.dataset import Dataset, checked, from_arrays
+from sweeps.datasets.target_scaling import scaled
 from sweeps.datasets.weighting import weighted
 from sweeps.errors import DataError
-from sweeps.locate import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
+from sweeps.user_code import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
 
 BUILT_IN = {
-    "csv": "sweeps.datasets.tabular:tabular",
-    "fashion_mnist": "sweeps.datasets.fashion_mnist:fashion_mnist",
+    "csv": "sweeps.datasets.tabular.load:tabular",
+    "fashion_mnist": "sweeps.datasets.builtin.fashion_mnist:fashion_mnist",
     "images": "sweeps.datasets.images:images",
-    "linear_regression": "sweeps.datasets.synthetic:linear_regression",
-    "mnist": "sweeps.datasets.mnist:mnist",
+    "linear_regression": "sweeps.datasets.builtin.synthetic:linear_regression",
+    "mnist": "sweeps.datasets.builtin.mnist:mnist",
     "npy": "sweeps.datasets.arrays:npy",
     "npz": "sweeps.datasets.arrays:npz",
-    "parquet": "sweeps.datasets.tabular:tabular",
-    "series": "sweeps.datasets.series:series",
-    "sine_sequences": "sweeps.datasets.synthetic:sine_sequences",
-    "text": "sweeps.datasets.text:text",
-    "two_moons": "sweeps.datasets.synthetic:two_moons",
+    "parquet": "sweeps.datasets.tabular.load:tabular",
+    "series": "sweeps.datasets.sequences.series:series",
+    "sine_sequences": "sweeps.datasets.builtin.synthetic:sine_sequences",
+    "text": "sweeps.datasets.sequences.text:text",
+    "two_moons": "sweeps.datasets.builtin.synthetic:two_moons",
 }
 _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     bool: (lambda value: isinstance(value, bool), "true or false"),

@@ -10,10 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sweeps.datasets import arrays, columns, images, series, table, text
+from sweeps.datasets import arrays, images
 from sweeps.datasets.canonical import Array, canonical_inputs
+from sweeps.datasets.sequences import series, text
+from sweeps.datasets.tabular import preprocessing as columns
+from sweeps.datasets.tabular import table
 from sweeps.errors import DataError
-from sweeps.locate import find_file
+from sweeps.user_code import find_file
 
 ARRAYS = (".npy", ".npz")
 _NO_WISHES = columns.Wishes(one_hot=(), ordinal=(), missing="refuse", standardize=False)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.datasets.base import Dataset, checked_weights
 from sweeps.datasets.canonical import Array
+from sweeps.datasets.dataset import Dataset, checked_weights
 from sweeps.datasets.splitting import number
 from sweeps.errors import DataError
 

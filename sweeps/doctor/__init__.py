@@ -22,13 +22,13 @@ from sweeps.doctor.files_state import (
 from sweeps.doctor.finding import Finding
 from sweeps.doctor.log_state import log_findings, trial_findings
 from sweeps.errors import ResultsError
-from sweeps.files import replace_text
-from sweeps.ledger import Ledger
-from sweeps.log import read_log
-from sweeps.owner import Owner, Standing, standing
-from sweeps.results_folder import check_folder, read_config
-from sweeps.run_folder import RunFolder
-from sweeps.tables_note import lost, read_note, write_note
+from sweeps.log.jsonl import read_log
+from sweeps.log.trials import Ledger
+from sweeps.results.folder import check_folder, read_config
+from sweeps.results.manifest import lost, read_note, write_note
+from sweeps.storage.files import replace_text
+from sweeps.storage.lock import Owner, Standing, standing
+from sweeps.storage.paths import RunFolder
 
 __all__ = ["Finding", "examine", "rebuild"]
 
@@ -54,7 +54,7 @@ def rebuild(folder: Path) -> None:
 
     Raises: ResultsError where a run is going on, or the folder cannot be read or written.
     """
-    from sweeps.tables import TableFiles  # noqa: PLC0415  (pyarrow, when there is something to write)
+    from sweeps.results.tables import TableFiles  # noqa: PLC0415  (pyarrow, when there is something to write)
 
     check_folder(folder)
     with Owner(RunFolder(folder)):

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sweeps import arrays, best_json
-from sweeps.checkpoints import kept
 from sweeps.doctor.finding import Finding, amount
+from sweeps.engine.checkpoints import kept
 from sweeps.errors import ResultsError
-from sweeps.ledger import Entry
-from sweeps.run_folder import RunFolder
+from sweeps.log.trials import Entry
+from sweeps.results import best_json
+from sweeps.storage import npz
+from sweeps.storage.paths import RunFolder
 
 AGAIN = "the next `sweep run` puts it right"
 
@@ -28,7 +29,7 @@ def best_findings(folder: Path, best: Entry | None, *, is_live: bool) -> Iterato
         yield Finding("best", f"missing, though trial {best.number} has completed; {AGAIN}", is_wrong=not is_live)
         return
     try:
-        description, digest = best_json.read(files.best), arrays.digest(files.parameters)
+        description, digest = best_json.read(files.best), npz.digest(files.parameters)
     except ResultsError as error:
         yield Finding("best", f"{error}; {AGAIN}", is_wrong=True)
         return
@@ -48,7 +49,7 @@ def checkpoint_findings(folder: Path, trials: Mapping[int, Entry], *, is_live: b
     found = kept(folder / "checkpoints")
     for each in found:
         try:
-            arrays.checked(each.path)
+            npz.checked(each.path)
         except ResultsError as error:
             if each.path.exists() or not is_live:  # a run removes what it needs no more
                 then = "the next `sweep run` takes the one before it, or trains these epochs again"

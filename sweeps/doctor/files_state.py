@@ -9,14 +9,15 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sweeps import environment, tables_note
+from sweeps import environment
 from sweeps.config import parse_config
 from sweeps.doctor.finding import Finding, amount, listed
 from sweeps.errors import SweepError
-from sweeps.ledger import Record
-from sweeps.owner import Standing
-from sweeps.results_folder import reason
-from sweeps.tables_note import NAME, TABLES, Note
+from sweeps.log.trials import Record
+from sweeps.results import manifest
+from sweeps.results.folder import reason
+from sweeps.results.manifest import NAME, TABLES, Note
+from sweeps.storage.lock import Standing
 
 REBUILD = "--rebuild makes them anew"
 REMAKE = "--rebuild makes it anew, and so does the next `sweep run` that trains"
@@ -28,14 +29,14 @@ def table_findings(folder: Path, note: Note | None, *, is_live: bool) -> Iterato
     if note is None:
         yield _without_note(folder, there, is_live=is_live)
         return
-    faults = {name: fault for name in TABLES if (fault := tables_note.fault(folder, note, name))}
+    faults = {name: fault for name in TABLES if (fault := manifest.fault(folder, note, name))}
     if faults and is_live:
         yield Finding("tables", "being written")
         return
     for name, fault in faults.items():
         yield Finding("tables", f"{name} is {fault}; {REBUILD}", is_wrong=True)
-    behind = tables_note.behind_bytes(folder, note)
-    lost = tables_note.lost(folder, note)
+    behind = manifest.behind_bytes(folder, note)
+    lost = manifest.lost(folder, note)
     if behind and not is_live:
         text = f"they are older than the log, which has {amount(behind, 'byte')} more; {REBUILD}"
         yield Finding("tables", text, is_wrong=True)

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sweeps.doctor.finding import MOST_LISTED, Finding, amount, listed
-from sweeps.ledger import Entry
-from sweeps.log import Damage, Replay
+from sweeps.log.jsonl import Damage, Replay
+from sweeps.log.trials import Entry
 
 _NUMBER, _KIND = re.compile(rb'"number":(\d+)'), re.compile(rb'"kind":"([a-z]+)"')
 

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from sweeps.training import augmentation, microbatch
-from sweeps.training.adapters.base import Model, Params, State, Variables
+from sweeps.training.adapters.model import Model, Params, State, Variables
 from sweeps.training.losses import Loss
 from sweeps.training.metrics import Metric
 from sweeps.training.shuffle import permutation

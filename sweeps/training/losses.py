@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from sweeps.datasets.base import Dataset
+from sweeps.datasets.dataset import Dataset
 from sweeps.errors import DataError, ModelError
-from sweeps.locate import locate
 from sweeps.training import tracing
+from sweeps.user_code import locate
 
 Loss: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
 Number: TypeAlias = float | jax.Array

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 
 from sweeps.config.names import TOP
 from sweeps.errors import ModelError
-from sweeps.locate import locate
 from sweeps.training import ranking
+from sweeps.user_code import locate
 
 Metric: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
 

@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 
 from sweeps.errors import ModelError
-from sweeps.locate import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
-from sweeps.training import rows
-from sweeps.training.adapters import equinox, keras, linen, nnx, plain
-from sweeps.training.adapters.base import Inputs, Model, Params, State, abstract_key, abstract_values
+from sweeps.training import row_mixing
+from sweeps.training.adapters import equinox, functions, keras, linen, nnx
 from sweeps.training.adapters.layers import Layer
-from sweeps.training.convolution import as_products, has_products
-from sweeps.training.slots import LaneNumber, bound
+from sweeps.training.adapters.model import Inputs, Model, Params, State, abstract_key, abstract_values
+from sweeps.training.lane_placeholder import LaneNumber, bound
+from sweeps.training.ops.convolution import as_products, has_products
+from sweeps.user_code import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
 
 DERIVED = ("input_shape", "outputs", "rngs", "key")
 """Arguments of a model that come from the data and the lane, never from a config."""
@@ -76,9 +76,9 @@ def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outp
             lambda values, params, state, x, key: model.bound(values).apply(params, state, x, key, True),
             return_shape=True,
         )
-        jaxpr, (output, state) = trace(values, *model.shapes, inputs.rows(rows.ROWS), abstract_key())
+        jaxpr, (output, state) = trace(values, *model.shapes, inputs.rows(row_mixing.ROWS), abstract_key())
         shape = getattr(output, "shape", None)
-        if shape == (rows.ROWS, outputs):
+        if shape == (row_mixing.ROWS, outputs):
             _check_state(use, model.shapes.state, state)
             model = model._replace(draws=model.draws and _draws(jaxpr), is_whole=_is_whole(model, jaxpr, inputs))
         if model.numbers:
@@ -91,7 +91,7 @@ def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outp
         reason = failed(f"model {use}", error).rstrip(".")
         task = "" if isinstance(error, ImportError) else f". It must {_task(inputs, outputs)}"
         raise ModelError(f"{reason}{task}") from error
-    if shape != (rows.ROWS, outputs):
+    if shape != (row_mixing.ROWS, outputs):
         raise ModelError(
             f"model {use} must {_task(inputs, outputs)}, "
             f"but its output is {('rows', *shape[1:]) if shape else type(output).__name__}"
@@ -116,8 +116,8 @@ def _adapted(use: str, target: Callable[..., Any], given: Mapping[str, Any], inp
         return keras.adapt(use, made, remembered, inputs)
     if library == "linen":
         return linen.adapt(made, inputs, _numbers(given))
-    if plain.is_pair(made):
-        return plain.adapt(made, _numbers(given))
+    if functions.is_pair(made):
+        return functions.adapt(made, _numbers(given))
     if library:
         needed = {"nnx": "rngs", "equinox": "key"}[library]
         raise ModelError(f"{use} must take `{needed}`, so that every trial draws initial weights of its own")
@@ -206,7 +206,7 @@ def _is_whole(model: Model, closed: Any, inputs: Inputs) -> bool:
     given, left = closed.jaxpr.invars[before : before + count], closed.jaxpr.outvars[-count:] if count else []
     if any(new is not old for new, old in zip(left, given, strict=True)):
         return True
-    return not rows.are_apart(closed) and rows.influence_each_other(model, inputs)
+    return not row_mixing.are_apart(closed) and row_mixing.influence_each_other(model, inputs)
 
 
 def faults(use: str, arguments: Mapping[str, Any]) -> list[ArgumentFault]:

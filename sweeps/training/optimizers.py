@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import optax
 
 from sweeps.errors import ModelError
-from sweeps.locate import locate, parameters
 from sweeps.training.tracing import is_number
+from sweeps.user_code import locate, parameters
 
 
 def find_optimizer(use: str) -> Callable[..., optax.GradientTransformation]:

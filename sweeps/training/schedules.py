@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from sweeps.errors import ModelError
-from sweeps.locate import locate
 from sweeps.training import tracing
+from sweeps.user_code import locate
 
 Number: TypeAlias = float | jax.Array
 Schedule: TypeAlias = Callable[[jax.Array], jax.Array]

@@ -20,7 +20,8 @@ from typing import NamedTuple
 from crash import shim, warm
 from crash.disk import Disk, Files, lay_out
 from crash.verdict import Reference
-from sweeps import checkpoints, journal
+from sweeps.engine import checkpoints
+from sweeps.runner import journal
 
 SWEEP = """\
 name: small

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 import sweeps
-from sweeps.log import read_log
-from sweeps.results import Results
+from sweeps.log.jsonl import read_log
+from sweeps.results.results import Results
 
 TIMES = ("datetime_start", "datetime_complete", "duration", "train_seconds", "seconds")
 

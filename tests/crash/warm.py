@@ -19,13 +19,13 @@ import jax
 import numpy as np
 from rich.console import Console
 
-import sweeps.programs
+import sweeps.engine.programs
 from crash import shim
 from sweeps import cli
 from sweeps.command import display
-from sweeps.programs import Programs
-from sweeps.progress import Progress
-from sweeps.training.program import Program
+from sweeps.engine.program import Program
+from sweeps.engine.programs import Programs
+from sweeps.runner.progress import Progress
 
 MOST_SECONDS = 60
 
@@ -52,7 +52,7 @@ def keep_programs() -> None:
         evaluate = tests.setdefault(program, jax.jit(program.lane.evaluate))
         return np.asarray(evaluate(*jax.device_put((values, tree, x, y), program.device), program.feed.affine))
 
-    sweeps.programs.Programs = kept  # type: ignore[assignment,misc]
+    sweeps.engine.programs.Programs = kept  # type: ignore[assignment,misc]
     Program.test = test  # type: ignore[method-assign]
     display.watch = _told
 

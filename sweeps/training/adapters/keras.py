@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sweeps.errors import ModelError
-from sweeps.locate import parameters
-from sweeps.training.adapters.base import Inputs, Model, Params, State, Variables, abstract_key
 from sweeps.training.adapters.layers import Layer, numbers, watching
+from sweeps.training.adapters.model import Inputs, Model, Params, State, Variables, abstract_key
+from sweeps.user_code import parameters
 
 Initializers = dict[int, tuple[Any, np.ndarray, Any]]
 """By the identity of a variable: the variable, the zeros in the place of its value, what draws its value."""

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from sweeps.training.adapters.base import Inputs, Model, Params, State, Variables, shapes_of
 from sweeps.training.adapters.layers import Layer, numbers
-from sweeps.training.slots import LaneNumber
+from sweeps.training.adapters.model import Inputs, Model, Params, State, Variables, shapes_of
+from sweeps.training.lane_placeholder import LaneNumber
 
 TRAINING = ("train", "training", "is_training")
 """What people call the argument of `__call__` that is true while a model trains, …"""

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 
-from sweeps.training.adapters.base import Inputs, Model, Params, State, Variables, abstract_key
 from sweeps.training.adapters.layers import Layer, numbers, watching
-from sweeps.training.slots import bound
+from sweeps.training.adapters.model import Inputs, Model, Params, State, Variables, abstract_key
+from sweeps.training.lane_placeholder import bound
 
 
 def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inputs) -> Model:

@@ -1,0 +1,99 @@
+"""A table of numbers over time as windows, and what a column comes to after each. The rule: the past predicts.
+
+Rows of the table are steps. Its columns go the way of any table's (`columns`), with what training steps tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sweeps.datasets.canonical import Array
+from sweeps.datasets.dataset import Dataset
+from sweeps.datasets.sequences import windows as cutting
+from sweeps.datasets.sequences.windows import Windows
+from sweeps.datasets.tabular import cells, preprocessing
+from sweeps.datasets.tabular import table as tables
+from sweeps.datasets.tabular.preprocessing import Wishes
+from sweeps.datasets.tabular.table import Table
+from sweeps.errors import DataError
+
+
+def series(  # noqa: PLR0913  (the keys of a config, always given by name)
+    *,
+    path: str,
+    target: str,
+    window: int,
+    stride: int = 1,
+    horizon: int = 1,
+    features: tuple[str, ...] | None = None,
+    time: str | None = None,
+    missing: str = "refuse",
+    standardize: bool = False,
+    valid_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+) -> Dataset:
+    """Windows of a CSV or Parquet file: `x` is float32 `[rows, window, features]`, `y` the `target` `horizon` later.
+
+    Steps are in the order of the file, or of the column `time`. Features are all other columns, the target among them,
+    unless they are listed. `missing` fills empty cells with `mean` or `median`, of features alone; `standardize` is as
+    for tables. The
+    latest steps are for the test, those before for validation. Windows take `4 * window * features / stride` bytes for
+    each step.
+
+    Raises:
+        DataError: no such file or column, a cell that is no number, or too few steps.
+    """
+    windows = Windows(window, stride, horizon)
+    windows.check()
+    if missing not in ("refuse", *preprocessing.FILLING):
+        raise DataError(f"missing must be one of refuse, mean, median for a series, but got {missing!r}")
+    table = tables.read(path)
+    if time is not None:
+        table = _in_order(table, time)
+    named = (features,) if isinstance(features, str) else features
+    names = list(named or (name for name in table.columns if name != time))
+    wishes = Wishes(one_hot=(), ordinal=(), missing=missing, standardize=standardize)
+    table.check(target, ~cells.are_missing(table.column(target)), "given, since it is what is predicted")
+    plan = preprocessing.planned(table, list(dict.fromkeys([*names, target])), wishes)
+    parts = cutting.pieces(table.rows, valid_fraction, test_fraction)
+    done = preprocessing.fitted(plan, table, np.arange(table.rows)[parts["train"]], wishes)
+    y = preprocessing.apply(
+        [{**column, "center": 0.0, "spread": 1.0} for column in done if column["name"] == target], table
+    )
+    done = [column for column in done if column["name"] in names]
+    dataset = cutting.windowed(path, preprocessing.apply(done, table), y[:, 0], parts, windows)
+    return replace(
+        dataset,
+        preprocessing={"kind": "series", "columns": done, "target": target, "time": time, **windows._asdict()},
+        notes=(*cutting.notes(path, table.rows, dataset, windows), *preprocessing.notes(done, table)),
+    )
+
+
+def unanswered(path: str, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
+    """The window that ends at each step of a new file, f32 `[rows, window, features]`, and which step that is.
+
+    A step is called by the column `time`, or by the number of its row from 0. `done` is the description that `series`
+    gave; the last window is that of the file's last step, so that what is predicted for it is yet to come.
+
+    Raises:
+        DataError: no such file or column, a cell that is no number, or fewer steps than a window has.
+    """
+    table = preprocessing.read_for(done["columns"], path)
+    if done["time"] is not None:
+        table = _in_order(table, done["time"])
+    x, steps = cutting.ends(path, preprocessing.apply(done["columns"], table), done["window"])
+    names = list(map(str, range(table.rows))) if done["time"] is None else cells.texts(table.column(done["time"]))
+    return x, [names[step] for step in steps]
+
+
+def _in_order(table: Table, time: str) -> Table:
+    """The table in the order of a column."""
+    table.check(time, ~cells.are_missing(table.column(time)), "given, since steps are in its order")
+    places = cells.sortable(table.column(time))
+    if len(np.unique(places)) < len(places):
+        raise DataError(f"{table.path}: every step must have a time of its own, but {time!r} has one twice")
+    return table.sorted_by(np.argsort(places))

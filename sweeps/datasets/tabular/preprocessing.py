@@ -1,0 +1,225 @@
+"""Columns of a table to the numbers that a model reads. The rule: what was done is a description, plain JSON.
+
+`fitted` looks at the rows that train alone; `apply` does what a description says, to those rows and to any others, so
+that new rows go the very way that the training rows went. Categories alone are collected from all rows: one that is met
+in validation only has a column that no training row sets.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+import numpy as np
+
+from sweeps.datasets.canonical import Array
+from sweeps.datasets.tabular import cells
+from sweeps.datasets.tabular import table as tables
+from sweeps.datasets.tabular.table import Table
+from sweeps.errors import DataError
+
+MOST_CATEGORIES = 1000
+FILLING = ("mean", "median")
+MISSING = ("refuse", "drop", *FILLING)
+_ADVICE = "`missing: drop` drops such rows; `mean` and `median` fill them in"
+_LATER = "Fill it in, or leave its row out"  # what is told when the model is there, and takes no such cells
+
+
+class Column(TypedDict):
+    """One column: how it is read, what a missing cell becomes, and `(cell - center) / spread` where it is a number."""
+
+    name: str
+    kind: Literal["number", "one_hot", "ordinal"]
+    categories: list[str]  # of one_hot and ordinal columns, in the order of their places
+    fill: float | str | None  # a number or a category; None where missing cells are refused
+    center: float
+    spread: float
+
+
+class Preprocessing(TypedDict):
+    """What is done to a table: `columns` in the order of `x`, and what the labels of the column `target` stand for."""
+
+    kind: Literal["table"]
+    columns: list[Column]
+    target: str
+    classes: list[str] | None
+
+
+class Wishes(TypedDict):
+    """What a config asks to be done to columns."""
+
+    one_hot: Sequence[str]
+    ordinal: Sequence[str]
+    missing: str
+    standardize: bool
+
+
+def planned(table: Table, names: Sequence[str], wishes: Wishes) -> list[Column]:
+    """How the columns `names` are read, before anything is filled in or standardized.
+
+    Raises:
+        DataError: a column that is neither numbers nor said to be categories, has too many of them, or cells that are
+            missing and may not be.
+    """
+    return [_planned(table, name, wishes) for name in names]
+
+
+def fitted(columns: Sequence[Column], table: Table, training: Array, wishes: Wishes) -> list[Column]:
+    """The description, with what is filled in and standardized by; `training` are the numbers of the rows that train.
+
+    Raises:
+        DataError: a column of which no training row has a cell, where its missing ones are to be filled.
+    """
+    return [_fitted(column, table, training, wishes) for column in columns]
+
+
+def apply(columns: Sequence[Column], table: Table) -> Array:
+    """The rows of a table as float32 `[rows, width]`; a one_hot column is as wide as it has categories.
+
+    Raises:
+        DataError: a column that is not there, a cell that is missing where none was filled, no number, or a category
+            that is not among the description's.
+    """
+    return np.concatenate([_numbers_of(column, table) for column in columns], axis=1)
+
+
+def read_for(columns: Sequence[Column], path: str) -> Table:
+    """The table in a file, with categories read as they were when the description was made.
+
+    Raises:
+        DataError: as `table.read`.
+    """
+    return tables.read(path, [column["name"] for column in columns if column["kind"] != "number"])
+
+
+def width(columns: Sequence[Column]) -> int:
+    """How many numbers a row becomes."""
+    return sum(len(column["categories"]) if column["kind"] == "one_hot" else 1 for column in columns)
+
+
+def _planned(table: Table, name: str, wishes: Wishes) -> Column:
+    is_filled = wishes["missing"] in FILLING
+    kind: Literal["number", "one_hot", "ordinal"] = "number"
+    if name in wishes["one_hot"] or name in wishes["ordinal"]:
+        kind = "one_hot" if name in wishes["one_hot"] else "ordinal"
+    column = Column(name=name, kind=kind, categories=[], fill=None, center=0.0, spread=1.0)
+    if kind == "number":
+        _check_numbers(table, name, allow_missing=is_filled)
+        return column
+    column["categories"] = cells.categories(table.column(name)).names
+    _check_count(table, column)
+    table.check(name, ~cells.are_missing(table.column(name)) | is_filled, "a category", _ADVICE)
+    return column
+
+
+def _fitted(column: Column, table: Table, training: Array, wishes: Wishes) -> Column:
+    if wishes["missing"] in FILLING:
+        column = {**column, "fill": _fill(table, column, training, wishes["missing"])}
+    if not wishes["standardize"] or column["kind"] == "one_hot":
+        return column
+    figures = _numbers_of(column, table)[training].astype(np.float64)
+    return {**column, "center": float(figures.mean()), "spread": float(figures.std()) or 1.0}
+
+
+def _check_count(table: Table, column: Column) -> None:
+    count = len(column["categories"])
+    if count > MOST_CATEGORIES:
+        raise DataError(
+            f"{table.path}: a column must have at most {MOST_CATEGORIES:,} categories, "
+            f"but {column['name']!r} has {count:,}. Drop it"
+        )
+    if not count:
+        raise DataError(f"{table.path}: column {column['name']!r} has no category: all its cells are empty")
+
+
+def _fill(table: Table, column: Column, training: Array, how: str) -> float | str:
+    """A number column's mean or median over the training rows; of categories, the one that most of these rows have."""
+    given = table.column(column["name"])
+    if column["kind"] == "number":
+        with warnings.catch_warnings():  # a mean of nothing, which is refused below in words of our own
+            warnings.simplefilter("ignore", RuntimeWarning)
+            figures = cells.numbers(given)[training]
+            found = float(np.nanmean(figures) if how == "mean" else np.nanmedian(figures))
+        if np.isfinite(found):
+            return found
+    else:
+        codes = cells.categories(given).codes[training]
+        if (codes >= 0).any():
+            return column["categories"][int(np.bincount(codes[codes >= 0]).argmax())]
+    raise DataError(f"{table.path}: column {column['name']!r} has nothing in the training rows to fill empty cells by")
+
+
+def _numbers_of(column: Column, table: Table) -> Array:
+    """One column as float32 `[rows, 1]`, or `[rows, categories]`."""
+    if column["kind"] == "number":
+        figures = _filled(column, table)
+    else:
+        places = _places(column, table)
+        if column["kind"] == "one_hot":
+            return np.eye(len(column["categories"]), dtype=np.float32)[places]
+        figures = places.astype(np.float64)
+    return ((figures - column["center"]) / column["spread"]).astype(np.float32)[:, None]
+
+
+def _filled(column: Column, table: Table) -> Array:
+    name, fill = column["name"], column["fill"]
+    _check_numbers(table, name, allow_missing=fill is not None, advice=_LATER)
+    given = table.column(name)
+    figures = cells.numbers(given)
+    return figures if fill is None else np.where(cells.are_missing(given), fill, figures)
+
+
+def _check_numbers(table: Table, name: str, *, allow_missing: bool, advice: str = "") -> None:
+    """`advice` is given in the place of what a config could say of the column."""
+    given = table.column(name)
+    figures, missing = cells.numbers(given), cells.are_missing(given)
+    with np.errstate(over="ignore"):
+        are_finite = np.isfinite(figures.astype(np.float32))
+    are_right = are_finite | missing if allow_missing else are_finite
+    if are_right.all():
+        return
+    if advice:
+        advice = advice if (missing == ~are_right).all() else ""
+    elif missing.all():
+        advice = "All its cells are empty. Drop it"
+    elif (missing == ~are_right).all():
+        advice = _ADVICE
+    elif (np.isnan(figures) | missing).all():
+        advice = "List it under `one_hot` or `ordinal` if it holds categories, or under `drop`"
+    table.check(name, are_right, "a finite number in float32", advice)
+
+
+def _places(column: Column, table: Table) -> Array:
+    """The place of each row's category among the description's."""
+    name, known = column["name"], column["categories"]
+    found = cells.categories(table.column(name))
+    place = {category: number for number, category in enumerate(known)}
+    fill = -1 if column["fill"] is None else place[str(column["fill"])]
+    # The last entry is where -1, a missing cell, points to; -2 is a category that nobody has met.
+    places: Array = np.array([*(place.get(category, -2) for category in found.names), fill])[found.codes]
+    table.check(name, places != -1, "a category", _LATER)
+    table.check(name, places != -2, f"one of its {len(known):,} categories ({_some(known)})")
+    return places
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+
+
+def notes(columns: Sequence[Column], table: Table) -> list[str]:
+    """What was done to the columns of the table, in lines for a person."""
+    said = []
+    for column in columns:
+        if column["kind"] != "number":
+            how = "one-hot" if column["kind"] == "one_hot" else "numbered from 0"
+            known = column["categories"]
+            said.append(f"{column['name']}: {len(known):,} categories, {how} ({_some(known)})")
+        missing = int(cells.are_missing(table.column(column["name"])).sum())
+        if missing:
+            fill = column["fill"]
+            by = f"{fill:.4g}" if isinstance(fill, float) else repr(fill)
+            said.append(f"{column['name']}: empty cells filled with {by}: {missing:,}")
+    if any(column["spread"] != 1 or column["center"] != 0 for column in columns):
+        said.append("standardized by mean and deviation of the training rows")
+    return said

@@ -1,0 +1,75 @@
+"""How the rows of a table are split, as a config says. The rule: in one way, and columns that split are no features."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sweeps.datasets import splitting
+from sweeps.datasets.canonical import Array
+from sweeps.datasets.splitting import Parts
+from sweeps.datasets.tabular import cells
+from sweeps.datasets.tabular.table import Table
+from sweeps.errors import DataError
+
+
+class Cut(NamedTuple):
+    """The keys of a config that split rows; `group`, `time` and `split` name columns."""
+
+    valid_fraction: float | None
+    test_fraction: float
+    seed: int
+    stratify: bool
+    group: str | None
+    time: str | None
+    split: str | None
+
+    @property
+    def columns(self) -> list[str]:
+        return [name for name in (self.group, self.time, self.split) if name is not None]
+
+    @property
+    def notes(self) -> list[str]:
+        """For a person: how rows are split, unless it is at random."""
+        if self.split is not None:
+            return [f"rows split as column {self.split!r} says"]
+        ways = [f"by {way} {name!r}" for way, name in (("group", self.group), ("time", self.time)) if name is not None]
+        ways += ["at random, every class with its share"] if self.stratify else []
+        return [f"rows split {way}" for way in ways]
+
+    def parts(self, table: Table, target: Array) -> Parts:
+        """The rows of each split; `target` holds whole numbers where it holds classes.
+
+        Raises:
+            DataError: several ways are given, a cell to split by is missing, or a split has no rows.
+        """
+        self._check_one_way()
+        for name in self.columns:
+            table.check(name, ~cells.are_missing(table.column(name)), "given, since rows are split by it")
+        if self.split is not None:
+            return _by_name(table, self.split)
+        counts = splitting.counted(table.rows, self.valid_fraction, self.test_fraction)
+        if self.group is not None:
+            return splitting.by_group(cells.categories(table.column(self.group)).codes, counts, self.seed)
+        if self.time is not None:
+            return splitting.by_time(cells.sortable(table.column(self.time)), counts)
+        if self.stratify:
+            splitting.check_classes(target)
+            return splitting.stratified(target, counts, self.seed)
+        return splitting.at_random(table.rows, counts, self.seed)
+
+    def _check_one_way(self) -> None:
+        ways = {"stratify": self.stratify, "group": self.group, "time": self.time, "split": self.split}
+        given = [way for way, value in ways.items() if value]
+        if len(given) > 1:
+            raise DataError(f"rows must be split in one way, but {' and '.join(given)} are given")
+        unused = [name for name in ("valid_fraction", "test_fraction") if getattr(self, name)]
+        if self.split is not None and unused:
+            rule = f"split: {self.split} says which rows validate and which are the test"
+            raise DataError(f"{rule}, but {' and '.join(unused)} would say so too. Remove one or the other")
+
+
+def _by_name(table: Table, name: str) -> Parts:
+    try:
+        return splitting.by_name(cells.texts(table.column(name)))
+    except DataError as error:
+        raise DataError(f"{table.path}: column {name!r} splits the rows: {error}") from None

@@ -1,0 +1,197 @@
+"""Checkpoints: where each lane stood, in `checkpoints/`, so that a trial goes on and need not begin again.
+
+The rule: a checkpoint changes no result. It only says where a trial's training can be taken up; without it, or with a
+damaged one, the same epochs are trained once more. A file is one trial's and depends on no lane and no neighbour. Of
+each trial the last two are kept, the older one until the newer is on the disk; none of a trial that has ended.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sweeps.errors import ResultsError
+from sweeps.storage import npz
+from sweeps.storage.retry import LOGGER
+
+if TYPE_CHECKING:
+    from sweeps.engine.programs import Occupant  # JAX, which a reader of checkpoints need not have
+
+GENERATIONS = 2
+MOST_TIME = 1 / 20
+"""Writing never takes more of the time than this; larger lanes are kept less often."""
+STATE = "state."
+_NAME = re.compile(r"trial-(\d+)\.attempt-(\d+)\.epoch-(\d+)\.npz")
+
+
+class Snapshot(NamedTuple):
+    """A lane between two calls. `state` has the leaves of its LaneState, by names that `leaves.to_host` gave them.
+
+    `epoch` whole epochs are done, the last of which came to `scores` (f32 `[2 + metrics]`, empty before the first) in
+    `seconds`; the state may be further. `ints` and `floats` are the trial's values.
+    """
+
+    number: int
+    epoch: int
+    scores: np.ndarray
+    seconds: float
+    ints: np.ndarray
+    floats: np.ndarray
+    state: Mapping[str, np.ndarray]
+
+
+class Kept(NamedTuple):
+    """A checkpoint's file, and what its name says."""
+
+    path: Path
+    number: int
+    attempt: int
+    epoch: int
+
+
+def kept(folder: Path) -> list[Kept]:
+    """The checkpoints in a folder, by trial, the latest last. Files of other names are passed over."""
+    found = ((path, _NAME.fullmatch(path.name)) for path in _listed(folder))
+    every = [Kept(path, *map(int, match.groups())) for path, match in found if match]
+    return sorted(every, key=lambda each: each[1:])
+
+
+class Checkpoints:
+    """Those of one run, written by a thread of their own; a refused write is told once, and holds nothing up.
+
+    `config` is the fingerprint of the config under which the run's trials are trained. A population's lanes are kept
+    every `seconds`, counted from the end of the last time.
+    """
+
+    def __init__(self, folder: Path, config: str, seconds: float) -> None:
+        self._folder, self._config, self._seconds = folder, config, seconds
+        self._files: dict[int, list[Path]] = {}
+        self._due: dict[int, float] = {}
+        self._pool = ThreadPoolExecutor(1, "checkpoints")
+        self._is_behind = False
+        self.notes: list[str] = []
+        """What is to be told of damaged files."""
+
+    def retain(self, numbers: Iterable[int]) -> None:
+        """Look through the folder once, before anything else: what is not of these trials is removed."""
+        wanted = set(numbers)
+        for each in kept(self._folder):
+            self._files.setdefault(each.number, []).append(each.path)
+        self.drop([number for number in self._files if number not in wanted])
+
+    def find(self, occupant: Occupant, attempt: int, epochs: int) -> Snapshot | None:
+        """Where a trial's attempt can be taken up that has `epochs` whole epochs in the log; None for its beginning.
+
+        At most one epoch ahead of the log: what came before that one would be lost.
+        """
+        for path in reversed(self._files.get(occupant.number, [])):
+            match = _NAME.fullmatch(path.name)
+            if match is None or int(match[2]) != attempt or int(match[3]) > epochs + 1:
+                continue  # of another past: the log has lost what led to it
+            try:
+                snapshot = self._read(path)
+            except ResultsError as error:
+                self.notes.append(
+                    f"{error}. Trial {occupant.number} goes on from an earlier one, or from its first epoch"
+                )
+                continue
+            if snapshot is not None and _is_of(snapshot, occupant):
+                return snapshot
+        return None
+
+    def due(self, population: int) -> float:
+        """When the population's lanes are to be kept next, in `time.monotonic()` seconds."""
+        return self._due.setdefault(population, time.monotonic() + self._seconds)
+
+    def keep(self, population: int, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
+        """Have a population's lanes written, each with its trial's attempt. Their epochs must be in the log by now."""
+        self._due[population] = math.inf  # until these are written
+        self._pool.submit(self._keep, population, snapshots)
+
+    def keep_now(self, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
+        """The same, and wait until they are on the disk."""
+        self._pool.submit(self._keep, -1, snapshots).result()
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Remove the checkpoints of trials whose outcome is on the disk."""
+        for number in numbers:
+            # In this order: what was being written a moment ago is among the files now.
+            if math.inf in self._due.values() or number in self._files:
+                self._pool.submit(self._drop, number)
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for what is being written; leave no empty folder."""
+        self._pool.shutdown(wait=True)
+        with suppress(OSError):
+            self._folder.rmdir()
+
+    def _read(self, path: Path) -> Snapshot | None:
+        found, about = npz.read(path)
+        if about["config"] != self._config:
+            return None
+        state = {name.removeprefix(STATE): array for name, array in found.items() if name.startswith(STATE)}
+        values = (found["scores"], float(about["seconds"]), found["ints"], found["floats"])
+        return Snapshot(int(about["number"]), int(about["epoch"]), *values, state)
+
+    def _keep(self, population: int, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
+        started = time.monotonic()
+        for attempt, snapshot in snapshots:
+            self._write(attempt, snapshot)
+        ended = time.monotonic()
+        self._due[population] = ended + max(self._seconds, (ended - started) / MOST_TIME)
+
+    def _write(self, attempt: int, snapshot: Snapshot) -> None:
+        number, epoch = snapshot.number, snapshot.epoch
+        path = self._folder / f"trial-{number}.attempt-{attempt}.epoch-{epoch}.npz"
+        about = {"number": number, "epoch": epoch, "seconds": snapshot.seconds, "config": self._config}
+        held = {"scores": snapshot.scores, "ints": snapshot.ints, "floats": snapshot.floats}
+        try:
+            npz.write(path, {**held, **{STATE + name: leaf for name, leaf in snapshot.state.items()}}, about)
+        except ResultsError as error:
+            if not self._is_behind:
+                LOGGER.warning("%s. The sweep goes on; checkpoints follow when they can be written", error)
+            self._is_behind = True
+            return
+        self._is_behind = False
+        *older, newest = [*(each for each in self._files.get(number, []) if each != path), path]
+        for each in older[: 1 - GENERATIONS]:
+            _remove(each)
+        self._files[number] = [*older[1 - GENERATIONS :], newest]
+
+    def _drop(self, number: int) -> None:
+        for path in self._files.pop(number, []):
+            _remove(path)
+
+
+def _is_of(snapshot: Snapshot, occupant: Occupant) -> bool:
+    """Whether it is this trial's, with the values that it has by the log."""
+    return (
+        snapshot.number == occupant.number
+        and np.array_equal(snapshot.ints, occupant.ints)
+        and np.array_equal(snapshot.floats, occupant.floats)
+    )
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []  # it is made when the first checkpoint is; one that may not be read is as good as none
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # a leftover is harmless, and is removed another time

@@ -1,0 +1,203 @@
+"""The programs of a sweep: a trial comes in, the compiled program that it rides in and its lane values come out.
+
+The rule: a dataset is loaded once and is on each device once; a signature has one program a device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from sweeps.config import SweepConfig, space
+from sweeps.datasets.dataset import Dataset
+from sweeps.datasets.loading import Datasets
+from sweeps.engine import memory
+from sweeps.engine.buckets import choose_buckets
+from sweeps.engine.compilations import training_compilations
+from sweeps.engine.devices import Policy, choose_policy
+from sweeps.engine.feed import CHUNK_BYTES, Feed, chunk_rows, feed
+from sweeps.engine.program import Program
+from sweeps.training import lane, microbatch, traced_arguments
+from sweeps.training.adapters.model import Inputs, Model
+from sweeps.training.losses import outputs_needed
+from sweeps.training.models import in_bfloat16
+from sweeps.training.program_key import Arguments, Signature, lane_program, sign
+
+
+class Occupant(NamedTuple):
+    """A trial that is to ride in a lane: its program's signature, and the values that tell it from its neighbours."""
+
+    number: int
+    epochs: int
+    batch_size: int
+    examples: int
+    signature: Signature
+    ints: np.ndarray  # i32 [lane.INTS]
+    floats: np.ndarray  # f32 [hyperparameters]
+    cost: float  # modelled work of an epoch, in rows times parameters
+
+
+class Programs:
+    """Makes and keeps programs. Not for use from several threads, except through the programs themselves."""
+
+    def __init__(
+        self, config: SweepConfig, datasets: Datasets, policy: Policy | None = None, chunk_bytes: int = CHUNK_BYTES
+    ) -> None:
+        self._config, self._datasets, self._chunk_bytes = config, datasets, chunk_bytes
+        self._compiled_before = training_compilations()
+        self.policy = choose_policy(config) if policy is None else policy
+        self._feeds: dict[tuple[tuple[str, Arguments], jax.Device], Feed] = {}
+        self._programs: dict[tuple[Signature, jax.Device], Program] = {}
+        self._lanes: dict[Signature, lane.LaneProgram] = {}
+        self._lane_counts: dict[Signature, int] = {}
+        self._numbers = traced_arguments.searched(config.parameters())
+        self.ladders = ladders(config, self.policy)
+
+    def occupant(self, number: int, trial: space.Trial) -> Occupant:
+        """A trial as a lane sees it.
+
+        Raises:
+            ModelError, DataError: the trial's own choices cannot be trained.
+        """
+        ladder = self.ladder(trial.batch_size)
+        signature, floats = sign(trial, self._config.metrics, ladder, self._riding(trial))
+        examples = self.dataset(signature).train.rows
+        if self.model(signature).is_whole:
+            ladder = microbatch.whole_batches(trial.batch_size, examples)
+            signature = replace(signature, ladder=ladder)
+        # A searched seed is a trial's whole identity; otherwise trials differ by their number.
+        seed, stream = (self._config.seed, number) if trial.seed is None else (trial.seed, 0)
+        ints = np.zeros(lane.INTS, np.int32)
+        ints[[lane.NUMBER, lane.SEED, lane.BATCH_SIZE, lane.RUNNING]] = (
+            stream, np.uint32(seed).astype(np.int32), trial.batch_size, 1,
+        )  # fmt: skip
+        rows = examples * microbatch.cost_per_example(trial.batch_size, ladder.sizes)
+        cost = rows * self.model(signature).parameter_count
+        return Occupant(
+            number, trial.epochs, trial.batch_size, examples, signature, ints, np.asarray(floats, np.float32), cost
+        )
+
+    @property
+    def compilations(self) -> int:
+        """How often JAX has compiled the training program since these programs were made."""
+        return training_compilations() - self._compiled_before
+
+    def compile_ahead(self) -> None:
+        """Begin to compile, before any trial is known, where trials differ by their batch sizes' programs at most."""
+        trial = space.only_numbers_searched(self._config)
+        if trial is not None and self._numbers.keys() <= self._riding(trial).keys():
+            for batch_size in self._batch_sizes_ahead(trial):
+                signature = self.occupant(0, replace(trial, batch_size=batch_size)).signature
+                for device in self.policy.devices:
+                    with contextlib.suppress(Exception):  # met again, and dealt with, by the first trial
+                        self.program(signature, device).begin_to_compile()
+
+    def program(self, signature: Signature, device: jax.Device) -> Program:
+        """The program of a signature on a device; it compiles when it is first used."""
+        place = (signature, device)
+        if place not in self._programs:
+            self._programs[place] = Program(
+                self._lane_program(signature),
+                self._feed(device, signature),
+                signature.ladder,
+                self.lane_count(signature),
+                device,
+                self._share,
+            )
+        return self._programs[place]
+
+    def lane_count(self, signature: Signature) -> int | None:
+        """Lanes of a population of this program: the policy's, or as many as memory has been found to hold."""
+        most = self.policy.lanes_per_population
+        if most is None:
+            return None
+        if signature not in self._lane_counts:
+            bound = most if self._share is None else memory.most_lanes(self.lane_bytes(signature), self._share)
+            self._lane_counts[signature] = min(most, bound)
+        return self._lane_counts[signature]
+
+    def shrink(self, signature: Signature, lanes: int) -> None:
+        """From now on, populations of this program have at most so many lanes; those that have more keep theirs."""
+        self._lane_counts[signature] = min(lanes, self._lane_counts.get(signature, lanes))
+        self._programs = {place: program for place, program in self._programs.items() if place[0] != signature}
+
+    def is_broken(self, signature: Signature) -> bool:
+        """Whether this program has been found not to compile, so that its trials fail without another attempt."""
+        return any(program.failure is not None for place, program in self._programs.items() if place[0] == signature)
+
+    def lane_bytes(self, signature: Signature) -> memory.LaneBytes:
+        """What a lane of this program keeps on its device."""
+        return memory.lane_bytes(self._lane_program(signature))
+
+    def model(self, signature: Signature) -> Model:
+        """This program's model."""
+        return self._lane_program(signature).model
+
+    def dataset(self, signature: Signature) -> Dataset:
+        use, arguments = signature.dataset
+        return self._datasets.get(use, dict(arguments))
+
+    @property
+    def _share(self) -> memory.Share | None:
+        device_bytes = self.policy.memory_bytes
+        if device_bytes is None:
+            return None
+        return memory.Share(device_bytes, max(self.policy.populations_per_device, len(self.ladders)))
+
+    def ladder(self, batch_size: int) -> microbatch.Ladder:
+        """The micro-batch sizes of the program that batches of a size go to."""
+        return next((ladder for ladder in self.ladders if batch_size <= ladder.sizes[-1]), self.ladders[-1])
+
+    def _batch_sizes_ahead(self, trial: space.Trial) -> list[int]:
+        """One for each program that is sure to be needed."""
+        if self.model(self.occupant(0, trial).signature).is_whole:
+            return [trial.batch_size] if len(space.batch_sizes(self._config)) == 1 else []
+        return [ladder.sizes[-1] for ladder in self.ladders]
+
+    def _riding(self, trial: space.Trial) -> traced_arguments.Numbers:
+        """The searched numbers of a trial's model that ride in lanes."""
+        if not self._numbers:
+            return {}
+        dataset = self._datasets.get(trial.dataset.use, trial.dataset.arguments)
+        inputs, outputs = Inputs(dataset.input_shape, dataset.input_dtype), outputs_needed(trial.loss.use, dataset)
+        in_half = self._config.precision == "bfloat16"
+        return traced_arguments.riding(trial.model, self._numbers, inputs, outputs, in_half=in_half)
+
+    def _lane_program(self, signature: Signature) -> lane.LaneProgram:
+        if signature not in self._lanes:
+            dataset = self.dataset(signature)
+            made = lane_program(signature, dataset, self._chunk_rows(dataset))
+            in_half = self._config.precision == "bfloat16"
+            self._lanes[signature] = replace(made, model=in_bfloat16(made.model)) if in_half else made
+        return self._lanes[signature]
+
+    def _feed(self, device: jax.Device, signature: Signature) -> Feed:
+        place = (signature.dataset, device)
+        if place not in self._feeds:
+            dataset = self.dataset(signature)
+            self._feeds[place] = feed(dataset, device, self._chunk_rows(dataset), self.policy.resident_bytes)
+        return self._feeds[place]
+
+    def _chunk_rows(self, dataset: Dataset) -> int:
+        return chunk_rows(dataset, max(space.batch_sizes(self._config)), self._chunk_bytes)
+
+
+def ladders(config: SweepConfig, policy: Policy) -> tuple[microbatch.Ladder, ...]:
+    """The micro-batch sizes that the config's batch sizes are taken in: a ladder for each program that they need.
+
+    A mapped program has a ladder of several sizes. A vmapped one has a single size, and there may be several such.
+    """
+    batch_sizes = space.batch_sizes(config)
+    if config.micro_batch != "auto":
+        chosen: list[tuple[int, ...]] = [(int(config.micro_batch),)]
+    elif policy.is_mapped:
+        chosen = [microbatch.choose_ladder(batch_sizes)]
+    else:
+        chosen = [(size,) for size in choose_buckets(batch_sizes)]
+    *holding, last = chosen
+    whole = [microbatch.Ladder(sizes, splits=False) for sizes in holding]
+    return (*whole, microbatch.Ladder(last, splits=max(batch_sizes) > last[-1]))

@@ -1,0 +1,1 @@
+"""What a run leaves: tables, `best/`, and the ways to read them."""

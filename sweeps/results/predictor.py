@@ -1,0 +1,160 @@
+"""The best model of a sweep, to call on new inputs. The rule: new rows go the very way that the training rows went.
+
+What is in `best/` is enough: the parameters as arrays, and beside them as JSON how to make the model, what was done to
+the data, and what the outputs mean. Only the model's own code must still be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sweeps.config.values import freeze
+from sweeps.datasets import new_rows
+from sweeps.datasets.new_rows import NewRows, Wanted
+from sweeps.errors import DataError, ResultsError
+from sweeps.training.lane import as_input
+from sweeps.training.models import build_model, in_bfloat16, own_object
+from sweeps.training.pytrees import named
+from sweeps.user_code import project_folders
+
+ROWS = 512
+
+
+@dataclass(frozen=True, eq=False)
+class BestModel:
+    """Call it on rows: `model(x)` is f32 `[rows, outputs]`, probabilities after softmax or sigmoid, or plain values.
+
+    Values are in the units of the data's targets, also where these were scaled to train on (`scale_target`). `x` is an
+    array of shape `[rows, *input_shape]` as the dataset has it, before `scale` and `shift`. `description` is what
+    `best/best.json` says, `parameters` are the arrays by name.
+    """
+
+    description: Mapping[str, Any]
+    parameters: Mapping[str, np.ndarray]
+
+    def __call__(self, x: Any) -> np.ndarray:
+        """Raises: DataError where `x` has another shape or kind than the data that the model was trained on."""
+        rows = self._checked(np.asarray(x))
+        dtype = self.description["input_dtype"]
+        starts = range(0, len(rows), ROWS)
+        parts = [np.asarray(self._compiled(rows[start : start + ROWS].astype(dtype))) for start in starts]
+        outputs = np.concatenate(parts) if parts else np.zeros((0, self.description["outputs"]), np.float32)
+        scaling = self.description.get("target_scaling")
+        return outputs if scaling is None else _in_units(outputs, **scaling)
+
+    def predict(self, x: Any) -> np.ndarray:
+        """The name of the most probable class of each row, `[rows]`; where there are no classes, what a call gives."""
+        return self.decide(self(x))
+
+    def decide(self, outputs: np.ndarray) -> np.ndarray:
+        """`predict`, of what a call gave. A single output means the second class where it is above a half."""
+        if self.classes is None:
+            return outputs
+        places = outputs[:, 0] > 0.5 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+        names: np.ndarray = np.array(self.classes)[places.astype(int)]
+        return names
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes, in the order of the outputs; numbers as text where they have no names."""
+        count, names = self.description["classes"], self.description["class_names"]
+        if count is None or self.description["outputs"] not in (1, count):
+            return None
+        if self.description["outputs"] == 1 and (self.description["meaning"] == "values" or count != 2):
+            return None
+        return tuple(names) if names else tuple(map(str, range(count)))
+
+    def read(self, path: str | Path) -> np.ndarray:
+        """The rows of a file, prepared as the training data were: `[rows, *input_shape]`; `inputs` says of which kinds.
+
+        Raises:
+            DataError: there is no such file, or it does not hold what the dataset's rows are made of.
+        """
+        return self.inputs(path).x
+
+    def inputs(self, path: str | Path) -> NewRows:
+        """The rows of a file, and which is which, by what the model was trained on.
+
+        Of a table the file needs the columns that are features, in any order; what else it has is passed over. Of
+        images it is a folder or an image. Of a series or a text it is one like it: each step that has a whole window up
+        to it makes a row. An `.npy` or `.npz` file has rows as they are, whatever the dataset was.
+
+        Raises:
+            DataError: as `read`.
+        """
+        told = self.description
+        done = told["preprocessing"] or {}
+        return new_rows.read(str(path), Wanted(tuple(told["input_shape"]), told.get("dtype", "uint8"), done))
+
+    @cached_property
+    def own(self) -> Any:
+        """The user's own object with the trained weights in it.
+
+        A Flax NNX or Equinox module or a Keras model; of Flax Linen the module and its variables; of a plain pair of
+        functions the parameters. It computes what it was trained to: logits, targets that are scaled.
+        """
+        with project_folders(None):
+            # Copies, for Keras donates its weights to whatever it computes with them.
+            return own_object(*self._made_of, jax.tree.map(jnp.copy, self._tree))
+
+    def _checked(self, x: np.ndarray) -> np.ndarray:
+        shape = tuple(self.description["input_shape"])
+        if x.shape[1:] != shape or x.ndim == 0:
+            advice = ". One row is `x[None]`" if x.shape == shape else ""
+            raise DataError(f"the model takes rows of shape {shape}, but got an array of shape {x.shape}{advice}")
+        wanted = "whole numbers" if self.description["input_dtype"] == "int32" else "numbers"
+        if x.dtype.kind not in ("iu" if wanted == "whole numbers" else "fiub"):
+            raise DataError(f"the model takes {wanted}, but got {x.dtype}")
+        return x
+
+    @property
+    def _made_of(self) -> tuple[str, dict[str, Any], tuple[int, ...], int, Any]:
+        told = self.description
+        arguments = {name: freeze(value) for name, value in told["model"].items() if name != "use"}
+        dtype = jnp.dtype(told["input_dtype"]).type
+        return told["model"]["use"], arguments, tuple(told["input_shape"]), told["outputs"], dtype
+
+    @cached_property
+    def _model(self) -> Any:
+        with project_folders(None):
+            model = build_model(*self._made_of)
+        return in_bfloat16(model) if self.description["precision"] == "bfloat16" else model
+
+    @cached_property
+    def _tree(self) -> Any:
+        """The parameters, and the state where there is one, as the model has them."""
+        like = self._model.shapes.tree
+        try:
+            leaves = [jnp.asarray(self.parameters[name]) for name in named(like)]
+        except KeyError as error:
+            raise ResultsError(f"best/parameters.npz does not hold this model's parameters: {error}") from error
+        return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+    @cached_property
+    def _compiled(self) -> Any:
+        affine = jnp.array([self.description["scale"], self.description["shift"]], jnp.float32)
+        variables = self._model.variables(self._tree)
+        final = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid}.get(
+            self.description["meaning"], lambda same: same
+        )
+
+        def forward(x: jax.Array) -> jax.Array:
+            outputs = self._model.apply(*variables, as_input(x, affine), jax.random.key(0), False)[0]
+            made: jax.Array = final(outputs)
+            return made
+
+        return jax.jit(forward)
+
+
+def _in_units(outputs: np.ndarray, center: Sequence[float], spread: Sequence[float]) -> np.ndarray:
+    """Outputs for scaled targets, `[rows, outputs]`, in the units that the targets came in."""
+    values: np.ndarray = outputs.astype(np.float64) * np.array(spread)[None] + np.array(center)[None]
+    return values.astype(np.float32)

@@ -1,0 +1,149 @@
+"""Results: what a run left, for analysis in Python. The rule: everything comes from the log, so it is always fresh.
+
+>>> import sweeps                                      # doctest: +SKIP
+>>> results = sweeps.load("results/mnist")             # doctest: +SKIP
+>>> results.trials.sort_values("value").tail()         # doctest: +SKIP
+>>> results.best.params                                # doctest: +SKIP
+{'epochs': 8, 'batch_size': 64, 'learning_rate': 0.0012}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sweeps.errors import ResultsError
+from sweeps.log.early_stopping import kept_epoch
+from sweeps.log.jsonl import Damage, read_log
+from sweeps.log.trials import Ledger
+from sweeps.results import best_json
+from sweeps.results.folder import check_folder, read_config
+from sweeps.results.manifest import lost, read_note
+from sweeps.storage import npz
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweeps.config import SweepConfig
+    from sweeps.results.predictor import BestModel
+    from sweeps.results.tables import Tables
+
+
+@dataclass(frozen=True)
+class Best:
+    """The completed trial with the best value.
+
+    `params` holds the searched parameters that were active, `epoch` the epoch that is kept (the last one, unless the
+    config says `keep: best_epoch`), `metrics` its losses and metrics, `test`
+    those of the test split ({} until it has been evaluated, at the end of the sweep).
+    """
+
+    number: int
+    value: float
+    params: dict[str, Any]
+    epoch: int
+    metrics: dict[str, float]
+    test: dict[str, float]
+    folder: Path = field(repr=False)
+
+    @cached_property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The trained parameters by name, read from `best/parameters.npz` when first asked for.
+
+        Raises: ResultsError where they are not there, are another trial's, or cannot be read.
+        """
+        path, description = self.folder / "parameters.npz", best_json.read(self.folder / "best.json")
+        if description["number"] != self.number:
+            holds = f"those of trial {description['number']}"
+            raise ResultsError(f"{path} must hold the parameters of trial {self.number}, but it holds {holds}")
+        if description["parameters_sha256"] != npz.digest(path):
+            raise ResultsError(f"{path} holds other parameters than {self.folder / 'best.json'} describes")
+        return dict(npz.read(path).arrays)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """One sweep's results as its log had them when they were loaded; `load` again for fresh ones.
+
+    `damaged` lists the lines of the log that were skipped and the places where some are missing, `metric` and
+    `direction` are the objective's, `config_text` is the resolved config as YAML.
+    """
+
+    path: Path
+    best: Best | None
+    damaged: Sequence[Damage]
+    metric: str
+    direction: str
+    config_text: str
+    ledger: Ledger
+    """What the log says of every trial."""
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A row per trial: the very table that a run leaves as `trials.parquet`, made when first asked for."""
+        table: pd.DataFrame = self._tables.trials.to_pandas()
+        return table
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row per trial, repeat and epoch: the very table that a run leaves as `history.parquet`."""
+        table: pd.DataFrame = self._tables.history.to_pandas()
+        return table
+
+    def best_model(self) -> BestModel:
+        """The best trial's model, to call on new inputs; its own code must be where `sweep run` found it.
+
+        Raises: ResultsError where no trial has completed, or `best/` is missing, another trial's or damaged.
+        """
+        from sweeps.results.predictor import BestModel  # noqa: PLC0415  (JAX, for those who want to predict)
+
+        if self.best is None:
+            raise ResultsError(f"{self.path} has no model yet: no trial has completed")
+        description = best_json.read(self.path / "best" / "best.json")
+        if "meaning" not in description:
+            raise ResultsError(f"{self.path / 'best' / 'best.json'} is of a version that did not say how to predict")
+        return BestModel(description, self.best.parameters)
+
+    @cached_property
+    def _tables(self) -> Tables:
+        from sweeps.results.tables import tabulate  # noqa: PLC0415  (pyarrow and then pandas, for those who want tables)
+
+        return tabulate(self.ledger, self.metric, self.direction)
+
+    def __repr__(self) -> str:
+        trials = self.ledger.trials.values()
+        completed = sum(trial.state == "COMPLETE" for trial in trials)
+        best = f", best {self.metric} {self.best.value:.6g} in trial {self.best.number}" if self.best else ""
+        damaged = f", {len(self.damaged)} damaged lines in the log" if self.damaged else ""
+        return f"<Results of {self.path}: {len(trials)} trials, {completed} completed{best}{damaged}>"
+
+
+def load(folder: str | Path) -> Results:
+    """Reads a results folder, such as `results/mnist`; also while a run is writing to it.
+
+    Raises: ResultsError where the folder is missing, is not a results folder, or cannot be read.
+    """
+    path = Path(folder)
+    check_folder(path)
+    records, damaged = read_log(path / "log")
+    config = read_config(path, records)
+    note = read_note(path)
+    damaged += lost(path, note) if note else []
+    ledger = Ledger(records)
+    best = _best(ledger, config.config, path / "best")
+    return Results(path, best, damaged, config.metric, config.direction, config.text, ledger)
+
+
+def _best(ledger: Ledger, config: SweepConfig, folder: Path) -> Best | None:
+    trial = ledger.best(config.objective.direction)
+    if trial is None:
+        return None
+    epoch = kept_epoch(config, trial.epochs_of(trial.repeat)) if config.keep == "best_epoch" else trial.epochs_run
+    row = trial.epochs.get((trial.repeat, epoch))
+    metrics = {"train_loss": row.train_loss, "valid_loss": row.valid_loss, **row.metrics} if row else {}
+    return Best(trial.number, trial.value, dict(trial.params), epoch, metrics, dict(trial.test), folder)

@@ -1,0 +1,1 @@
+"""The life of a run: from the config to the last record of the log."""

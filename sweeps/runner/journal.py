@@ -1,0 +1,213 @@
+"""The journal: the log while it is being written, and the tables that follow it.
+
+The rule: a record goes to the log first; what is shown and tabulated is folded from the same records. The log is waited
+for where the disk refuses it; tables that it refuses are written later.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sweeps.config import SweepConfig
+from sweeps.config.changes import fingerprint
+from sweeps.config.code_fingerprint import sources
+from sweeps.errors import ResultsError
+from sweeps.log.jsonl import Damage, LogWriter, read_log, timestamp
+from sweeps.log.trials import Entry, Ledger, Record
+from sweeps.masking import masked
+from sweeps.results import manifest
+from sweeps.storage.files import refused
+from sweeps.storage.paths import RunFolder
+from sweeps.storage.retry import LOGGER, Patience
+
+if TYPE_CHECKING:
+    from sweeps.results.tables import TableFiles
+    from sweeps.study import StudyEvent  # a study is not needed to keep a log
+
+TABLES_SECONDS, TABLES_SHARE = 5.0, 1 / 20
+"""The tables are written so often at most, and never for more than this share of the time."""
+FLUSH_SECONDS = 0.05
+"""The disk is waited for so often at most: an epoch of a small model takes less time than it does."""
+WORKER = "worker-0"
+
+
+class Journal:
+    """One run's writer. Opening it reads what earlier runs left; use as a context manager."""
+
+    def __init__(self, config: SweepConfig, folder: RunFolder, patience: Patience | None = None) -> None:
+        self._folder, self._objective = folder, config.objective
+        self.patience = patience or Patience()
+        """What everything that this run writes is written with."""
+        self.code = sources(config)
+        self.config = fingerprint(config, self.code)
+        """What this run's trials are marked with in the tables."""
+        self._ledger = Ledger()
+        self._writer = LogWriter(folder.log, WORKER)
+        self.past, damaged = read_log(folder.log)
+        for record in self.past:
+            self._ledger.add(record)
+        for number in range(max(self._ledger.trials, default=-1)):
+            if number not in self._ledger.trials:  # it was proposed, and damage has taken all that the log had of it
+                self._ledger.add({"kind": "ask", "number": number})
+        self._is_whole = not damaged and len(list(folder.log.glob("*.jsonl"))) == 1
+        self._warn(damaged)
+        self._tables: TableFiles | None = None
+        self._tables_due = math.inf
+        self._flush_due, self._recorded = 0.0, False
+
+    def _warn(self, damaged: Sequence[Damage]) -> None:
+        """Say, as warnings of the logger `sweeps`, what of the past could not be read."""
+        if self._writer.set_aside is not None:
+            LOGGER.warning("a line of the log that was cut short is set aside in %s", self._writer.set_aside)
+        note = manifest.read_note(self._folder.path)
+        missing = [*damaged, *(manifest.lost(self._folder.path, note) if note else [])]
+        if missing:
+            told = f"{missing[0].file}:{missing[0].line}: {missing[0].reason}"
+            more = f" (and {len(missing) - 1:,} more; `sweep doctor` lists them)" if len(missing) > 1 else ""
+            LOGGER.warning("the log is damaged: %s%s. What it said there is lost; the sweep goes on", told, more)
+
+    @property
+    def trials(self) -> dict[int, Entry]:
+        return self._ledger.trials
+
+    def best(self) -> Entry | None:
+        return self._ledger.best(self._objective.direction)
+
+    @property
+    def kept(self) -> int | None:
+        """The number of the trial whose parameters are in `best/`."""
+        return self._ledger.kept
+
+    def record(self, kind: str, **fields: Any) -> None:
+        """Append one record, secrets in its `reason` masked; it is on the disk after the next `flush` that says so."""
+        if "reason" in fields:
+            fields["reason"] = masked(fields["reason"])
+        self._ledger.add(self._writer.append({"kind": kind, "time": timestamp(), **fields}))
+        self._recorded = True
+        if self._tables is not None and "number" in fields:
+            self._tables.touch(fields["number"])
+        if kind == "epoch" and self._tables_due == math.inf:
+            self._tables_due = 0.0  # pyarrow is first imported here, while devices train, and not while XLA compiles
+
+    def flush(self) -> bool:
+        """Put what was recorded on the disk, unless it was just now; whether all of it is there.
+
+        Raises: DiskError where the disk refused for too long, here and in all that writes.
+        """
+        now = time.monotonic()
+        if now < self._flush_due and self._recorded:
+            return False
+        self.sync()
+        if now > self._tables_due:
+            self.patience.attempt("the tables", self._write_tables)
+        return True
+
+    def sync(self) -> None:
+        """Put what was recorded on the disk."""
+        self.patience.insist(self._writer.flush)
+        self._flush_due, self._recorded = time.monotonic() + FLUSH_SECONDS, False
+
+    def write_tables(self) -> None:
+        """Put what was recorded on the disk, and make the tables say the same."""
+        self.sync()
+        self.patience.insist(self._write_tables)
+
+    def mend_tables(self) -> None:
+        """Write the tables if they are not those of the whole log, as after a run that ended before it wrote them."""
+        if not manifest.is_current(self._folder.path):
+            self.write_tables()
+
+    def _write_tables(self) -> None:
+        started = time.monotonic()
+        try:
+            self._put_tables()
+        except OSError as error:
+            raise refused(self._folder.path, error) from error
+        finally:
+            ended = time.monotonic()
+            self._tables_due = ended + max(TABLES_SECONDS, (ended - started) / TABLES_SHARE)
+
+    def _put_tables(self) -> None:
+        metric, direction = self._objective.metric, self._objective.direction
+        if self._tables is None:
+            from sweeps.results.tables import TableFiles  # noqa: PLC0415  (pyarrow, which training need not wait for)
+
+            self._tables = TableFiles(self._ledger, metric, direction, self._folder.path)
+        self._tables.write()
+        manifest.write_note(self._folder.path, self._ledger, metric, direction, is_whole=self._is_whole)
+
+    def study_events(self) -> Iterator[StudyEvent]:
+        """What the study was told in the past, and is told again: everything of trials that have ended or go on.
+
+        An earlier attempt's reports were told when they came, so they are told again. Those under another config than
+        the trial's last attempt are not: that attempt was told as if it were the first. A trial whose proposal the log
+        has lost is one that failed.
+        """
+        configs: dict[Any, Any] = {}  # of the run that each worker is in
+        asked = 0
+        for record in self.past:
+            kind, number = record["kind"], record.get("number")
+            if kind == "run":
+                configs[record["worker"]] = record.get("config")
+            entry = self.trials.get(number) if isinstance(number, int) else None
+            if entry is None:
+                continue
+            yield from (("lost", lost) for lost in range(asked, entry.number + (not entry.is_known)))
+            asked = max(asked, entry.number + 1)
+            config = entry.start.get("config")
+            is_ending = kind == "outcome" and bool(entry.ending) and record.get("attempt") == entry.attempt
+            if not entry.is_known:
+                if is_ending:
+                    yield ("tell", entry.number, "failed", None)
+            elif kind == "ask":
+                yield ("ask", entry.number, record["params"])
+            elif (
+                kind == "epoch" and configs.get(record["worker"]) == config and (entry.ending or config == self.config)
+            ):
+                yield ("report", entry.number, record["epoch"], figure(record, self._objective.metric))
+            elif is_ending:
+                yield ("tell", entry.number, record["outcome"], record["value"])
+
+    def seconds_used(self) -> float:
+        """How long the earlier runs of this sweep lasted, from each one's first record to its last."""
+        total, begun, last = 0.0, None, None
+        for record in self.past:
+            moment = datetime.fromisoformat(record["time"])
+            if record["kind"] == "run":
+                total += (last - begun).total_seconds() if begun and last else 0.0
+                begun = moment
+            last = moment
+        return total + ((last - begun).total_seconds() if begun and last else 0.0)
+
+    def forget(self) -> None:
+        """Let go of the records of earlier runs, which may be many, once the study and the clock have seen them."""
+        self.past = []
+
+    def lost(self) -> list[int]:
+        """Trials without an outcome whose proposal the log has lost to damage."""
+        return [entry.number for entry in self.unfinished() if not entry.is_known]
+
+    def unfinished(self) -> list[Entry]:
+        """Trials that were proposed and have no outcome, by number."""
+        return [entry for number, entry in sorted(self.trials.items()) if not entry.ending]
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.sync()
+        finally:
+            with suppress(ResultsError):  # what is left to write by now has been refused, and that is on its way out
+                self._writer.close()
+
+
+def figure(record: Record, metric: str) -> float:
+    """The objective in an epoch's record."""
+    value = record.get(metric, record.get("metrics", {}).get(metric))
+    return float(value)

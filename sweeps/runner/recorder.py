@@ -1,0 +1,105 @@
+"""The chronicle: what a run writes down of its trials. The rule: one function a record, and `formation` can read them.
+
+Besides what the tables need, records say where each trial rode (`population`, `lane`) and when by the clock of its
+population (`clock`), so that an interrupted sweep can be taken up as it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sweeps.config import SweepConfig, metric_column
+from sweeps.engine.checkpoints import Snapshot
+from sweeps.engine.lane_group import LaneEpoch, Population
+from sweeps.engine.programs import Occupant
+from sweeps.engine.restore import Past
+from sweeps.runner.journal import Journal
+from sweeps.study import Proposal
+
+
+class Ending(NamedTuple):
+    """How a trial ends; `value` is the objective of one that came to the end of an epoch."""
+
+    outcome: str
+    reason: str
+    value: float | None = None
+
+
+class Chronicle:
+    """Writes to a journal. `attempts` counts how often each trial that has not ended was begun, in all runs."""
+
+    def __init__(self, config: SweepConfig, journal: Journal, attempts: Counter[int]) -> None:
+        self._journal, self.attempts = journal, attempts
+        self._metrics = [metric_column(metric) for metric in config.metrics]
+
+    def ask(self, proposal: Proposal, *, is_ahead: bool) -> None:
+        """A trial was proposed, maybe ahead of need."""
+        ahead = {"ahead": True} if is_ahead else {}
+        self._journal.record("ask", number=proposal.number, params=proposal.params, **ahead)
+
+    def start(self, occupant: Occupant, population: Population) -> None:
+        """A trial begins another attempt, in a lane that it was just given."""
+        number = occupant.number
+        self.attempts[number] += 1
+        self._journal.record(
+            "start",
+            number=number,
+            attempt=self.attempts[number],
+            seed=int(occupant.ints[1]),
+            device=f"{population.device.platform}:{population.device.id}",
+            population=population.index,
+            lane=population.lane_of(number),
+            clock=population.clock,
+        )
+
+    def resume(self, occupant: Occupant, past: Past, population: Population | None) -> None:
+        """A trial's attempt goes on from after `epoch`, in the lane that it had, or in one of `population`."""
+        number, place = occupant.number, {}
+        if population is not None:
+            place = {"population": population.index, "lane": population.lane_of(number), "clock": population.clock}
+        self._journal.record("resume", number=number, attempt=self.attempts[number], epoch=past.taken_up_at, **place)
+
+    def epoch(self, epoch: LaneEpoch, clock: float) -> None:
+        """A trial's epoch has ended, at its population's `clock`."""
+        occupant, scores = epoch.occupant, [float(score) for score in epoch.scores]
+        self._journal.record(
+            "epoch",
+            number=occupant.number,
+            repeat=0,
+            attempt=self.attempts[occupant.number],
+            epoch=epoch.epoch,
+            iterations=epoch.epoch * -(-occupant.examples // occupant.batch_size),
+            examples=epoch.epoch * occupant.examples,
+            train_loss=scores[0],
+            valid_loss=scores[1],
+            metrics=dict(zip(self._metrics, scores[2:], strict=True)),
+            seconds=epoch.seconds,
+            clock=clock,
+        )
+
+    def outcome(self, number: int, ending: Ending, clock: float | None) -> None:
+        """A trial has ended; at a `clock` if an epoch without a result did it."""
+        when = {} if clock is None else {"clock": clock}
+        self._journal.record(
+            "outcome",
+            number=number,
+            attempt=self.attempts[number],
+            **ending._asdict(),
+            epochs=self._journal.trials[number].epochs_run,
+            **when,
+        )
+        self.attempts.pop(number, None)
+
+    def retry(self, number: int, outcome: str, reason: str, clock: float, *, began: bool) -> None:
+        """A trial's attempt is over and another one follows, counted as one more only if this one `began`."""
+        attempt = self.attempts[number]
+        self._journal.record(
+            "retry", number=number, attempt=attempt, outcome=outcome, reason=reason, clock=clock, began=began
+        )
+        self.attempts[number] -= not began
+
+    def with_attempts(self, snapshots: Iterable[Snapshot]) -> list[tuple[int, Snapshot]]:
+        """Snapshots, each after the attempt that its trial is in."""
+        return [(self.attempts[snapshot.number], snapshot) for snapshot in snapshots]

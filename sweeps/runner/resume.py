@@ -1,0 +1,95 @@
+"""A folder that holds a sweep, and a config that is to continue it. The rule: refuse before anything is written.
+
+What a trial's result does not depend on may change at any time; anything else needs the user's word for it, and is told
+apart in the tables by the column `config`. What was proposed must fit the new search space in any case, because the
+sampler is told of it again.
+"""
+
+from __future__ import annotations
+
+from sweeps.config import SweepConfig
+from sweeps.config.changes import BINDING, FREE, Change, changes, code_changes
+from sweeps.config.concealed import concealed
+from sweeps.errors import LogError, ResultsError
+from sweeps.log.trials import Entry
+from sweeps.results import best_json
+from sweeps.results.folder import read_config
+from sweeps.runner.journal import Journal
+from sweeps.storage.paths import RunFolder
+
+
+def claim(folder: RunFolder, config: SweepConfig, journal: Journal, *, allow_changed: bool) -> list[Change]:
+    """What has changed since the folder's last run.
+
+    Raises:
+        ResultsError: it is another config than this folder's, or other code, and that is not allowed or not possible.
+    """
+    changed = _changes(folder, config, journal)
+    forced = [change for change in changed if change.needs_force]
+    if any(change.path[0] in BINDING for change in forced) or (forced and not allow_changed):
+        raise ResultsError(_refusal(folder, forced))
+    if any(change.path[0] not in (*FREE, "code") for change in changed):
+        _refuse_what_does_not_fit(folder, config, journal)
+    return changed
+
+
+def lacks_parameters(folder: RunFolder, journal: Journal) -> bool:
+    """Whether `best/` does not hold the best trial's parameters, whole, though they could be trained again."""
+    best = journal.best()
+    if best is None or not best.is_known or best.start.get("config") not in (None, journal.config):
+        return False
+    return not best_json.holds(folder, best.number)
+
+
+def with_history(config: SweepConfig, journal: Journal) -> SweepConfig:
+    """The config as the study needs it: a grid that has grown begins with the trials that it has had."""
+    asked = [journal.trials[number] for number in sorted(journal.trials)]
+    if config.sampler.use != "grid" or not asked or _is_in_order(config, asked):
+        return config
+    known = [dict(entry.params) for entry in asked]
+    return config.model_copy(update={"enqueue": (*known, *config.enqueue[len(known) :])})
+
+
+def _is_in_order(config: SweepConfig, asked: list[Entry]) -> bool:
+    from sweeps.study.grid import grid  # noqa: PLC0415  (the same)
+
+    return all(dict(entry.params) == dict(next_one) for entry, next_one in zip(asked, grid(config), strict=False))
+
+
+def _changes(folder: RunFolder, config: SweepConfig, journal: Journal) -> list[Change]:
+    if not journal.past and not folder.config.exists():
+        return []
+    code: dict[str, str] = next(
+        (record["code"] for record in reversed(journal.past) if isinstance(record.get("code"), dict)), {}
+    )
+    try:
+        of_config = changes(read_config(folder.path, journal.past).config, concealed(config))
+        return [*of_config, *code_changes(code, journal.code)]
+    except ResultsError as error:
+        raise ResultsError(f"the sweep cannot be continued: {error}") from error
+
+
+def _refusal(folder: RunFolder, forced: list[Change]) -> str:
+    binding = [change for change in forced if change.path[0] in BINDING]
+    if binding:
+        advice = "Give this one another name, or choose another folder with --results DIR"
+    else:
+        advice = (
+            "--allow-changed continues it with this one, and marks the trials; or give this one another name, or "
+            "choose another folder with --results DIR"
+        )
+    of_code = sum(change.path[0] == "code" for change in forced)
+    what = " and ".join(["another config"] * (of_code < len(forced)) + ["other code"] * (of_code > 0))
+    return "\n".join([f"{folder.path} holds a sweep with {what}. {advice}", *map(str, forced)])
+
+
+def _refuse_what_does_not_fit(folder: RunFolder, config: SweepConfig, journal: Journal) -> None:
+    from sweeps.study import Study  # noqa: PLC0415  (when something has changed)
+
+    try:
+        Study.replay(with_history(config, journal), journal.study_events())
+    except (LogError, ValueError) as error:
+        raise ResultsError(
+            f"the trials in {folder.path} do not fit this search space, so it cannot continue them: {error}. Give this "
+            f"one another name, or choose another folder with --results DIR"
+        ) from error

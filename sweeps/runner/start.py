@@ -1,0 +1,133 @@
+"""From a config to a running sweep: the folder, the owner, what is left to do. The rule: refuse early, import JAX late.
+
+`follow` is the whole life of a run as a generator; `run` is the same for Python users who only want the results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import shutil
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from sweeps.config import Draft, SweepConfig, as_draft, read_draft, to_yaml
+from sweeps.config.concealed import concealed
+from sweeps.datasets.loading import Datasets
+from sweeps.runner import resume
+from sweeps.runner.budget import is_used_up
+from sweeps.runner.journal import Journal
+from sweeps.runner.progress import Progress
+from sweeps.stop_request import StopRequest
+from sweeps.storage.files import remove_leftovers, replace_text
+from sweeps.storage.lock import Owner, refuse_while_owned
+from sweeps.storage.paths import RunFolder
+from sweeps.storage.retry import Patience
+from sweeps.user_code import project_folders
+from sweeps.validation import validate
+from sweeps.version import __version__
+
+if TYPE_CHECKING:
+    from sweeps.results.results import Results
+
+
+def run(
+    config: SweepConfig | Mapping[str, Any] | str | Path,
+    results: str | Path = "results",
+    *,
+    allow_changed: bool = False,
+) -> Results:
+    """Run a sweep to its end and load what it left; a sweep that has begun is continued.
+
+    `config` is a path, a mapping of the same shape, or a `SweepConfig`; results go to `results/<name>/`. A sweep is
+    continued with another config only if `allow_changed`; the column `config` of its tables tells the trials apart.
+
+    Raises:
+        SweepError: the config, the data, the model or the folder cannot be used.
+    """
+    file = Path(config) if isinstance(config, str | Path) else None
+    draft, datasets = _draft(config), Datasets()
+    with project_folders(file):
+        checked = prepare(draft, Path(results), datasets)
+        for _ in follow(checked, Path(results), datasets, allow_changed=allow_changed):
+            pass
+    from sweeps.results.results import load  # noqa: PLC0415  (when there is something to read)
+
+    return load(Path(results) / checked.name)
+
+
+def prepare(draft: Draft, results: Path, datasets: Datasets) -> SweepConfig:
+    """The config, once its folder is free and can be written, and everything that it names is as it says.
+
+    Raises:
+        SweepError: it is not; a config's mistakes come all at once.
+    """
+    if draft.sections.name is not None:
+        folder = RunFolder(results / draft.sections.name)
+        folder.prepare()
+        refuse_while_owned(folder)
+    if not draft.complaints:
+        config = draft.config()
+        datasets.prefetch(config.dataset.use, config.dataset.arguments)
+        importlib.import_module("sweeps.engine.programs")  # JAX, while the data is being read
+    validate.examine(draft, datasets)
+    return draft.config()
+
+
+def follow(
+    config: SweepConfig,
+    results: Path,
+    datasets: Datasets,
+    *,
+    allow_changed: bool = False,
+    request: StopRequest | None = None,
+) -> Iterator[Progress]:
+    """Run or continue a prepared sweep in `results/<name>/`, yielding its progress; nothing if nothing is left to do.
+
+    A `request` stops it before its end, once it is made.
+
+    Raises:
+        SweepError: the folder holds another sweep, is in use, or cannot be written any more.
+    """
+    folder = RunFolder(results / config.name)
+    request = request or StopRequest()
+    with Owner(folder) as owner, Journal(config, folder, Patience(request)) as journal:
+        changed = resume.claim(folder, config, journal, allow_changed=allow_changed)
+        remove_leftovers(folder.path)
+        studied = resume.with_history(config, journal)
+        if is_used_up(studied, journal) and not resume.lacks_parameters(folder, journal):
+            journal.mend_tables()
+            shutil.rmtree(folder.checkpoints, ignore_errors=True)  # a run that was killed at its very end has left them
+            return
+        from sweeps import environment  # noqa: PLC0415  (JAX, when there is something to train)
+        from sweeps.engine import programs  # noqa: PLC0415  (JAX, when there is something to train)
+        from sweeps.engine.compile_cache import keep_compiled  # noqa: PLC0415
+
+        keep_compiled()
+        trainable = programs.Programs(config, datasets)
+        trainable.compile_ahead()
+        from sweeps.runner.loop import Sweep  # noqa: PLC0415  (the study, while the training program compiles)
+
+        described = environment.describe(config.seed, trainable.policy.device_names)
+        resolved = to_yaml(concealed(config))
+        replace_text(folder.config, resolved)
+        replace_text(folder.environment, environment.text(described))
+        version = {"version": __version__, "config": journal.config, "changes": [str(each) for each in changed]}
+        journal.record("run", **version, environment=described, yaml=resolved, code=journal.code)
+        sweep = Sweep(studied, folder, journal, trainable, request)
+        journal.forget()
+        try:
+            # Closed at once when whoever follows has had enough, and not when Python gets round to it.
+            with contextlib.closing(cast("Generator[Progress]", sweep.run())) as looks:
+                for look in looks:
+                    owner.beat()
+                    yield look
+        finally:
+            journal.write_tables()
+
+
+def _draft(config: SweepConfig | Mapping[str, Any] | str | Path) -> Draft:
+    if isinstance(config, str | Path):
+        return read_draft(config)
+    return as_draft(to_yaml(config) if isinstance(config, SweepConfig) else config)

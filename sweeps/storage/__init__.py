@@ -1,0 +1,1 @@
+"""Files on disk: written whole, checksummed, locked, tried again."""

@@ -1,0 +1,87 @@
+"""The folder of one sweep: every file name in it. The rule: refuse before anything runs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.errors import ResultsError
+from sweeps.storage.files import refused
+
+LEAST_BYTES = 2**15
+"""A disk with less space than this cannot take even a small sweep."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`path` is `<results>/<name>`; the properties name what lies in it."""
+
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def owner(self) -> Path:
+        return self.path / ".owner"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def parameters(self) -> Path:
+        return self.path / "best" / "parameters.npz"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best" / "best.json"
+
+    def prepare(self) -> None:
+        """Write to the folder once; where it is not there yet, to the folder that it will be made in. Nothing is left.
+
+        Raises:
+            ResultsError: it cannot be made or written, leads out of the results folder, or holds links.
+        """
+        if self.path.is_symlink() and not self.path.resolve().is_relative_to(self.path.parent.resolve()):
+            raise ResultsError(
+                f"{self.path} is a link to {self.path.resolve()}; a sweep's folder must lie in the results"
+            )
+        try:
+            self._refuse_links()
+            nearest = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+            for folder in (nearest, *(each for each in self._folders() if each.exists())):
+                _try(folder)
+        except OSError as error:
+            refusal = refused(self.path, error)
+            raise type(refusal)(f"the results folder {refusal}. Choose another with --results DIR") from error
+
+    def _folders(self) -> tuple[Path, ...]:
+        return (self.log, self.best.parent, self.checkpoints)
+
+    def _refuse_links(self) -> None:
+        """A link in the folder could lead a run to append to, cut or replace a file anywhere else."""
+        for folder in (self.path, *self._folders()):
+            for found in sorted(folder.iterdir()) if folder.is_dir() else []:
+                if found.is_symlink():
+                    raise ResultsError(
+                        f"{found} is a link; a sweep writes to files of its own. Remove it, or link the whole results "
+                        f"folder instead, as with --results DIR"
+                    )
+
+
+def _try(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(bytes(LEAST_BYTES))
+        os.fsync(probe.fileno())

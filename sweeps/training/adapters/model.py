@@ -1,0 +1,104 @@
+"""What every model is adapted to: two pure functions of arrays.
+
+The rule: what a model holds is either trained (`params`) or kept from one batch to the next (`state`: running
+statistics); nothing else outlives a call. Random draws come from the key of the call.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from sweeps.training.adapters.layers import Layer
+from sweeps.training.lane_placeholder import LaneNumber, bound
+
+Params: TypeAlias = Any
+State: TypeAlias = Any
+
+
+class Inputs(NamedTuple):
+    """What a model is called on: `[rows, *shape]` of this dtype."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+    def rows(self, count: int) -> Any:
+        """So many rows, for tracing."""
+        return jax.ShapeDtypeStruct((count, *self.shape), self.dtype)  # type: ignore[no-untyped-call]
+
+
+class Variables(NamedTuple):
+    """The arrays of a model, as two trees of dicts and lists. Most models have an empty `state`."""
+
+    params: Params
+    state: State
+
+    @property
+    def tree(self) -> Any:
+        """As one tree, for the disk: the parameters alone, or `{"params": …, "state": …}` where there is a state."""
+        return self._asdict() if jax.tree.leaves(self.state) else self.params
+
+
+class Model(NamedTuple):
+    """A model as `init(key) -> Variables` and `apply(params, state, x, key, training) -> (outputs, state)`.
+
+    `x` is `[rows, *input_shape]`, outputs are `[rows, outputs]`. `key` feeds what the model draws while it trains
+    (dropout). A batch of a model that `is_whole` is never split into parts nor padded.
+    """
+
+    init: Callable[[jax.Array], Variables]
+    apply: Callable[[Params, State, jax.Array, jax.Array, bool], tuple[jax.Array, State]]
+    draws: bool  # whether `apply` uses its key
+    shapes: Variables  # of jax.ShapeDtypeStruct: what `init` makes
+    is_whole: bool = False
+    ending: str = ""  # "softmax" or "sigmoid", where outputs are known to have gone through it
+    penalty: Callable[[Params], jax.Array] | None = None  # what weights add to a batch's loss (regularizers), a scalar
+    layers: Callable[[], list[Layer]] = list  # what `sweep summary` shows; [] where nobody knows
+    own: Callable[[Variables], Any] = operator.attrgetter("tree")
+    """The user's own object with trained arrays in it; of plain functions, which hold none, the arrays."""
+    numbers: tuple[LaneNumber, ...] = ()
+    """Arguments whose values are those of the lane: nothing but `shapes` is to be had without `bound`."""
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self.shapes.params))
+
+    def variables(self, tree: Any) -> Variables:
+        """The reverse of `Variables.tree`."""
+        return Variables(**tree) if jax.tree.leaves(self.shapes.state) else Variables(tree, self.shapes.state)
+
+    def bound(self, values: Mapping[str, Any]) -> Model:
+        """With a lane's values of its numbers, by their names, which must be tracers; others are passed over."""
+        if not self.numbers:
+            return self
+        mine = {number.name: values[number.name] for number in self.numbers}
+        return self._replace(init=_within(mine, self.init), apply=_within(mine, self.apply))
+
+
+def abstract_key() -> Any:
+    """A random key for tracing: a real one is computed, and for that a small program is compiled."""
+    return jax.eval_shape(jax.random.key, 0)
+
+
+def abstract_values(numbers: Iterable[LaneNumber]) -> dict[str, Any]:
+    """Values of lane numbers for tracing."""
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
+    return {number.name: scalar for number in numbers}
+
+
+def shapes_of(init: Callable[[jax.Array], Any], numbers: Iterable[LaneNumber] = ()) -> Any:
+    """What `init` makes, as `jax.eval_shape` has it."""
+    return jax.eval_shape(lambda key, values: _within(values, init)(key), abstract_key(), abstract_values(numbers))
+
+
+def _within(values: Mapping[str, Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        with bound(values):
+            return function(*arguments)
+
+    return call

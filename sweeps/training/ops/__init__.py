@@ -1,0 +1,1 @@
+"""Operations of a traced model that lanes compute in another way."""

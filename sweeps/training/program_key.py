@@ -1,0 +1,154 @@
+"""What selects a program: the choices of a trial that change shapes or Python control flow.
+
+The rule: the split is derived. A numeric argument of the optimizer, the loss, the schedule or the model that can be
+traced is a value of the lane; every other argument is part of the signature.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from sweeps.config import Component
+from sweeps.config.space import Trial
+from sweeps.datasets.dataset import Dataset
+from sweeps.errors import ModelError
+from sweeps.training import losses, metrics, optimizers, schedules
+from sweeps.training.lane import LaneProgram
+from sweeps.training.lane_placeholder import LaneNumber
+from sweeps.training.microbatch import Ladder
+from sweeps.training.models import build_model
+
+Arguments = tuple[tuple[str, Any], ...]
+EPOCHS = "schedule.epochs"
+"""A lane's number of epochs, which only a schedule needs on the device."""
+CONSTANT = Component(use="constant")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Two trials of equal signature ride in lanes of one program."""
+
+    dataset: tuple[str, Arguments]
+    model: tuple[str, Arguments]  # numbers that ride in lanes are `LaneNumber`s
+    loss: tuple[str, Arguments]
+    metrics: tuple[str, ...]
+    optimizer: tuple[str, Arguments]
+    schedule: tuple[str, Arguments]
+    float_names: tuple[str, ...]  # an argument of the optimizer by its own name, others as `model.dropout`
+    whole_names: frozenset[str]  # those that the optimizer takes as whole numbers
+    ladder: Ladder
+
+
+def sign(
+    trial: Trial, metric_names: tuple[str, ...], ladder: Ladder, of_model: Mapping[str, LaneNumber] = NOTHING
+) -> tuple[Signature, tuple[float, ...]]:
+    """A trial's signature, with the micro-batch sizes that its batches are taken in; its values as in `float_names`.
+
+    `of_model` are the arguments of the model that ride in lanes.
+
+    Raises:
+        ModelError: the optimizer cannot be built from the trial's arguments.
+    """
+    arguments = optimizer_arguments(trial.optimizer, trial.learning_rate)
+    names = optimizers.traceable(trial.optimizer.use, arguments)
+    loss, of_loss = _split("loss", trial.loss, losses.traceable_arguments)
+    schedule, of_schedule = _split("schedule", trial.schedule, schedules.traceable_arguments)
+    if trial.schedule != CONSTANT:
+        if "learning_rate" not in names:
+            raise ModelError(f"a schedule needs a learning rate that is a number, but {trial.optimizer.use} has none")
+        of_schedule[EPOCHS] = trial.epochs
+    of_images = {f"augmentation.{name}": value for name, value in trial.augmentation.items()}
+    numbers = {number.name: trial.model.arguments[name] for name, number in of_model.items()}
+    values = {name: arguments[name] for name in names} | of_loss | of_schedule | of_images | numbers
+    signature = Signature(
+        dataset=frozen(trial.dataset),
+        model=(trial.model.use, tuple(sorted({**trial.model.arguments, **of_model}.items()))),
+        loss=loss,
+        metrics=metric_names,
+        optimizer=_without(names, trial.optimizer.use, arguments),
+        schedule=schedule,
+        float_names=tuple(sorted(values)),
+        whole_names=names & optimizers.whole_arguments(trial.optimizer.use, arguments),
+        ladder=ladder,
+    )
+    return signature, tuple(float(values[name]) for name in signature.float_names)
+
+
+def _split(
+    section: str, component: Component, traceable: Callable[[str, Mapping[str, Any]], frozenset[str]]
+) -> tuple[tuple[str, Arguments], dict[str, Any]]:
+    """What of a component selects the program, and what rides in lanes, by its dotted name."""
+    arguments = component.arguments
+    names = traceable(component.use, arguments)
+    return _without(names, component.use, arguments), {f"{section}.{name}": arguments[name] for name in names}
+
+
+def _without(names: frozenset[str], use: str, arguments: Mapping[str, Any]) -> tuple[str, Arguments]:
+    return use, tuple(sorted((name, value) for name, value in arguments.items() if name not in names))
+
+
+def optimizer_arguments(optimizer: Component, learning_rate: float | None) -> dict[str, Any]:
+    """The optimizer's arguments with the learning rate among them, where there is one."""
+    rate = {} if learning_rate is None else {"learning_rate": learning_rate}
+    return {**optimizer.arguments, **rate}
+
+
+def frozen(component: Component) -> tuple[str, Arguments]:
+    return component.use, tuple(sorted(component.arguments.items()))
+
+
+def lane_program(signature: Signature, dataset: Dataset, chunk_rows: int) -> LaneProgram:
+    """The pure functions of a lane of this signature, on data like `dataset`.
+
+    Raises:
+        DataError: the loss does not take the targets.
+        ModelError: the model, the loss or a metric cannot be found or built.
+    """
+    model, arguments = signature.model
+    loss, of_loss = signature.loss
+    outputs = losses.outputs_needed(loss, dataset)
+    threshold = losses.decision_threshold(loss, dict(of_loss))
+
+    def build_loss(floats: Mapping[str, Any]) -> losses.Loss:
+        return losses.build_loss(loss, {**dict(of_loss), **_of("loss", floats)})
+
+    return LaneProgram(
+        model=build_model(model, dict(arguments), dataset.input_shape, outputs, dataset.input_dtype),
+        build_loss=build_loss,
+        metrics=tuple(metrics.find_metric(metric, threshold) for metric in signature.metrics),
+        build_optimizer=functools.partial(_build_optimizer, signature),
+        float_names=signature.float_names,
+        rows=dataset.train.rows,
+        chunk_rows=chunk_rows,
+    )
+
+
+def _build_optimizer(
+    signature: Signature, floats: Mapping[str, Any], epochs: Any, key: Callable[[], Any]
+) -> optax.GradientTransformationExtraArgs:
+    """The optimizer at a point of its schedule."""
+    use, static = signature.optimizer
+    values = {
+        name: value.astype(jnp.int32) if name in signature.whole_names else value
+        for name, value in floats.items()
+        if "." not in name
+    }
+    if EPOCHS in floats:
+        schedule, of_schedule = signature.schedule
+        given = {**dict(of_schedule), **_of("schedule", floats)}
+        total = given.pop("epochs")
+        values["learning_rate"] = values["learning_rate"] * schedules.build_schedule(schedule, given)(epochs / total)
+    return optimizers.build(use, {**dict(static), **values}, key)
+
+
+def _of(section: str, floats: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a section, by the names of its arguments."""
+    return {name.partition(".")[2]: value for name, value in floats.items() if name.startswith(f"{section}.")}

@@ -1,0 +1,1 @@
+"""A config held against what it names, before anything trains."""

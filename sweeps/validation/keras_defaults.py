@@ -1,0 +1,95 @@
+"""What a config leaves to its model: loss, optimizer and metrics that a Keras model was compiled with.
+
+The rule: what the config says wins, each section by itself. A draft that has been settled says everything itself, so
+whatever reads a run's config needs no model for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sweeps.config import Draft
+from sweeps.config.schema import LEFT_TO_MODEL
+from sweeps.config.wording import show
+from sweeps.datasets.dataset import Dataset
+from sweeps.errors import SweepError
+from sweeps.validation.sample_configs import Variant
+
+DEFAULTS: dict[str, Any] = {"optimizer": {"use": "adam"}, "metrics": []}
+
+
+def settle(draft: Draft, looks: Iterable[Variant], datasets: Sequence[Dataset]) -> None:
+    """Fill in the sections that are left to the model; what a compiled model has brought is `draft.brought` too.
+
+    Nothing happens while the data or the model's arguments are wrong, since those are mistakes of their own.
+    """
+    left = [section for section in LEFT_TO_MODEL if draft.leaves_to_model(section)]
+    made = _made(draft, looks, datasets, tell="loss" in left) if left else []
+    for section in left if made else ():
+        try:
+            found = [_section(draft, section, model) for model in made]
+        except SweepError as error:
+            draft.complain((section,), str(error))
+            continue
+        if any(other != found[0] for other in found):
+            one, other = found[0], next(other for other in found if other != found[0])
+            rule = "the search space leads to models that are compiled differently, so the config must say which"
+            advice = f"Give `{section}` in the config, and search what differs there"
+            draft.complain((section,), rule, f"{show(one)} and {show(other)}", advice)
+        elif found[0] is not None:
+            draft.brought[section] = found[0]
+            draft.settle(section, found[0])
+        elif section in DEFAULTS:
+            draft.settle(section, DEFAULTS[section])
+        else:
+            advice = "For instance `loss: softmax_cross_entropy`, or `compile` the model with one if it is of Keras"
+            draft.complain((section,), "must be given, for the model brings none", "", advice)
+
+
+def _made(draft: Draft, looks: Iterable[Variant], datasets: Sequence[Dataset], *, tell: bool) -> list[Any]:
+    """Every model that trials can have, None in the place of one that is not of Keras; [] where one cannot be made.
+
+    What is wrong with it is told where nobody else will, for without a loss no model is built.
+    """
+    made = []
+    for look in looks:
+        if ":" not in look.use:
+            return []
+        models = importlib.import_module("sweeps.training.models")
+        try:
+            if models.faults(look.use, look.arguments):
+                return []
+            for dataset in datasets:
+                outputs = dataset.classes or dataset.target_width  # until the loss is known
+                made.append(models.made_by_keras(look.use, look.arguments, dataset.input_shape, outputs))
+        except SweepError as error:
+            if tell:
+                draft.complain(look.place, str(error))
+            return []
+    return made
+
+
+def _section(draft: Draft, section: str, model: Any) -> Any:
+    """A section as the model has it, without what the search space says of it."""
+    if model is None or not model.compiled:
+        return None
+    compiled = importlib.import_module("sweeps.training.adapters.compiled_keras")
+    if section == "optimizer":
+        is_rated = {"learning_rate", "optimizer.learning_rate"} & draft.sections.names
+        found = compiled.optimizer(model, needs_rate=not is_rated)
+    elif section == "metrics":
+        return compiled.metrics(model, _threshold(draft))
+    else:
+        found = compiled.loss(model)
+    searched = {name for name in found or {} if f"{section}.{name}" in draft.sections.names}
+    return found and {name: value for name, value in found.items() if name not in searched}
+
+
+def _threshold(draft: Draft) -> float:
+    """Which value of a single output divides two classes under the config's loss."""
+    loss = draft.sections.loss
+    losses = importlib.import_module("sweeps.training.losses")
+    found: float = losses.decision_threshold(loss.use, loss.arguments) if loss is not None else 0.5
+    return found

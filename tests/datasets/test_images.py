@@ -1,0 +1,154 @@
+"""Images arrive as their pixels are, labelled by their folders; whatever is not like the others is named."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sweeps.datasets import loading
+from sweeps.datasets.dataset import Dataset
+from sweeps.errors import DataError
+
+GREY = np.random.default_rng(0).integers(0, 256, (12, 5, 7), np.uint8)
+COLOURS = np.random.default_rng(1).integers(0, 256, (12, 5, 7, 3), np.uint8)
+
+
+def save(folder: Path, pixels: np.ndarray[Any, Any], suffix: str = "png") -> Path:
+    """Images as class folders: a third each of ant, bee and cat."""
+    for number, each in enumerate(pixels):
+        place = folder / ("ant", "bee", "cat")[number % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(each).save(place / f"{number:02}.{suffix}")
+    return folder
+
+
+def load(folder: Path, **arguments: Any) -> Dataset:
+    return loading.load("images", {"path": str(folder), **arguments})
+
+
+def refused(make: Callable[[], object]) -> str:
+    with pytest.raises(DataError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("pixels", [GREY, COLOURS], ids=["grey", "colours"])
+def test_pixels_are_those_of_the_files_and_labels_those_of_the_folders(
+    tmp_path: Path, pixels: np.ndarray[Any, Any]
+) -> None:
+    dataset = load(save(tmp_path, pixels), valid_fraction=0.25, test_fraction=0.25)
+    assert [split.rows for split in dataset.splits.values()] == [6, 3, 3]
+    assert (dataset.input_shape, dataset.train.x.dtype, dataset.scale) == (pixels.shape[1:], np.uint8, 1 / 255)
+    assert (dataset.classes, dataset.class_names) == (3, ("ant", "bee", "cat"))
+    found = {x.tobytes(): int(y) for split in dataset.splits.values() for x, y in zip(*split, strict=True)}
+    assert found == {each.tobytes(): number % 3 for number, each in enumerate(pixels)}
+
+
+def test_folders_of_splits_are_the_splits(tmp_path: Path) -> None:
+    for name, rows in {"train": slice(0, 6), "val": slice(6, 9), "test": slice(9, 12)}.items():
+        save(tmp_path / name, GREY[rows])
+    dataset = load(tmp_path)
+    for split, rows in zip(dataset.splits.values(), (slice(0, 6), slice(6, 9), slice(9, 12)), strict=True):
+        assert {x.tobytes() for x in split.x} == {each.tobytes() for each in GREY[rows]}
+    said = refused(lambda: load(tmp_path, valid_fraction=0.3))
+    assert said == "valid_fraction is for data without a valid split, but these have one. Remove it"
+
+
+def test_a_size_resizes_and_channels_turn_grey(tmp_path: Path) -> None:
+    dataset = load(save(tmp_path, COLOURS), size=(4, 6), channels=1)
+    assert dataset.input_shape == (4, 6)
+    first = Image.fromarray(COLOURS[0]).convert("L").resize((6, 4), Image.Resampling.BILINEAR)
+    assert any((x == np.asarray(first)).all() for split in dataset.splits.values() for x in split.x)
+    assert dataset.notes == (f"{tmp_path}: 12 images", "resized to 4 x 6: 12 images")
+    assert dataset.preprocessing == {
+        "kind": "images", "size": [4, 6], "resize": True, "channels": 1, "classes": ["ant", "bee", "cat"],
+    }  # fmt: skip
+
+
+def test_an_image_that_says_it_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
+    save(tmp_path, np.transpose(GREY, (0, 2, 1)))
+    turned = Image.fromarray(GREY[0])
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be turned right by a quarter
+    turned.save(tmp_path / "ant" / "00.png", exif=exif)
+    dataset = load(tmp_path)
+    upright = np.rot90(GREY[0], -1)
+    assert any((x == upright).all() for split in dataset.splits.values() for x in split.x)
+
+
+def test_transparency_and_palettes_become_colours(tmp_path: Path) -> None:
+    save(tmp_path, COLOURS)
+    Image.fromarray(COLOURS[0]).convert("RGBA").save(tmp_path / "ant" / "00.png")
+    Image.fromarray(COLOURS[3]).quantize(256).save(tmp_path / "ant" / "03.png")
+    dataset = load(tmp_path)
+    assert dataset.input_shape == (5, 7, 3)
+    assert any((x == COLOURS[0]).all() for split in dataset.splits.values() for x in split.x)
+
+
+def test_jpeg_is_read_and_other_files_are_left_alone(tmp_path: Path) -> None:
+    save(tmp_path, COLOURS, "JPG")
+    (tmp_path / "ant" / "notes.txt").write_text("seen in May")
+    (tmp_path / "ant" / ".hidden.png").write_text("")
+    (tmp_path / ".cache").mkdir()
+    assert sum(split.rows for split in load(tmp_path).splits.values()) == 12
+
+
+def test_what_is_no_folder_of_such_images_is_refused(tmp_path: Path) -> None:
+    assert "there is no file " in refused(lambda: load(tmp_path / "none"))
+    assert "must have a folder for each class" in refused(lambda: load(tmp_path))
+    (tmp_path / "dog").mkdir()
+    assert "folder 'dog' has no images (.png, .jpg, .jpeg)" in refused(lambda: load(tmp_path))
+    (tmp_path / "dog" / "1.png").write_text("no image")
+    assert "dog/1.png cannot be read as an image: UnidentifiedImageError" in refused(lambda: load(tmp_path))
+    (tmp_path / "file.png").write_text("")
+    assert "must be a folder" in refused(lambda: load(tmp_path / "file.png"))
+
+
+def test_images_of_several_sizes_are_refused_with_both(tmp_path: Path) -> None:
+    Image.fromarray(GREY[0, :4]).save(save(tmp_path, GREY) / "bee" / "01.png")
+    assert "images must have one size, but ant/00.png is 5 x 7 and bee/01.png 4 x 7. `size: [5, 7]`" in refused(
+        lambda: load(tmp_path)
+    )
+
+
+def test_a_torn_image_is_named(tmp_path: Path) -> None:
+    file = save(tmp_path, GREY) / "cat" / "02.png"
+    file.write_bytes(file.read_bytes()[:60])
+    assert "cat/02.png cannot be read as an image: " in refused(lambda: load(tmp_path))
+
+
+def test_16_bits_a_channel_are_refused_rather_than_cut_off(tmp_path: Path) -> None:
+    Image.fromarray(GREY[0].astype(np.uint16) * 200).save(save(tmp_path, GREY) / "ant" / "00.png")
+    assert "ant/00.png must have 8 bits a channel, but its mode is I;16" in refused(lambda: load(tmp_path))
+
+
+def test_a_class_that_is_never_trained_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "train", GREY[:2])
+    save(tmp_path / "test", GREY[2:])
+    assert "class 'cat' of split test has no folder among those that train" in refused(lambda: load(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"size": 0}, "size must be a number of pixels or [height, width], but got 0"),
+        ({"size": (4, 5, 6)}, "size must be a number of pixels or [height, width], but got (4, 5, 6)"),
+        ({"size": "4"}, "size must be a whole number or a list of whole numbers, but got '4'"),
+        ({"channels": 2}, "channels must be 1 (grey) or 3 (colours), but got 2"),
+    ],
+)
+def test_a_wrong_shape_is_refused(tmp_path: Path, arguments: dict[str, Any], said: str) -> None:
+    assert said in refused(lambda: load(save(tmp_path, GREY), **arguments))
+
+
+def test_without_pillow_the_command_that_installs_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, GREY)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert refused(lambda: load(tmp_path)) == ("images need Pillow, which is not installed: pip install pillow")

@@ -1,0 +1,166 @@
+"""The crew: populations in threads, whose events come in the order of modelled work."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any
+
+import pytest
+import sweeping
+from sweeping import UnfinishedError, config, fixed, mapped, occupant, shared_programs, vmapped
+
+from sweeps.config import SweepConfig
+from sweeps.engine.devices import Policy
+from sweeps.engine.lane_group import LaneEpoch, Population
+from sweeps.engine.programs import Occupant, Programs
+from sweeps.engine.scheduler import Crew
+
+pytestmark = pytest.mark.usefixtures("compiling_once")
+
+SIZES = [8, 53, 20, 8, 20, 53]
+
+
+def sweep(**changes: Any) -> SweepConfig:
+    space = fixed(
+        epochs={"type": "int", "low": 1, "high": 9}, batch_size={"type": "categorical", "choices": [8, 20, 53]}
+    )
+    return config(search_space={**space, **changes.pop("space", {})}, micro_batch=8, **changes)
+
+
+def riders(programs: Programs, swept: SweepConfig, count: int = 6, **params: Any) -> list[Occupant]:
+    return [
+        occupant(programs, swept, number, {"epochs": 1 + number % 3, "batch_size": SIZES[number], **params})
+        for number in range(count)
+    ]
+
+
+def events(policy: Policy) -> list[tuple[int, int]]:
+    """What ends when, as (trial, epoch), in a crew that six trials go through."""
+    swept, seen = sweep(), []
+    programs = shared_programs(swept, policy)
+    waiting = riders(programs, swept)
+    with Crew(policy, programs) as crew:
+        while True:
+            waiting = [each for each in waiting if crew.place(each) is None]
+            crew.start()
+            population = crew.earliest()
+            if population is None:
+                return seen
+            while not crew.is_ready(population, 1):
+                pass
+            for epoch in crew.collect(population):
+                seen.append((epoch.occupant.number, epoch.epoch))
+                if epoch.epoch == epoch.occupant.epochs:
+                    population.retire(epoch.lane)
+
+
+@pytest.mark.parametrize("policy", [mapped(3), vmapped(2, populations=2)], ids=["mapped", "vmapped"])
+def test_events_come_in_the_order_of_modelled_work_however_long_each_took(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = events(policy)
+    advance = Population.advance
+    for seed in range(3):
+        delays = random.Random(seed)
+
+        def late(self: Population, stop: threading.Event, delays: random.Random = delays) -> list[LaneEpoch]:
+            time.sleep(delays.random() * 0.03)
+            return advance(self, stop)
+
+        monkeypatch.setattr(Population, "advance", late)
+        assert events(policy) == expected
+
+
+def test_every_trial_goes_through_all_its_epochs() -> None:
+    assert sorted(events(mapped(3))) == [(trial, epoch) for trial in range(6) for epoch in range(1, 2 + trial % 3)]
+
+
+def test_a_trial_finds_no_lane_while_all_are_taken() -> None:
+    swept = sweep()
+    programs = shared_programs(swept, mapped(1))
+    with Crew(mapped(2), programs) as crew:
+        first, second, third = riders(programs, swept, 3)
+        assert crew.place(first) is not crew.place(second)
+        assert crew.place(third) is None
+        assert (crew.busy, crew.lanes) == (2, 2)
+
+
+def test_a_trial_finds_no_lane_in_a_population_that_is_advancing() -> None:
+    swept = sweep()
+    programs = shared_programs(swept, vmapped(2))
+    with Crew(vmapped(2), programs) as crew:
+        first, second = riders(programs, swept, 2)
+        population = crew.place(first)
+        assert population is not None
+        crew.start()
+        assert crew.place(second) is None
+        while not crew.is_ready(population, 1):
+            pass
+        crew.collect(population)
+        assert crew.place(second) is population
+
+
+def test_trials_of_one_program_share_a_vmapped_population_and_another_gets_its_own() -> None:
+    swept = sweep(space={"model.width": {"type": "categorical", "choices": [4, 6]}})
+    programs = shared_programs(swept, vmapped(2))
+    with Crew(vmapped(2), programs) as crew:
+        narrow, alike, wide = (
+            occupant(programs, swept, number, {"epochs": 1, "batch_size": 8, "model.width": width})
+            for number, width in enumerate([4, 4, 6])
+        )
+        place = crew.place(narrow)
+        assert crew.place(alike) is place
+        elsewhere = crew.place(wide)
+        assert elsewhere is not None
+        assert elsewhere is not place
+
+
+def test_an_epoch_that_raises_empties_its_population_and_leaves_the_others() -> None:
+    swept = sweep(
+        model={"use": "sweeping:moody"},
+        space={"model.activation": {"type": "categorical", "choices": ["tanh", "unfinished"]}},
+    )
+    programs = shared_programs(swept, mapped(1))
+    with Crew(mapped(2), programs) as crew:
+        places = {
+            activation: crew.place(
+                occupant(programs, swept, 0, {"epochs": 1, "batch_size": 8, "model.activation": activation})
+            )
+            for activation in ("unfinished", "tanh")
+        }
+        crew.start()
+        for activation, population in places.items():
+            assert population is not None
+            while not crew.is_ready(population, 1):
+                pass
+            if activation == "unfinished":
+                with pytest.raises(UnfinishedError):
+                    crew.collect(population)
+                assert population.occupied == []
+            else:
+                assert [epoch.epoch for epoch in crew.collect(population)] == [1]
+                assert len(population.occupied) == 1
+
+
+def test_leaving_a_crew_stops_an_epoch_between_two_calls() -> None:
+    swept = config(dataset={"use": "sweeping:blobs", "rows": 20_000}, search_space=fixed(batch_size=1))
+    programs = sweeping.make_programs(swept, mapped(1))
+    rider = occupant(programs, swept, 0, {})
+    program = programs.program(rider.signature, sweeping.CPU)
+    program.compile()
+    slow, whole = threading.Event(), program.epoch
+
+    def one_update(state: Any, values: Any, data: Any, limit: int) -> Any:
+        slow.set()
+        time.sleep(0.01)
+        return whole(state, values, data, 1)
+
+    program.epoch = one_update  # type: ignore[method-assign]
+    with Crew(mapped(1), programs) as crew:
+        crew.place(rider)
+        crew.start()
+        assert slow.wait(10)
+        left = time.monotonic()
+    assert time.monotonic() - left < 5, "an epoch of 20,000 such calls takes minutes"

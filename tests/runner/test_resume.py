@@ -1,0 +1,210 @@
+"""Sweeps that are continued with another config: what is refused, what goes on, and what the tables say of it."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeping import config, finish, follow, records, small
+
+import sweeps
+from sweeps.config import SweepConfig
+from sweeps.config.changes import fingerprint
+from sweeps.config.code_fingerprint import sources
+from sweeps.datasets.loading import Datasets
+from sweeps.errors import ResultsError
+from sweeps.runner import start
+from sweeps.user_code import project_folders
+
+pytestmark = pytest.mark.usefixtures("compiling_once")
+
+NARROW: dict[str, Any] = {
+    "epochs": {"type": "int", "low": 1, "high": 2},
+    "batch_size": {"type": "categorical", "choices": [8, 20]},
+    "learning_rate": {"type": "float", "low": 0.01, "high": 0.02, "log": True},
+}
+WIDE: dict[str, Any] = {
+    "epochs": {"type": "int", "low": 1, "high": 4},
+    "batch_size": {"type": "categorical", "choices": [53, 8, 20]},
+    "learning_rate": {"type": "float", "low": 0.001, "high": 0.05, "log": True},
+}
+
+
+def force(swept: SweepConfig, results: Path) -> sweeps.Results:
+    for _ in start.follow(swept, results, Datasets(), allow_changed=True):
+        pass
+    return sweeps.load(results / swept.name)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes"])
+def test_a_search_space_that_has_grown_is_continued_without_force(sampler: str, tmp_path: Path) -> None:
+    common = {"sampler": {"use": sampler}, "pruner": {"use": "hyperband"}}
+    finish(small(**common, search_space=NARROW, budget={"trials": 6}), tmp_path)
+    trials = finish(small(**common, search_space=WIDE, budget={"trials": 18}), tmp_path).trials
+    assert trials["number"].tolist() == list(range(18))
+    assert trials["params_learning_rate"][:6].between(0.01, 0.02).all()
+    assert not trials["params_learning_rate"][6:].between(0.01, 0.02).all()
+    assert trials["config"].nunique() == 1
+
+
+def test_a_grid_that_has_grown_trains_what_is_new_in_it_and_nothing_twice(tmp_path: Path) -> None:
+    def grid(sizes: list[int], rates: list[float]) -> SweepConfig:
+        space = {
+            "epochs": 1,
+            "batch_size": {"type": "categorical", "choices": sizes},
+            "learning_rate": {"type": "categorical", "choices": rates},
+        }
+        return small(sampler={"use": "grid"}, search_space=space, budget={})
+
+    finish(grid([8, 20], [0.01, 0.02]), tmp_path)
+    swept = grid([8, 20, 53], [0.03, 0.01, 0.02])
+    trials = finish(swept, tmp_path).trials
+    pairs = list(zip(trials["params_batch_size"], trials["params_learning_rate"], strict=True))
+    assert pairs[:4] == [(8, 0.01), (8, 0.02), (20, 0.01), (20, 0.02)]
+    assert sorted(pairs) == sorted((size, rate) for size in (8, 20, 53) for rate in (0.01, 0.02, 0.03))
+    assert list(follow(swept, tmp_path)) == []
+    finish(grid([8, 20, 53, 4], [0.03, 0.01, 0.02]), tmp_path)
+    assert len(sweeps.load(tmp_path / "small").trials) == 12
+
+
+def mark(swept: SweepConfig) -> str:
+    return fingerprint(swept, sources(swept))
+
+
+def test_trials_after_a_forced_change_are_marked_and_those_before_it_stay_as_they_were(tmp_path: Path) -> None:
+    before, after = small(budget={"trials": 3}), small(seed=5, budget={"trials": 6})
+    first = finish(before, tmp_path).trials
+    trials = force(after, tmp_path).trials
+    assert trials["config"].tolist() == [mark(before)] * 3 + [mark(after)] * 3
+    assert trials["value"][:3].tolist() == first["value"].tolist()
+    assert trials["seed"].tolist() == [0] * 3 + [5] * 3
+    assert [run["changes"] for run in records(tmp_path, "run")] == [
+        [],
+        ["seed: 0 before, 5 now", "budget.trials: 3 before, 6 now"],
+    ]
+    finish(small(seed=5, budget={"trials": 7}), tmp_path)  # it is this config's sweep from now on
+
+
+def test_a_trial_that_starts_again_is_marked_with_the_config_that_it_ended_under(tmp_path: Path) -> None:
+    run = follow(small(budget={"trials": 4}), tmp_path)
+    for progress in run:
+        if progress.done >= 1:
+            break
+    run.close()  # type: ignore[attr-defined]  # it is a generator
+    after = small(seed=5, budget={"trials": 4})
+    trials = force(after, tmp_path).trials
+    assert set(trials["outcome"]) == {"completed"}
+    again = trials["attempt"] == 2
+    assert again.any()
+    assert set(trials["config"][again]) == {mark(after)}
+
+
+def test_another_model_can_be_forced_and_the_best_of_the_old_one_is_not_tested_with_it(tmp_path: Path) -> None:
+    narrow = config(model={"use": "sweeping:curved", "width": 6}, budget={"trials": 4}, lanes=1)
+    run = follow(narrow, tmp_path)
+    for progress in run:
+        if progress.best is not None:
+            break
+    run.close()  # type: ignore[attr-defined]  # it is a generator
+    wide = config(model={"use": "sweeping:curved", "width": 5}, budget={"trials": 4, "target": 1e9}, lanes=1)
+    results = force(wide, tmp_path)
+    assert results.best is not None
+    assert results.best.number == 0
+    assert results.best.test == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"search_space": {**WIDE, "learning_rate": NARROW["learning_rate"]}}, "do not fit this search space"),
+        ({"search_space": {**WIDE, "optimizer.momentum": {"type": "float", "low": 0, "high": 1}}}, "do not fit"),
+        ({"enqueue": [{"epochs": 4, "learning_rate": 0.011}]}, "do not fit this search space.* was to be tried"),
+        ({"objective": {"metric": "train_loss", "direction": "minimize"}}, "another config.*\nobjective.metric"),
+    ],
+)
+def test_what_the_past_trials_cannot_be_part_of_is_refused_by_force_too_and_nothing_is_written(
+    changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    finish(small(search_space=WIDE, budget={"trials": 6}), tmp_path)
+    folder = tmp_path / "small"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(ResultsError, match=f"(?s){said}"):
+        force(small(**{"search_space": WIDE, "budget": {"trials": 9}, **changes}), tmp_path)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert len(finish(small(search_space=WIDE, budget={"trials": 7}), tmp_path).trials) == 7
+
+
+def test_the_records_of_earlier_runs_are_let_go_once_the_sweep_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    from sweeps.runner.journal import Journal
+
+    record = Journal.record
+
+    def watched(self: Journal, kind: str, **fields: Any) -> None:
+        seen.append(len(self.past))
+        record(self, kind, **fields)
+
+    finish(small(budget={"trials": 2}), tmp_path)
+    monkeypatch.setattr(Journal, "record", watched)
+    finish(small(budget={"trials": 4}), tmp_path)
+    assert seen[0] > 0
+    assert set(seen[1:]) == {0}
+
+
+# ---- code that has changed -------------------------------------------------------------------------------------------
+
+MODEL = """\
+from helpers import scaled
+
+
+def model(input_shape, outputs):
+    return (lambda key: {"w": scaled(*input_shape, outputs)}, lambda params, x: x @ params["w"])
+"""
+HELPERS = "import jax.numpy as jnp\n\n\ndef scaled(*shape):\n    return jnp.full(shape, 0.1)\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project of its own: a model, and a module that it imports."""
+    (tmp_path / "own_model.py").write_text(MODEL)
+    (tmp_path / "helpers.py").write_text(HELPERS)
+    monkeypatch.chdir(tmp_path)
+    with project_folders(None):
+        yield tmp_path
+    for name in ("own_model", "helpers"):
+        sys.modules.pop(name, None)
+
+
+def own(trials: int) -> SweepConfig:
+    return small(model={"use": "own_model:model"}, budget={"trials": trials})
+
+
+def test_code_that_a_config_names_and_what_that_imports_are_known_by_their_text(project: Path) -> None:
+    found = sources(own(1))
+    assert sorted(found) == ["helpers", "own_model"]
+    assert found["helpers"] == hashlib.sha256(HELPERS.encode()).hexdigest()[:12]
+    (project / "broken.py").write_text("def (")
+    assert list(sources(small(model={"use": "broken:model"}))) == ["broken"]
+    assert sources(small(model={"use": "flax.nnx:Linear"})) == {}
+
+
+def test_changed_code_is_refused_by_name_and_can_be_forced_and_then_marks_the_trials(project: Path) -> None:
+    finish(own(2), project / "results")
+    finish(own(3), project / "results")
+    (project / "helpers.py").write_text(HELPERS.replace("0.1", "0.2"))
+    with pytest.raises(ResultsError) as refusal:
+        finish(own(4), project / "results")
+    first, *changed = str(refusal.value).splitlines()
+    assert "holds a sweep with other code. --allow-changed continues it" in first
+    assert len(changed) == 1
+    assert changed[0].startswith("code.helpers: ")
+    trials = force(own(4), project / "results").trials
+    assert trials["config"].nunique() == 2
+    assert trials["config"][:3].nunique() == 1
+    finish(own(5), project / "results")  # it is this code's sweep from now on

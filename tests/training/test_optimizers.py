@@ -1,0 +1,213 @@
+"""Every optimizer of optax, rebuilt inside the trace from a lane's values, against plain optax."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import reference
+import sweeping
+import tolerances
+from sweeping import assert_same, fixed, mapped, occupant, regression
+
+from sweeps.config.space import resolve
+from sweeps.errors import ModelError
+from sweeps.training import optimizers
+from sweeps.training.microbatch import Ladder
+from sweeps.training.optax_names import ARGUMENTS
+from sweeps.training.program_key import sign
+
+pytestmark = [
+    pytest.mark.usefixtures("ordinary_promotion"),
+    pytest.mark.filterwarnings("ignore:`optimistic_adam` is deprecated:DeprecationWarning"),
+]
+
+NOT_OFFERED = {"lbfgs"}
+"""Its line search evaluates the loss inside the update, which a batch taken in parts does not offer."""
+NOT_TRACED = {"adafactor": {"min_dim_size_to_factor"}, "noisy_sgd": {"key", "seed"}}
+"""Numeric arguments that optax needs as Python numbers: they choose shapes, or make a key."""
+
+
+def numeric(name: str) -> dict[str, float]:
+    """Each numeric argument of an optimizer, a little off its default so that it is seen to arrive."""
+    found = {}
+    for argument, parameter in inspect.signature(getattr(optax, name)).parameters.items():
+        if isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool):
+            found[argument] = parameter.default if parameter.default == 0 else 0.97 * parameter.default
+    given = {"learning_rate": 0.01, "momentum": 0.7}
+    return {**found, **{argument: value for argument, value in given.items() if argument in ARGUMENTS[name]}}
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_every_optimizer_of_the_installed_optax() -> None:
+    from_aliases = {
+        name
+        for name, value in vars(optax).items()
+        if isinstance(value, types.FunctionType) and value.__module__ == "optax._src.alias"
+    }
+    assert set(ARGUMENTS) == from_aliases - NOT_OFFERED
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_the_table_has_the_arguments_of_the_installed_optax(name: str) -> None:
+    parameters = inspect.signature(getattr(optax, name)).parameters.values()
+    assert ARGUMENTS[name] == {each.name: each.default is inspect.Parameter.empty for each in parameters}
+
+
+# ---- every optimizer -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_every_numeric_argument_is_a_value_of_the_lane(name: str) -> None:
+    arguments = numeric(name)
+    untraced = NOT_TRACED.get(name, set()) & arguments.keys()
+    assert optimizers.traceable(name, arguments) == arguments.keys() - untraced
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_two_updates_with_traced_arguments_are_those_of_plain_optax(name: str) -> None:
+    arguments = numeric(name)
+    static = {argument: arguments.pop(argument) for argument in NOT_TRACED.get(name, set()) & arguments.keys()}
+    drawn = {"key": KEY} if name == "noisy_sgd" else {}
+
+    def traced(values: dict[str, jax.Array]) -> Any:
+        return two_updates(optimizers.build(name, {**static, **values}, lambda: KEY))
+
+    found = jax.jit(traced)({argument: np.float32(value) for argument, value in arguments.items()})
+    plain = jax.jit(lambda: two_updates(getattr(optax, name)(**static, **arguments, **drawn)))()
+    assert_same(found, plain, tolerances.GRADIENT)
+
+
+def two_updates(optimizer: optax.GradientTransformation) -> Any:
+    params = {"matrix": jnp.linspace(-1, 1, 6).reshape(2, 3), "vector": jnp.linspace(0.5, 2, 3)}
+    update, state = optax.with_extra_args_support(optimizer).update, optimizer.init(params)
+    for slope in (1.0, -0.3):
+        gradient = jax.tree.map(lambda leaf, slope=slope: slope * leaf + 0.1, params)
+        changes, state = update(gradient, state, params, value=jnp.float32(0.7))
+        params = optax.apply_updates(params, changes)
+    return params
+
+
+SOME = {"adamw", "noisy_sgd", "polyak_sgd"}
+IN_LANES = [pytest.param(name, marks=() if name in SOME else pytest.mark.slow) for name in sorted(ARGUMENTS)]
+
+
+@pytest.mark.parametrize("name", IN_LANES)
+def test_two_iterations_in_a_lane_are_those_of_plain_optax(name: str) -> None:
+    arguments = numeric(name)
+    rate = {"learning_rate": arguments.pop("learning_rate")} if "learning_rate" in arguments else {}
+    space = {"epochs": 1, "batch_size": 27, **rate}
+    config = regression(
+        model={"use": "sweeping:curved"}, optimizer={"use": name, **arguments}, search_space=space, seed=3
+    )
+    programs = sweeping.make_programs(config, mapped(1))
+    ridden = sweeping.ride(programs, mapped(1), [occupant(programs, config, 4, {})])[4]
+
+    if name == "noisy_sgd":
+        arguments["key"] = jax.random.fold_in(LANE_KEY, 3)
+    expected = plain_optax(getattr(optax, name)(**arguments, **rate))
+    assert_same(ridden.params, expected, tolerances.trained("adam"))
+
+
+KEY = jax.random.key(5)
+LANE_KEY = jax.random.fold_in(jax.random.key(3), 4)
+
+
+def plain_optax(optimizer: optax.GradientTransformation) -> Any:
+    """The same two iterations, in a loop of one's own."""
+    init, apply = sweeping.curved((4,), 1)
+    train, params = sweeping.plane().train, init(jax.random.fold_in(LANE_KEY, 0))
+    update, state = jax.jit(optax.with_extra_args_support(optimizer).update), optimizer.init(params)
+
+    @jax.jit
+    def value_and_gradient(params: Any, x: jax.Array, y: jax.Array) -> Any:
+        return jax.value_and_grad(lambda params: jnp.square(apply(params, x)[:, 0] - y).mean())(params)
+
+    for rows in reference.batches(53, 27, seed=3, number=4, epoch=0):
+        value, gradient = value_and_gradient(params, jnp.asarray(train.x[rows]), jnp.asarray(train.y[rows]))
+        changes, state = update(gradient, state, params, value=value)
+        params = optax.apply_updates(params, changes)
+    return jax.tree.map(np.asarray, params)
+
+
+# ---- traced or static ------------------------------------------------------------------------------------------------
+
+
+def signed(optimizer: dict[str, Any], **space: Any) -> Any:
+    config = regression(optimizer=optimizer, search_space=fixed(**space))
+    return sign(resolve(config, {}), (), Ladder((8,), splits=False))
+
+
+def test_a_switch_selects_the_program_and_a_number_does_not() -> None:
+    plain, floats = signed({"use": "sgd", "momentum": 0.5})
+    assert signed({"use": "sgd", "momentum": 0.9})[0] == plain
+    assert signed({"use": "sgd", "momentum": 0.5, "nesterov": True})[0] != plain
+    assert dict(zip(plain.float_names, floats, strict=True)) == {"learning_rate": 0.1, "momentum": 0.5}
+
+
+def test_an_argument_that_decides_something_in_python_is_static() -> None:
+    assert optimizers.traceable("test_optimizers:branching", {"learning_rate": 0.1, "power": 2.0}) == {"learning_rate"}
+
+
+def branching(learning_rate: Any, power: float = 1.0) -> optax.GradientTransformation:
+    return optax.sgd(learning_rate) if power > 1 else optax.adam(learning_rate)
+
+
+def whole_default(learning_rate: Any, momentum: Any = 0) -> optax.GradientTransformation:
+    return optax.sgd(learning_rate, momentum)
+
+
+def test_a_fraction_stays_one_where_an_arguments_default_is_a_whole_number() -> None:
+    def scale(momentum: jax.Array) -> jax.Array:
+        made = optimizers.build(
+            "test_optimizers:whole_default",
+            {"learning_rate": jnp.float32(1), "momentum": momentum},
+            lambda: jax.random.key(0),
+        )
+        state = made.init(jnp.ones(()))
+        for _ in range(2):
+            change, state = made.update(jnp.ones(()), state)
+        return change
+
+    np.testing.assert_allclose(jax.jit(scale)(jnp.float32(0.5)), -1.5, **tolerances.FORMULA)
+
+
+# ---- mistakes --------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_optimizer_is_refused_by_name() -> None:
+    with pytest.raises(ModelError, match="'adamm'"):
+        optimizers.find_optimizer("adamm")
+
+
+@pytest.mark.parametrize(
+    ("use", "arguments", "reason"),
+    [
+        ("adam", {}, "learning_rate"),
+        ("adam", {"learning_rate": 0.1, "b7": 0.5}, "b7"),
+        ("adam", {"learning_rate": "fast"}, "adam"),
+        ("test_optimizers:broken", {"learning_rate": 0.1}, "BROKEN"),
+        ("chain", {"learning_rate": 0.1}, "chain"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_built_is_refused_with_the_reason(
+    use: str, arguments: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ModelError, match=reason):
+        optimizers.traceable(use, arguments)
+
+
+def broken(learning_rate: Any) -> optax.GradientTransformation:
+    raise RuntimeError("BROKEN")
+
+
+def test_an_optimizer_of_optax_contrib_is_found() -> None:
+    assert optimizers.find_optimizer("ademamix") is optax.contrib.ademamix

@@ -1,0 +1,252 @@
+"""All that a config names is tried before anything compiles, each choice once, and all mistakes come together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.config import as_draft
+from sweeps.datasets.loading import Datasets
+from sweeps.user_code import project_folders
+from sweeps.validation import sample_configs, validate
+
+PARTS = """\
+import jax.numpy as jnp
+import numpy as np
+
+
+def model(width=8, *, input_shape, outputs, kind="plain", extra=None):
+    if width > 100:
+        raise ValueError("too wide\\nfor us")
+    if (kind == "extra") != (extra is not None):
+        raise ValueError("extra goes with kind=extra")
+    return lambda key: jnp.zeros((input_shape[0], outputs)), lambda params, x: x @ params
+
+
+def wrong_shape(outputs):
+    return lambda key: jnp.zeros(()), lambda params, x: x
+
+
+def data(rows=100, width=3, classes=2):
+    return np.zeros((rows, width)), np.arange(rows) % classes
+
+
+def regression():
+    return np.zeros((50, 3)), np.zeros((50, 2))
+
+
+def loss(outputs, targets):
+    return outputs.mean(axis=-1)
+
+
+def by_row(outputs, targets):
+    return outputs.mean(axis=-1)
+
+
+def one_number(outputs, targets):
+    return outputs.mean()
+
+
+def picky(outputs, targets):
+    return outputs.reshape(7, 7)
+
+
+def optimizer(learning_rate, warmth):
+    raise AssertionError("not called before training")
+"""
+
+CONFIG: Mapping[str, Any] = {
+    "name": "preflight",
+    "dataset": {"use": "parts:data"},
+    "model": {"use": "parts:model"},
+    "loss": "softmax_cross_entropy",
+    "metrics": ["accuracy"],
+    "optimizer": {"use": "adam"},
+    "search_space": {"epochs": 1, "batch_size": 16, "learning_rate": 0.1},
+    "objective": {"metric": "valid_accuracy", "direction": "maximize"},
+    "budget": {"trials": 1},
+}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "parts.py").write_text(PARTS)
+    monkeypatch.chdir(tmp_path)
+    with project_folders(None):
+        yield
+    sys.modules.pop("parts", None)
+
+
+def said(*overrides: str) -> list[str]:
+    """What is wrong with the config under overrides, without the places."""
+    draft = as_draft(dict(CONFIG), overrides)
+    validate.examine(draft, Datasets())
+    return [str(complaint).removeprefix(f"{complaint.where}: ") for complaint in draft.complaints]
+
+
+def test_a_right_config_has_no_complaints() -> None:
+    assert said() == []
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("model.use=parts:modle", "model.use: module parts has no 'modle'. Did you mean `model`?"),
+        ("model.use=MLP", "model.use: must be `module:name` of a model, such as `models.mlp:MLP`, but got 'MLP'"),
+        ("model.wide=3", "model.wide: unknown argument. Did you mean `width`?"),
+        ("model.outputs=3", "model.outputs: comes from the data and is not for a config to give. Remove it"),
+        ("model.width=200", "model: model parts:model failed at {parts}:7: ValueError: too wide"),
+        ("model.use=parts:wrong_shape", "model: model parts:wrong_shape must map ('rows', 3) to ('rows', 2)"),
+        ("search_space.model.width={type: int, low: 1, high: 101}", "search_space.model.width.high: model parts:model"),
+        (
+            "search_space.model.width={type: categorical, choices: [1, 101, 8]}",
+            "search_space.model.width.choices[1]: model parts:model failed at",
+        ),
+        ("search_space.model.wide=3", "search_space.model.wide: unknown argument. Did you mean `width`?"),
+        (
+            "dataset.use=minst",
+            (
+                "dataset.use: a dataset must be `csv`, `fashion_mnist`, `images`, `linear_regression`, `mnist`, `npy`, "
+                "`npz`, `parquet`, `series`, `sine_sequences`, `text`, `two_moons` or `module:function`"
+            ),
+        ),
+        ("dataset.row=3", "dataset.row: unknown argument. Did you mean `rows`?"),
+        ("dataset.rows=1", "dataset: valid_fraction and test_fraction must leave rows"),
+        ("search_space.batch_size=81", "search_space.batch_size: a batch must not be larger than the 80 training rows"),
+        (
+            "search_space.batch_size={type: int, low: 1, high: 1000}",
+            "search_space.batch_size.high: a batch must not be larger than the 80 training rows, but got 1,000",
+        ),
+        (
+            "search_space.batch_size={type: categorical, choices: [16, 128]}",
+            "search_space.batch_size.choices[1]: a batch must not be larger than the 80 training rows, but got 128",
+        ),
+        (
+            "search_space.dataset.rows={type: categorical, choices: [100, 15]}",
+            "search_space.batch_size: a batch must not be larger than the 12 training rows, but got 16",
+        ),
+        ("optimizer.use=adm", "optimizer.use: optax 0."),
+        ("optimizer.b3=0.9", "optimizer.b3: unknown argument. adam takes learning_rate, b1, b2"),
+        ("optimizer.nestrov=true", "optimizer.nestrov: unknown argument. Did you mean `nesterov`?"),
+        ("optimizer.use=polyak_sgd", "search_space.learning_rate: polyak_sgd takes no learning rate. Remove it"),
+        ("optimizer.use=parts:optimizer", "optimizer.warmth: parts:optimizer needs this argument"),
+        ("dataset.use=parts:regression", "loss: softmax_cross_entropy needs class labels"),
+        ("loss=parts:one_number", "loss: loss parts:one_number must give one number a row"),
+        ("loss=parts:picky", "loss: loss parts:picky does not take outputs of shape [rows, 2] with targets"),
+        ("loss={use: 'parts:loss', depth: 2}", "loss: loss parts:loss does not take outputs of shape [rows, 2]"),
+        ("schedule={use: 'parts:loss', depth: 2}", "schedule: schedule parts:loss failed"),
+        ("loss=parts:lss", "loss: module parts has no 'lss'. Did you mean `loss`?"),
+        ("metrics=[accuracy, 'parts:picky']", "metrics[1]: metric parts:picky does not take outputs"),
+        ("metrics=[accuracy, 'parts:by_row']", "metrics[1]: metric parts:by_row must give one number, but got shape"),
+        ("metrics=[accuracy, f1_macro, auc, top_2]", "metrics[3]: metric top_2 does not take outputs of shape"),
+        ("metrics=[accuracy, mean_absolute_error]", "metrics[1]: metric mean_absolute_error does not take outputs"),
+    ],
+)
+def test_a_mistake_is_told_at_its_path(override: str, complaint: str, tmp_path: Path) -> None:
+    lines = said(override)
+    assert len(lines) == 1, lines
+    (line,) = lines
+    assert line.startswith(complaint.format(parts=tmp_path / "parts.py"))
+    assert "\n" not in line
+
+
+def test_an_argument_that_only_some_losses_take_needs_a_condition() -> None:
+    space = {
+        "loss": {"type": "categorical", "choices": ["mean_squared_error", "huber"]},
+        "loss.delta": {"type": "float", "low": 0.5, "high": 1.0},
+    }
+    draft = as_draft({**CONFIG, "loss": {}, "search_space": {**CONFIG["search_space"], **space}})
+    validate.examine(draft, Datasets())
+    (told,) = (str(complaint) for complaint in draft.complaints)
+    assert told.endswith("mean_squared_error does not take this argument. Give it `when: {loss: [huber]}`")
+    space["loss.delta"]["when"] = {"loss": "huber"}
+    draft = as_draft({**CONFIG, "loss": {}, "search_space": {**CONFIG["search_space"], **space}})
+    validate.examine(draft, Datasets())
+    assert draft.complaints == []
+
+
+def test_a_schedule_wants_a_learning_rate() -> None:
+    space = "search_space={epochs: 1, batch_size: 16}"
+    (told,) = said(space, "optimizer=adadelta", "schedule=cosine")
+    assert told.startswith(
+        "schedule: a schedule needs a learning rate, but adadelta is given none. Add `learning_rate`"
+    )
+    assert said(space, "optimizer={use: adadelta, learning_rate: 1.0}", "schedule=cosine") == []
+    assert said(space, "optimizer=adadelta") == []
+
+
+def test_an_unknown_optimizer_is_told_with_the_nearest() -> None:
+    assert said("optimizer.use=adm")[0].endswith("has no optimizer 'adm'. Did you mean `adam`?")
+
+
+def test_a_missing_learning_rate_is_told_with_what_to_write() -> None:
+    draft = as_draft({**CONFIG, "search_space": {"epochs": 1, "batch_size": 16}})
+    validate.examine(draft, Datasets())
+    (complaint,) = draft.complaints
+    assert complaint.path == "search_space.learning_rate"
+    assert complaint.rule == "adam needs a learning rate"
+    assert "Give a number, or a range such as" in complaint.advice
+
+
+def test_a_learning_rate_among_the_optimizers_own_arguments_is_enough() -> None:
+    draft = as_draft(
+        {**CONFIG, "search_space": {"epochs": 1, "batch_size": 16}, "optimizer": {"use": "adam", "learning_rate": 0.1}}
+    )
+    validate.examine(draft, Datasets())
+    assert draft.complaints == []
+
+
+def test_mistakes_of_every_kind_are_told_together() -> None:
+    lines = said(
+        "dataset.use=minst", "model.use=parts:modle", "optimizer.use=adm", "sampler=tp", "search_space.epochs=0"
+    )
+    assert sorted(line.partition(":")[0] for line in lines) == [
+        "dataset.use",
+        "model.use",
+        "optimizer.use",
+        "sampler.use",
+        "search_space.epochs",
+    ]
+
+
+@pytest.mark.parametrize(("section", "choice"), [("dataset", "mnits"), ("model", "parts:modle"), ("optimizer", "adm")])
+def test_an_unknown_name_among_choices_is_told_at_the_choice(section: str, choice: str) -> None:
+    right = CONFIG[section]["use"]
+    space = {**CONFIG["search_space"], f"{section}.use": {"type": "categorical", "choices": [right, choice]}}
+    draft = as_draft({**{key: value for key, value in CONFIG.items() if key != section}, "search_space": space})
+    validate.examine(draft, Datasets())
+    assert [complaint.path for complaint in draft.complaints] == [f"search_space.{section}.use.choices[1]"]
+
+
+def test_every_wrong_choice_is_told_once() -> None:
+    lines = said("search_space.model.width={type: categorical, choices: [101, 8, 102]}")
+    assert [line.partition(":")[0] for line in lines] == ["model", "search_space.model.width.choices[2]"]
+
+
+def test_a_conditional_argument_is_tried_under_its_condition_only() -> None:
+    """The model refuses `extra` under any other kind, and the kind `extra` without it."""
+    condition = "{type: categorical, choices: [1, 2], when: {model.kind: extra}}"
+    kinds = "{type: categorical, choices: [plain, extra]}"
+    assert said(f"search_space.model.kind={kinds}", f"search_space.model.extra={condition}") == []
+
+
+def test_values_are_tried_one_parameter_at_a_time() -> None:
+    draft = as_draft(
+        {**CONFIG, "search_space": {**CONFIG["search_space"], "model.width": {"type": "int", "low": 1, "high": 9}}}
+    )
+    looks = sample_configs.variants(draft, "model")["parts:model"]
+    assert [(look.arguments["width"], look.place) for look in looks] == [
+        (1, ("model",)),
+        (9, ("search_space", "model.width", "high")),
+    ]
+
+
+def test_what_is_checked_for_an_optimizer_of_optax_needs_no_jax(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"imported {name}"))
+    draft = as_draft({**CONFIG, "dataset": "linear_regression", "model": {"use": "none"}, "optimizer": {"use": "sgd"}})
+    validate._optimizers(draft)
+    assert draft.complaints == []
