@@ -28,9 +28,9 @@ import numpy as np
 
 from sweeps.config import SweepConfig, parse_config
 from sweeps.datasets.loading import Datasets
-from sweeps.engine.lane_group import LaneEpoch, Population
-from sweeps.engine.programs import Occupant, Programs
-from sweeps.engine.scheduler import Crew
+from sweeps.engine.lane_group import LaneEpoch, LaneGroup
+from sweeps.engine.programs import LaneTrial, Programs
+from sweeps.engine.scheduler import Scheduler
 from sweeps.runner import loop
 from sweeps.runner.journal import Journal
 from sweeps.storage.paths import RunFolder
@@ -57,13 +57,13 @@ class NoProgram:
         return np.zeros(1, np.float32)
 
 
-class NoTraining(Population):
+class NoTraining(LaneGroup):
     """Ends every epoch at once. The loss is a bowl over the logarithm of the learning rate, plus a little noise."""
 
-    def admit(self, occupant: Occupant, program: Any, *_: Any) -> int:
+    def admit(self, lane_trial: LaneTrial, program: Any, *_: Any) -> int:
         del program
         lane = self.lanes.index(None)
-        self.lanes[lane], self.epochs[lane] = occupant, 0
+        self.lanes[lane], self.epochs[lane] = lane_trial, 0
         return lane
 
     def advance(self, stop: threading.Event) -> list[LaneEpoch]:
@@ -75,27 +75,27 @@ class NoTraining(Population):
         return NoProgram().parameters()
 
     def _scores(self, lane: int) -> np.ndarray:
-        occupant = self.lanes[lane]
-        assert occupant is not None
-        noise = np.random.default_rng(int(occupant.ints[lanes.NUMBER])).random() / (1 + self.epochs[lane])
-        loss = float(np.square(np.log10(np.abs(occupant.floats) + 1e-9) + 3).sum() + noise)
+        lane_trial = self.lanes[lane]
+        assert lane_trial is not None
+        noise = np.random.default_rng(int(lane_trial.ints[lanes.NUMBER])).random() / (1 + self.epochs[lane])
+        loss = float(np.square(np.log10(np.abs(lane_trial.floats) + 1e-9) + 3).sum() + noise)
         return np.array([loss, loss], np.float32)
 
 
 class NoPrograms(Programs):
-    """Trials become occupants as always; nothing is compiled for them."""
+    """Trials become lane trials as always; nothing is compiled for them."""
 
-    def program(self, signature: Any, device: Any) -> Any:
-        del signature, device
+    def program(self, program_key: Any, device: Any) -> Any:
+        del program_key, device
         return NoProgram()
 
 
-class NoCrew(Crew):
+class NoCrew(Scheduler):
     """Threads and clocks as always."""
 
-    def _population(self, index: int) -> Population:
+    def _group(self, index: int) -> LaneGroup:
         device = self._policy.devices[index % len(self._policy.devices)]
-        return NoTraining(index, device, self._policy.lanes_per_population)
+        return NoTraining(index, device, self._policy.lanes_per_group)
 
 
 class Run(NamedTuple):
@@ -150,7 +150,7 @@ def run(variant: str, trials: int, folder: Path, datasets: Datasets) -> Run:
         growth_bytes = resident_bytes() - before
     with Journal(config, where) as journal:
         restarted = time.perf_counter()
-        Study.replay(config, journal.study_events())
+        Study.from_events(config, journal.study_events())
         replay_s = time.perf_counter() - restarted
     return Run(ticks, cpu_s, growth_bytes, replay_s, dict(progress.outcomes))
 
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("variant", choices=VARIANTS)
     parser.add_argument("--trials", type=int, default=10_000)
     options = parser.parse_args()
-    loop.Crew = NoCrew  # type: ignore[misc]  # the one seam: who trains
+    loop.Scheduler = NoCrew  # type: ignore[misc]  # the one seam: who trains
     datasets = Datasets()
     with tempfile.TemporaryDirectory() as folder:
         run(options.variant, WARM_UP_TRIALS, Path(folder, "warm_up"), datasets)

@@ -4,7 +4,7 @@ All three figures are of the *full stretch*: from the beginning of the first epo
 Before it the sweep starts up, after it there is no trial left to fill a lane with, and both are part of the wall times.
 
 An epoch's record says when it was handled and how many seconds its device calls took. Lanes that advanced together in
-one population share those seconds, which are the same float in each record and count once.
+one lane group share those seconds, which are the same float in each record and count once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def examples_per_device_second(records: Records) -> float:
 
 
 def advances(records: Records) -> Iterator[Stretch]:
-    """When device calls were under way: once for each population's advance."""
+    """When device calls were under way: once for each lane group's advance."""
     ends: dict[float, float] = {}
     for record in of_kind(records, "epoch"):
         ends.setdefault(record["seconds"], moment(record))

@@ -22,7 +22,7 @@ def main() -> None:
     from sweeps.config import load_config, space
     from sweeps.datasets.loading import Datasets
     from sweeps.engine.devices import choose_policy
-    from sweeps.engine.lane_group import Population
+    from sweeps.engine.lane_group import LaneGroup
     from sweeps.engine.programs import Programs
     from sweeps.user_code import project_folders
 
@@ -30,14 +30,14 @@ def main() -> None:
     config = load_config(file, ["search_space.batch_size=128", "enqueue=[]", "lanes=8"])
     trial = space.resolve(config, {"epochs": EPOCHS, "learning_rate": 1e-3})
     held = choose_policy(config)
-    lanes: dict[str, Population] = {}
+    lanes: dict[str, LaneGroup] = {}
     with project_folders(file):
         for name, resident_bytes in (("resident", None), ("streamed", 0)):
             programs = Programs(config, Datasets(), held._replace(resident_bytes=resident_bytes), CHUNK_BYTES)
-            lane = Population(0, held.devices[0], held.lanes_per_population)
-            for number in range(held.lanes_per_population or 1):
-                rider = programs.occupant(number, trial)
-                lane.admit(rider, programs.program(rider.signature, lane.device))
+            lane = LaneGroup(0, held.devices[0], held.lanes_per_group)
+            for number in range(held.lanes_per_group or 1):
+                rider = programs.lane_trial(number, trial)
+                lane.admit(rider, programs.program(rider.program_key, lane.device))
             lanes[name] = lane
         seconds: dict[str, list[float]] = {name: [] for name in lanes}
         for _ in range(EPOCHS):

@@ -8,30 +8,30 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.log.trials import Entry, Ledger, best_epoch
+from sweeps.log.trials import Entry, LoggedTrials, best_epoch
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def trials(ledger: Ledger, metric: str, direction: str) -> pd.DataFrame:
+def trials(logged: LoggedTrials, metric: str, direction: str) -> pd.DataFrame:
     """A row per trial."""
-    rows = [_trial_row(ledger.trials[number], ledger, metric, direction) for number in sorted(ledger.trials)]
-    table = pd.DataFrame(rows, columns=list(_trial_row(Entry(0), ledger, metric, direction)), dtype="object")
+    rows = [_trial_row(logged.trials[number], logged, metric, direction) for number in sorted(logged.trials)]
+    table = pd.DataFrame(rows, columns=list(_trial_row(Entry(0), logged, metric, direction)), dtype="object")
     before, after = list(table)[:5], list(table)[5:]
-    given = list(dict.fromkeys(name for number in sorted(ledger.trials) for name in ledger.trials[number].params))
-    searched = {name: [ledger.trials[number].params.get(name) for number in sorted(ledger.trials)] for name in given}
+    given = list(dict.fromkeys(name for number in sorted(logged.trials) for name in logged.trials[number].params))
+    searched = {name: [logged.trials[number].params.get(name) for number in sorted(logged.trials)] for name in given}
     columns = {name: table[name] for name in before}
     columns |= {f"params_{name}": _parameter(values) for name, values in searched.items()}
     columns |= {name: table[name] for name in after}
     return pd.DataFrame({name: _typed(name, column) for name, column in columns.items()})
 
 
-def history(ledger: Ledger) -> pd.DataFrame:
+def history(logged: LoggedTrials) -> pd.DataFrame:
     """A row per trial, repeat and epoch."""
-    names = ["number", "repeat", "epoch", "iterations", "train_loss", "valid_loss", *ledger.metrics, "seconds"]
+    names = ["number", "repeat", "epoch", "iterations", "train_loss", "valid_loss", *logged.metrics, "seconds"]
     rows = [
         [number, repeat, epoch, row.iterations, *(row.figure(name) for name in names[4:-1]), row.seconds]
-        for number, trial in sorted(ledger.trials.items())
+        for number, trial in sorted(logged.trials.items())
         for (repeat, epoch), row in sorted(trial.epochs.items())
     ]
     table = pd.DataFrame(rows, columns=names)
@@ -50,11 +50,11 @@ def csv(table: pd.DataFrame) -> str:
     return text
 
 
-def _trial_row(trial: Entry, ledger: Ledger, metric: str, direction: str) -> dict[str, Any]:
+def _trial_row(trial: Entry, logged: LoggedTrials, metric: str, direction: str) -> dict[str, Any]:
     epochs = trial.epochs_of(trial.repeat)
     last = epochs[max(epochs)] if epochs else None
     start, complete = (_moment(record.get("time")) for record in (trial.start, trial.ending))
-    figures = dict.fromkeys(("train_loss", "valid_loss", *ledger.metrics))
+    figures = dict.fromkeys(("train_loss", "valid_loss", *logged.metrics))
     return {
         "number": trial.number,
         "value": trial.value,

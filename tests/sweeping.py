@@ -25,8 +25,8 @@ from sweeps.datasets.dataset import Dataset, Split
 from sweeps.datasets.loading import Datasets
 from sweeps.engine.devices import Policy
 from sweeps.engine.program import Program
-from sweeps.engine.programs import Occupant, Programs
-from sweeps.engine.scheduler import Crew
+from sweeps.engine.programs import LaneTrial, Programs
+from sweeps.engine.scheduler import Scheduler
 from sweeps.log.jsonl import read_log
 from sweeps.runner import start
 from sweeps.runner.progress import Progress
@@ -243,7 +243,7 @@ def fixed(**values: Any) -> dict[str, Any]:
     return {"epochs": 1, "batch_size": 8, "learning_rate": 0.1, **values}
 
 
-# ---- training, through the crew --------------------------------------------------------------------------------------
+# ---- training, through the scheduler ---------------------------------------------------------------------------------
 
 
 class Ridden(NamedTuple):
@@ -258,9 +258,9 @@ def mapped(lanes: int, threads: int = 2) -> Policy:
     return Policy((CPU,), min(threads, lanes), lanes, None)
 
 
-def vmapped(lanes: int, populations: int = 1) -> Policy:
+def vmapped(lanes: int, groups: int = 1) -> Policy:
     """Lanes side by side, as on a GPU."""
-    return Policy((CPU,), 1, populations, lanes)
+    return Policy((CPU,), 1, groups, lanes)
 
 
 def make_programs(config: SweepConfig, policy: Policy) -> Programs:
@@ -268,8 +268,8 @@ def make_programs(config: SweepConfig, policy: Policy) -> Programs:
 
 
 def shared_programs(config: SweepConfig, policy: Policy) -> Programs:
-    """The same programs for every test with the same config and as many lanes in a population: they compile once."""
-    return _kept_programs(config, policy.lanes_per_population)
+    """The same programs for every test with the same config and as many lanes in a lane group: they compile once."""
+    return _kept_programs(config, policy.lanes_per_group)
 
 
 @functools.cache
@@ -277,27 +277,27 @@ def _kept_programs(config: SweepConfig, lanes: int | None) -> Programs:
     return make_programs(config, mapped(1) if lanes is None else vmapped(lanes))
 
 
-def occupant(programs: Programs, config: SweepConfig, number: int, params: Params) -> Occupant:
-    return programs.occupant(number, space.resolve(config, params))
+def lane_trial(programs: Programs, config: SweepConfig, number: int, params: Params) -> LaneTrial:
+    return programs.lane_trial(number, space.resolve(config, params))
 
 
-def ride(programs: Programs, policy: Policy, occupants: Sequence[Occupant]) -> dict[int, Ridden]:
+def ride(programs: Programs, policy: Policy, lane_trials: Sequence[LaneTrial]) -> dict[int, Ridden]:
     """Train trials to their last epochs, each in the next lane that is free, whatever becomes of their losses."""
-    waiting, scores, params = list(occupants), {each.number: [] for each in occupants}, {}
-    with Crew(policy, programs) as crew:
+    waiting, scores, params = list(lane_trials), {each.number: [] for each in lane_trials}, {}
+    with Scheduler(policy, programs) as scheduler:
         while True:
-            waiting = [each for each in waiting if crew.place(each) is None]
-            crew.start()
-            population = crew.earliest()
-            if population is None:
+            waiting = [each for each in waiting if scheduler.place(each) is None]
+            scheduler.start()
+            group = scheduler.earliest()
+            if group is None:
                 return {number: Ridden(np.stack(rows), params[number]) for number, rows in scores.items()}
-            while not crew.is_ready(population, 1):
+            while not scheduler.is_ready(group, 1):
                 pass
-            for epoch in crew.collect(population):
-                scores[epoch.occupant.number].append(epoch.scores)
-                if epoch.epoch == epoch.occupant.epochs:
-                    params[epoch.occupant.number] = population.params(epoch.lane)
-                    population.retire(epoch.lane)
+            for epoch in scheduler.collect(group):
+                scores[epoch.lane_trial.number].append(epoch.scores)
+                if epoch.epoch == epoch.lane_trial.epochs:
+                    params[epoch.lane_trial.number] = group.params(epoch.lane)
+                    group.retire(epoch.lane)
 
 
 def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | None = None) -> Ridden:
@@ -324,9 +324,9 @@ def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | No
     return Ridden(scores, jax.tree.map(np.asarray, trained))
 
 
-def lane_values(occupants: Sequence[Occupant]) -> LaneValues:
+def lane_values(lane_trials: Sequence[LaneTrial]) -> LaneValues:
     """The values of a vmapped program whose lanes hold these trials."""
-    return LaneValues(*(np.stack([getattr(each, name) for each in occupants]) for name in ("ints", "floats")))
+    return LaneValues(*(np.stack([getattr(each, name) for each in lane_trials]) for name in ("ints", "floats")))
 
 
 class Single(NamedTuple):
@@ -348,12 +348,12 @@ class Single(NamedTuple):
 def single(config: SweepConfig, number: int = 0, params: Params | None = None) -> Single:
     """A trial at its start, in a mapped program."""
     programs = shared_programs(config, mapped(1))
-    return restart(programs, occupant(programs, config, number, params or {}))
+    return restart(programs, lane_trial(programs, config, number, params or {}))
 
 
-def restart(programs: Programs, rider: Occupant) -> Single:
-    """A trial at its start, in the program that others of its signature have used."""
-    program = programs.program(rider.signature, CPU)
+def restart(programs: Programs, rider: LaneTrial) -> Single:
+    """A trial at its start, in the program that others of its program key have used."""
+    program = programs.program(rider.program_key, CPU)
     program.compile()
     values = LaneValues(rider.ints, rider.floats)
     return Single(program, values, program.init(values))

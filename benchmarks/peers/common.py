@@ -38,7 +38,7 @@ def asked() -> Asked:
     return Asked(workload, workload.listed(given.trials or len(workload.trials))[first::step], tuple(options))
 
 
-class Stopwatch:
+class Timer:
     """Wall seconds of the phases of a peer, in the order in which they happened."""
 
     def __init__(self) -> None:

@@ -9,10 +9,10 @@ python -m benchmarks.peers.hyperoptax_grid WORKLOAD
 from __future__ import annotations
 
 from benchmarks.data import load
-from benchmarks.peers.common import Stopwatch, asked, print_result
+from benchmarks.peers.common import Timer, asked, print_result
 
 workload, trials, _ = asked()
-watch = Stopwatch()
+watch = Timer()
 with watch.phase("import"):
     import jax
     import jax.numpy as jnp

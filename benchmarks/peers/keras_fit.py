@@ -9,10 +9,10 @@ Python all the same: what it saves is a callback's work between two steps, and n
 from __future__ import annotations
 
 from benchmarks.data import load_scaled
-from benchmarks.peers.common import Stopwatch, asked, optimize, print_result, suggest
+from benchmarks.peers.common import Timer, asked, optimize, print_result, suggest
 
 workload, trials, options = asked()
-watch = Stopwatch()
+watch = Timer()
 with watch.phase("import"):
     import optuna
 

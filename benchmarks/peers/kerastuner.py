@@ -9,10 +9,10 @@ import os
 import tempfile
 
 from benchmarks.data import load_scaled
-from benchmarks.peers.common import Stopwatch, asked, print_result
+from benchmarks.peers.common import Timer, asked, print_result
 
 workload, trials, _ = asked()
-watch = Stopwatch()
+watch = Timer()
 os.environ["KERAS_BACKEND"] = "jax"
 with watch.phase("import"):
     import keras

@@ -6,10 +6,10 @@ python -m benchmarks.peers.ordinary WORKLOAD
 from __future__ import annotations
 
 from benchmarks.data import load_scaled
-from benchmarks.peers.common import Stopwatch, asked, optimize, print_result, suggest
+from benchmarks.peers.common import Timer, asked, optimize, print_result, suggest
 
 workload, trials, _ = asked()
-watch = Stopwatch()
+watch = Timer()
 with watch.phase("import"):
     import jax
     import jax.numpy as jnp

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import occupancy
 from benchmarks.occupancy import Records, of_kind
-from benchmarks.peers.common import Stopwatch, print_result
+from benchmarks.peers.common import Timer, print_result
 from benchmarks.workloads import RATE_BATCH_SIZES, REPOSITORY, WORKLOADS, rate_sweep, sweep_of, target_sweep
 from sweeps.log.jsonl import read_log
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 def fixed_list(name: str, folder: Path, count: int | None, precision: str) -> None:
     """A workload's trials."""
-    workload, watch = WORKLOADS[name], Stopwatch()
+    workload, watch = WORKLOADS[name], Timer()
     trials = workload.listed(count or len(workload.trials))
     with watch.phase("sweep"):
         records = sweep_tree({**sweep_of(workload, trials), "precision": precision}, folder)
@@ -63,7 +63,7 @@ def rate(folder: Path, trials: int) -> None:
 
 def search(name: str, folder: Path) -> None:
     """A sweep that searches: `configs/mnist.yaml`, or one that ends at an accuracy."""
-    watch = Stopwatch()
+    watch = Timer()
     with watch.phase("sweep"):
         if name == "mnist":
             records = sweep(REPOSITORY / "configs" / "mnist.yaml", folder / "results")

@@ -6,11 +6,11 @@ python -m benchmarks.peers.pytorch WORKLOAD
 from __future__ import annotations
 
 from benchmarks.data import load_scaled
-from benchmarks.peers.common import Stopwatch, asked, optimize, print_result, suggest
+from benchmarks.peers.common import Timer, asked, optimize, print_result, suggest
 from benchmarks.workloads import Workload
 
 workload, trials, _ = asked()
-watch = Stopwatch()
+watch = Timer()
 with watch.phase("import"):
     import optuna
     import torch

@@ -11,7 +11,7 @@ import os
 import tempfile
 
 from benchmarks.data import load_scaled
-from benchmarks.peers.common import Stopwatch, asked, print_result
+from benchmarks.peers.common import Timer, asked, print_result
 from benchmarks.workloads import REPOSITORY, FixedTrial, Workload
 
 workload, trials, _ = asked()
@@ -19,7 +19,7 @@ TRIALS_A_GPU = 4
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 os.environ |= {"PYTHONPATH": str(REPOSITORY), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # for Ray's workers
 
-watch = Stopwatch()
+watch = Timer()
 with watch.phase("import"):
     import ray
     from ray import tune

@@ -10,10 +10,10 @@ scikit-learn's own.
 from __future__ import annotations
 
 from benchmarks.data import Arrays, load_scaled
-from benchmarks.peers.common import Stopwatch, asked, print_result
+from benchmarks.peers.common import Timer, asked, print_result
 from benchmarks.workloads import FixedTrial, Workload
 
-watch = Stopwatch()
+watch = Timer()
 with watch.phase("import"):
     import numpy as np
     from sklearn.neural_network import MLPClassifier

@@ -10,14 +10,14 @@ import os
 import subprocess
 import sys
 
-from benchmarks.peers.common import Stopwatch, asked, print_result
+from benchmarks.peers.common import Timer, asked, print_result
 
 PROCESSES = 4
 
 
 def main() -> None:
     workload, trials, _ = asked()
-    watch = Stopwatch()
+    watch = Timer()
     # Each process would else take three quarters of the card's memory for itself.
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     command = [sys.executable, "-m", "benchmarks.peers.strong", workload.name, "--trials", str(len(trials))]

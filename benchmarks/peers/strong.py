@@ -14,10 +14,10 @@ import functools
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from benchmarks.data import load
-from benchmarks.peers.common import Stopwatch, asked, optimize, print_result, suggest
+from benchmarks.peers.common import Timer, asked, optimize, print_result, suggest
 
 workload, trials, options = asked()
-watch = Stopwatch()
+watch = Timer()
 with watch.phase("import"):
     import jax
     import jax.numpy as jnp

@@ -64,8 +64,8 @@ def device(policy: Policy) -> str:
     if policy.is_mapped:
         threads = display.count(policy.threads_per_device, "thread")
         return f"{devices}: {display.count(policy.lanes, 'lane')}, one after the other in {threads} (mapped)"
-    populations = display.count(policy.populations, "population")
-    return f"{devices}: {populations} of at most {policy.lanes_per_population} lanes side by side (vmapped)"
+    groups = display.count(policy.groups, "group")
+    return f"{devices}: {groups} of at most {policy.lanes_per_group} lanes side by side (vmapped)"
 
 
 def number_of_programs(made: Plan) -> str:
@@ -111,8 +111,8 @@ def programs(made: Plan) -> list[tuple[str, str]]:
 def _program(planned: Planned, policy: Policy) -> str:
     choices = f"{display.parameters(planned.choices)}: " if planned.choices else ""
     lane = f"{size(planned.lane.total)} a lane, {size(planned.lane.optimizer_state)} of it optimizer state"
-    fewer = not policy.is_mapped and planned.lanes < (policy.lanes_per_population or 1)
-    fit = f"; memory holds at most {planned.lanes} lanes a population" if fewer else ""
+    fewer = not policy.is_mapped and planned.lanes < (policy.lanes_per_group or 1)
+    fit = f"; memory holds at most {planned.lanes} lanes a group" if fewer else ""
     return f"{choices}{planned.parameters:,} parameters; {lane}{fit}"
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 import sweeps
 from sweeps.command import display
-from sweeps.results.columns import Column
+from sweeps.results.columns import TableColumn
 from sweeps.results.csv_text import header, rows
 from sweeps.results.predictor import BestModel
 from sweeps.storage.files import replace_bytes
@@ -25,22 +25,22 @@ def command(console: Console, folder: Path, inputs: Path, output: Path) -> None:
     model = sweeps.load(folder).best_model()
     given = model.inputs(inputs)
     outputs = model(given.x)
-    columns = [*(Column(name, "string", values) for name, values in given.names.items())]
+    columns = [*(TableColumn(name, "string", values) for name, values in given.names.items())]
     columns += predicted_columns(model, outputs)
     replace_bytes(output, header(column.name for column in columns) + rows(columns))
     number = model.description["number"]
     display.line(console, f"{output}: {display.count(len(outputs), 'row')}, by trial {number} of {folder}")
 
 
-def predicted_columns(model: BestModel, outputs: np.ndarray) -> Iterator[Column]:
+def predicted_columns(model: BestModel, outputs: np.ndarray) -> Iterator[TableColumn]:
     """The predicted class and a column of probability for each; without classes, the values alone."""
     classes = model.classes
     if classes is None:
         target = (model.description["preprocessing"] or {}).get("target") or "predicted"
         names = [target] if outputs.shape[1] == 1 else [f"{target}_{place}" for place in range(outputs.shape[1])]
-        yield from (Column(name, "float64", outputs[:, place].tolist()) for place, name in enumerate(names))
+        yield from (TableColumn(name, "float64", outputs[:, place].tolist()) for place, name in enumerate(names))
         return
-    yield Column("predicted", "string", model.decide(outputs).tolist())
+    yield TableColumn("predicted", "string", model.decide(outputs).tolist())
     chances = np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
     for place, name in enumerate(classes):
-        yield Column(f"probability_{name}", "float64", chances[:, place].tolist())
+        yield TableColumn(f"probability_{name}", "float64", chances[:, place].tolist())

@@ -76,14 +76,14 @@ def headline(config: SweepConfig, results: Path) -> str:
 
 def summary(console: Console, config: SweepConfig, folder: Path, last: Progress | None, seconds: float) -> None:
     """What came of the sweep, and how to read it."""
-    ledger = look(folder).ledger
+    logged = look(folder).logged
     if last is None:
-        line(console, f"nothing left to do: {display.count(len(ledger.trials), 'trial')} have ended. {more(config)}")
+        line(console, f"nothing left to do: {display.count(len(logged.trials), 'trial')} have ended. {more(config)}")
     else:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in last.outcomes.items())
         line(console, f"{display.count(last.done, 'trial')} in {display.clock(seconds)}{counts and ': '}{counts}")
         line(console, f"training program {compiled(last)}")
-    best = ledger.best(config.objective.direction)
+    best = logged.best(config.objective.direction)
     if best is not None:
         line(console, f"best      {config.objective.metric} {best.value:.5g}, trial {best.number}")
         for each in display.parameter_lines(console, best.params):

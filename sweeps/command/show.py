@@ -17,7 +17,7 @@ from sweeps.command.display import line
 from sweeps.command.terminal import clean
 from sweeps.log.trials import Entry
 from sweeps.results.columns import text
-from sweeps.results.summary import Glance, look
+from sweeps.results.summary import Summary, look
 
 MOST_DAMAGED = 8
 
@@ -43,7 +43,7 @@ def show(console: Console, folder: Path, rows: int) -> None:
     _totals(console, glance)
 
 
-def best_first(glance: Glance) -> list[Entry]:
+def best_first(glance: Summary) -> list[Entry]:
     """All trials, the best value first, of equals the earliest; at the end those without a value."""
     sign = -1 if glance.direction == "maximize" else 1
 
@@ -51,7 +51,7 @@ def best_first(glance: Glance) -> list[Entry]:
         is_missing = math.isnan(trial.value)
         return is_missing, 0.0 if is_missing else sign * trial.value, trial.number
 
-    return sorted(glance.ledger.trials.values(), key=place)
+    return sorted(glance.logged.trials.values(), key=place)
 
 
 def columns(metric: str, searched: Sequence[str], trials: Sequence[Entry]) -> Table:
@@ -92,12 +92,12 @@ def _in_two(name: str) -> str:
     return clean(name).replace("." if "." in name else "_", "\n", 1)
 
 
-def _totals(console: Console, glance: Glance) -> None:
-    trials = glance.ledger.trials
+def _totals(console: Console, glance: Summary) -> None:
+    trials = glance.logged.trials
     counted = Counter(trial.outcome for trial in trials.values()).most_common()
     counts = ", ".join(f"{count} {outcome}" for outcome, count in counted)
     line(console, f"{display.count(len(trials), 'trial')}{f': {counts}' if counts else ' yet'}")
-    best = glance.ledger.best(glance.direction)
+    best = glance.logged.best(glance.direction)
     if best is not None and best.test:
         line(console, f"trial {best.number} on the test split: {display.scores(best.test)}")
     for damage in glance.damaged[:MOST_DAMAGED]:

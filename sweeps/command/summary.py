@@ -51,9 +51,9 @@ def models(config: SweepConfig, programs: Programs) -> dict[str, Model]:
     found: dict[str, Model] = {}
     for _, chosen in sample_configs.assignments(config.search_space):
         params = {name: chosen[name] for name in config.parameters() if space.active(config, chosen, name)}
-        signature = programs.occupant(0, space.resolve(config, params)).signature
-        use, arguments = signature.model
-        found.setdefault(_words(use, dict(arguments)), programs.model(signature))
+        program_key = programs.lane_trial(0, space.resolve(config, params)).program_key
+        use, arguments = program_key.model
+        found.setdefault(_words(use, dict(arguments)), programs.model(program_key))
     return found
 
 

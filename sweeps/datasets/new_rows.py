@@ -32,7 +32,7 @@ class NewRows(NamedTuple):
     names: Mapping[str, Sequence[str]]
 
 
-class Wanted(NamedTuple):
+class TrainedOn(NamedTuple):
     """What a model was trained on: the shape of a row, the dtype that rows are held in, and how they were made."""
 
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ class Wanted(NamedTuple):
     preprocessing: Mapping[str, Any]
 
 
-def read(path: str, wanted: Wanted) -> NewRows:
+def read(path: str, wanted: TrainedOn) -> NewRows:
     """The rows of a file, or of a folder of images.
 
     Raises:
@@ -62,7 +62,7 @@ def read(path: str, wanted: Wanted) -> NewRows:
     return NewRows(_plain_table(path, wanted.shape), {})
 
 
-def _array(path: str, wanted: Wanted) -> Array:
+def _array(path: str, wanted: TrainedOn) -> Array:
     """The array of an `.npy` file; of an `.npz` file the one that is called as the dataset's, or its only one."""
     found = arrays.read_file(path)
     if isinstance(found, Mapping):
@@ -74,7 +74,7 @@ def _array(path: str, wanted: Wanted) -> Array:
     return canonical_inputs(f"{path}: x", found[None] if found.shape == wanted.shape != (1,) else found)
 
 
-def _as_images(path: str, wanted: Wanted) -> dict[str, Any]:
+def _as_images(path: str, wanted: TrainedOn) -> dict[str, Any]:
     """How images become rows of a dataset that was not made of images, where they can."""
     height, width, *channels = *wanted.shape, 0, 0
     count = {1: 1, 3: 3, 0: 1}.get(channels[0]) if len(wanted.shape) in (2, 3) else None

@@ -23,11 +23,11 @@ from sweeps.doctor.finding import Finding
 from sweeps.doctor.log_state import log_findings, trial_findings
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import read_log
-from sweeps.log.trials import Ledger
+from sweeps.log.trials import LoggedTrials
 from sweeps.results.folder import check_folder, read_config
-from sweeps.results.manifest import lost, read_note, write_note
+from sweeps.results.manifest import lost, read_manifest, write_manifest
 from sweeps.storage.files import replace_text
-from sweeps.storage.lock import Owner, Standing, standing
+from sweeps.storage.lock import FolderLock, LockState, standing
 from sweeps.storage.paths import RunFolder
 
 __all__ = ["Finding", "examine", "rebuild"]
@@ -57,30 +57,30 @@ def rebuild(folder: Path) -> None:
     from sweeps.results.tables import TableFiles  # noqa: PLC0415  (pyarrow, when there is something to write)
 
     check_folder(folder)
-    with Owner(RunFolder(folder)):
+    with FolderLock(RunFolder(folder)):
         records, damaged = read_log(folder / "log")
-        ledger, config = Ledger(records), read_config(folder, records)
-        TableFiles(ledger, config.metric, config.direction, folder).write()
-        write_note(folder, ledger, config.metric, config.direction, is_whole=not damaged)
+        logged, config = LoggedTrials(records), read_config(folder, records)
+        TableFiles(logged, config.metric, config.direction, folder).write()
+        write_manifest(folder, logged, config.metric, config.direction, is_whole=not damaged)
         replace_text(RunFolder(folder).config, config.text)
         if described := last_run(records).get("environment"):
             replace_text(RunFolder(folder).environment, environment.text(described))
 
 
-def _examine(folder: Path, owner: Standing) -> Iterator[Finding]:
-    note = read_note(folder)
+def _examine(folder: Path, owner: LockState) -> Iterator[Finding]:
+    note = read_manifest(folder)
     log = read_log(folder / "log")
-    ledger = Ledger(log.records)
+    logged = LoggedTrials(log.records)
     yield from log_findings(folder, log, lost(folder, note) if note else [], is_live=owner.is_live)
-    yield from trial_findings(ledger.trials, is_live=owner.is_live)
+    yield from trial_findings(logged.trials, is_live=owner.is_live)
     yield from table_findings(folder, note, is_live=owner.is_live)
     try:
         direction = note.direction if note else read_config(folder, log.records).direction
     except ResultsError as error:
         yield Finding("best", f"nobody knows which trial is the best: {error}", is_wrong=True)
     else:
-        yield from best_findings(folder, ledger.best(direction), is_live=owner.is_live)
-    yield from checkpoint_findings(folder, ledger.trials, is_live=owner.is_live)
+        yield from best_findings(folder, logged.best(direction), is_live=owner.is_live)
+    yield from checkpoint_findings(folder, logged.trials, is_live=owner.is_live)
     yield config_finding(folder, log.records, is_live=owner.is_live)
     yield environment_finding(folder, log.records, is_live=owner.is_live)
     yield owner_finding(owner)

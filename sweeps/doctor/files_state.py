@@ -16,14 +16,14 @@ from sweeps.errors import SweepError
 from sweeps.log.trials import Record
 from sweeps.results import manifest
 from sweeps.results.folder import reason
-from sweeps.results.manifest import NAME, TABLES, Note
-from sweeps.storage.lock import Standing
+from sweeps.results.manifest import NAME, TABLES, Manifest
+from sweeps.storage.lock import LockState
 
 REBUILD = "--rebuild makes them anew"
 REMAKE = "--rebuild makes it anew, and so does the next `sweep run` that trains"
 
 
-def table_findings(folder: Path, note: Note | None, *, is_live: bool) -> Iterator[Finding]:
+def table_findings(folder: Path, note: Manifest | None, *, is_live: bool) -> Iterator[Finding]:
     """Whether the tables are there, as they were written, and as new as the log."""
     there = [name for name in TABLES if (folder / name).exists()]
     if note is None:
@@ -70,7 +70,7 @@ def environment_finding(folder: Path, records: Sequence[Record], *, is_live: boo
     return _compared(folder / "environment.json", told, str if told else json.loads, is_live=is_live)
 
 
-def owner_finding(owner: Standing) -> Finding:
+def owner_finding(owner: LockState) -> Finding:
     """Who runs the sweep."""
     if not owner.words:
         return Finding("owner", "none")

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sweeps.doctor.finding import MOST_LISTED, Finding, amount, listed
-from sweeps.log.jsonl import Damage, Replay
+from sweeps.log.jsonl import Damage, LogContents
 from sweeps.log.trials import Entry
 
 _NUMBER, _KIND = re.compile(rb'"number":(\d+)'), re.compile(rb'"kind":"([a-z]+)"')
 
 
-def log_findings(folder: Path, log: Replay, lost: Sequence[Damage], *, is_live: bool) -> Iterator[Finding]:
+def log_findings(folder: Path, log: LogContents, lost: Sequence[Damage], *, is_live: bool) -> Iterator[Finding]:
     """What can be said of the log's files. `lost` are the places where some of it is missing."""
     files = sorted((folder / "log").glob("*.jsonl"))
     ends = {path: path.read_bytes().count(b"\n") + 1 for path in files}

@@ -1,7 +1,7 @@
 """Which micro-batch sizes lanes side by side need a program of their own for: one to three buckets of batch sizes.
 
-The rule: vmapped lanes walk in step, so each costs what the slowest in its population costs. A population whose lanes
-take 32 examples and 512 examples an update lets most of them wait; two populations do not.
+The rule: vmapped lanes walk in step, so each costs what the slowest in its lane group costs. A lane group whose lanes
+take 32 examples and 512 examples an update lets most of them wait; two lane groups do not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ STEP_ROWS = 128
 and step, a row takes 6 operations a parameter. On an H100 (3.35 TB/s; 67 TFLOP/s in float32, 495 in TF32, by its data
 sheet) that update takes as long as 93 rows, or 690."""
 BUCKET_GAIN = 0.25
-"""Another bucket must save this fraction of the modelled cost: it is compiled too, and a population of it that has too
+"""Another bucket must save this fraction of the modelled cost: it is compiled too, and a lane group of it that has too
 few trials leaves lanes idle."""
 MOST_BUCKETS = 3
 

@@ -23,7 +23,7 @@ from sweeps.storage import npz
 from sweeps.storage.retry import LOGGER
 
 if TYPE_CHECKING:
-    from sweeps.engine.programs import Occupant  # JAX, which a reader of checkpoints need not have
+    from sweeps.engine.programs import LaneTrial  # JAX, which a reader of checkpoints need not have
 
 GENERATIONS = 2
 MOST_TIME = 1 / 20
@@ -67,7 +67,7 @@ def kept(folder: Path) -> list[Kept]:
 class Checkpoints:
     """Those of one run, written by a thread of their own; a refused write is told once, and holds nothing up.
 
-    `config` is the fingerprint of the config under which the run's trials are trained. A population's lanes are kept
+    `config` is the fingerprint of the config under which the run's trials are trained. A lane group's lanes are kept
     every `seconds`, counted from the end of the last time.
     """
 
@@ -87,12 +87,12 @@ class Checkpoints:
             self._files.setdefault(each.number, []).append(each.path)
         self.drop([number for number in self._files if number not in wanted])
 
-    def find(self, occupant: Occupant, attempt: int, epochs: int) -> Snapshot | None:
+    def find(self, lane_trial: LaneTrial, attempt: int, epochs: int) -> Snapshot | None:
         """Where a trial's attempt can be taken up that has `epochs` whole epochs in the log; None for its beginning.
 
         At most one epoch ahead of the log: what came before that one would be lost.
         """
-        for path in reversed(self._files.get(occupant.number, [])):
+        for path in reversed(self._files.get(lane_trial.number, [])):
             match = _NAME.fullmatch(path.name)
             if match is None or int(match[2]) != attempt or int(match[3]) > epochs + 1:
                 continue  # of another past: the log has lost what led to it
@@ -100,21 +100,21 @@ class Checkpoints:
                 snapshot = self._read(path)
             except ResultsError as error:
                 self.notes.append(
-                    f"{error}. Trial {occupant.number} goes on from an earlier one, or from its first epoch"
+                    f"{error}. Trial {lane_trial.number} goes on from an earlier one, or from its first epoch"
                 )
                 continue
-            if snapshot is not None and _is_of(snapshot, occupant):
+            if snapshot is not None and _is_of(snapshot, lane_trial):
                 return snapshot
         return None
 
-    def due(self, population: int) -> float:
-        """When the population's lanes are to be kept next, in `time.monotonic()` seconds."""
-        return self._due.setdefault(population, time.monotonic() + self._seconds)
+    def due(self, group: int) -> float:
+        """When the lane group's lanes are to be kept next, in `time.monotonic()` seconds."""
+        return self._due.setdefault(group, time.monotonic() + self._seconds)
 
-    def keep(self, population: int, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
-        """Have a population's lanes written, each with its trial's attempt. Their epochs must be in the log by now."""
-        self._due[population] = math.inf  # until these are written
-        self._pool.submit(self._keep, population, snapshots)
+    def keep(self, group: int, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
+        """Have a lane group's lanes written, each with its trial's attempt. Their epochs must be in the log by now."""
+        self._due[group] = math.inf  # until these are written
+        self._pool.submit(self._keep, group, snapshots)
 
     def keep_now(self, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
         """The same, and wait until they are on the disk."""
@@ -144,12 +144,12 @@ class Checkpoints:
         values = (found["scores"], float(about["seconds"]), found["ints"], found["floats"])
         return Snapshot(int(about["number"]), int(about["epoch"]), *values, state)
 
-    def _keep(self, population: int, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
+    def _keep(self, group: int, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
         started = time.monotonic()
         for attempt, snapshot in snapshots:
             self._write(attempt, snapshot)
         ended = time.monotonic()
-        self._due[population] = ended + max(self._seconds, (ended - started) / MOST_TIME)
+        self._due[group] = ended + max(self._seconds, (ended - started) / MOST_TIME)
 
     def _write(self, attempt: int, snapshot: Snapshot) -> None:
         number, epoch = snapshot.number, snapshot.epoch
@@ -174,12 +174,12 @@ class Checkpoints:
             _remove(path)
 
 
-def _is_of(snapshot: Snapshot, occupant: Occupant) -> bool:
+def _is_of(snapshot: Snapshot, lane_trial: LaneTrial) -> bool:
     """Whether it is this trial's, with the values that it has by the log."""
     return (
-        snapshot.number == occupant.number
-        and np.array_equal(snapshot.ints, occupant.ints)
-        and np.array_equal(snapshot.floats, occupant.floats)
+        snapshot.number == lane_trial.number
+        and np.array_equal(snapshot.ints, lane_trial.ints)
+        and np.array_equal(snapshot.floats, lane_trial.floats)
     )
 
 

@@ -2,7 +2,7 @@
 
 CPU: every core takes lanes of its own, one after the other (mapped), because lanes side by side in one core fall out of
 its cache; twice as many lanes as cores, so that a core works while the host looks at another lane's epoch. GPU: lanes
-side by side (vmapped) in two populations a device that take turns, for the same reason.
+side by side (vmapped) in two lane groups a device that take turns, for the same reason.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class Policy(NamedTuple):
 
     devices: tuple[jax.Device, ...]
     threads_per_device: int
-    populations: int  # over all devices
-    lanes_per_population: int | None  # None: mapped, one lane without a lane axis
+    groups: int  # over all devices
+    lanes_per_group: int | None  # None: mapped, one lane without a lane axis
     resident_bytes: int | None = None  # training rows that take more are streamed; None: none are
     memory_bytes: int | None = None  # of each device; None where nobody knows
 
     @property
     def lanes(self) -> int:
-        return self.populations * (self.lanes_per_population or 1)
+        return self.groups * (self.lanes_per_group or 1)
 
     @property
     def is_mapped(self) -> bool:
-        return self.lanes_per_population is None
+        return self.lanes_per_group is None
 
     @property
     def device_names(self) -> list[str]:
@@ -45,8 +45,8 @@ class Policy(NamedTuple):
         return [f"{device} ({device.device_kind})" for device in self.devices]
 
     @property
-    def populations_per_device(self) -> int:
-        return -(-self.populations // len(self.devices))
+    def groups_per_device(self) -> int:
+        return -(-self.groups // len(self.devices))
 
 
 def choose_policy(config: SweepConfig) -> Policy:
@@ -67,8 +67,8 @@ def vmapped_policy(devices: tuple[jax.Device, ...], config: SweepConfig) -> Poli
     bounds = (MOST_LANES * len(devices), config.budget.trials, grid_trials(config))
     most = min(bound for bound in bounds if bound is not None)
     wanted = most if config.lanes == "auto" else int(config.lanes)
-    populations = min(2 * len(devices), wanted)
-    return Policy(devices, 1, populations, -(-wanted // populations), resident_bytes(devices[0]), memory(devices))
+    groups = min(2 * len(devices), wanted)
+    return Policy(devices, 1, groups, -(-wanted // groups), resident_bytes(devices[0]), memory(devices))
 
 
 def grid_trials(config: SweepConfig) -> int | None:

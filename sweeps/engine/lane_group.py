@@ -1,7 +1,7 @@
-"""A population: the lanes of one program that advance together, an epoch at a time.
+"""A lane group: the lanes of one program that advance together, an epoch at a time.
 
 The rule: host decisions meet compiled work in `advance` alone. Between two calls of it, lanes are admitted and retired;
-during it, nobody else touches the population.
+during it, nobody else touches the lane group.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 
 from sweeps.engine.checkpoints import Snapshot
 from sweeps.engine.feed import Window
-from sweeps.engine.program import Program, Report
-from sweeps.engine.programs import Occupant, Programs
+from sweeps.engine.program import EpochReport, Program
+from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.restore import Past, drift, fits, held, replaced, updates
 from sweeps.training import lane as lanes
 from sweeps.training.lane import LaneState, LaneValues
@@ -28,7 +28,7 @@ class LaneEpoch(NamedTuple):
     """What one lane's epoch came to. `scores` is f32 `[2 + metrics]`: train loss, valid loss, metrics."""
 
     lane: int
-    occupant: Occupant
+    lane_trial: LaneTrial
     epoch: int
     scores: np.ndarray
     seconds: float
@@ -44,8 +44,8 @@ class _Latest(NamedTuple):
 NOTHING_YET = _Latest(np.zeros(0, np.float32), 0.0)
 
 
-class Population:
-    """`lanes` holds who rides in each lane, or None. `clock` is modelled work done, which orders events.
+class LaneGroup:
+    """`lanes` holds who rides in each lane, or None. `virtual_time` is modelled work done, which orders events.
 
     `epochs` counts the epochs of each lane that `advance` has come back with, or that were in the log before. Once
     `keep_at` (in `time.monotonic()` seconds) has passed, `advance` leaves the lanes' state in `snapshots`. `awaited`
@@ -54,7 +54,7 @@ class Population:
 
     def __init__(self, index: int, device: jax.Device, lane_count: int | None) -> None:
         self.index, self.device, self.lane_count = index, device, lane_count
-        self.clock, self.keep_at = 0.0, math.inf
+        self.virtual_time, self.keep_at = 0.0, math.inf
         self.program: Program | None = None
         self.snapshots: list[Snapshot] = []
         self.notes: list[str] = []
@@ -64,22 +64,22 @@ class Population:
         self._empty(lane_count or 1)
 
     @property
-    def occupied(self) -> list[Occupant]:
-        return [occupant for occupant in self.lanes if occupant is not None]
+    def occupied(self) -> list[LaneTrial]:
+        return [lane_trial for lane_trial in self.lanes if lane_trial is not None]
 
-    def has_room(self, occupant: Occupant) -> bool:
+    def has_room(self, lane_trial: LaneTrial) -> bool:
         """Whether a trial can ride here: a lane is free, and the others (if any) run the same program."""
         riding = self.occupied
-        return len(riding) < len(self.lanes) and all(other.signature == occupant.signature for other in riding)
+        return len(riding) < len(self.lanes) and all(other.program_key == lane_trial.program_key for other in riding)
 
-    def admit(self, occupant: Occupant, program: Program, past: Past | None = None, lane: int | None = None) -> int:
+    def admit(self, lane_trial: LaneTrial, program: Program, past: Past | None = None, lane: int | None = None) -> int:
         """Give a trial a free lane, from its first epoch on or from where its past ended; the lane's index."""
         if self.program is not program:
             self.program, self._window, self._state = program, program.feed.open(), None
             self.lane_count = program.lane_count
             self._empty(program.lane_count or 1)
         lane = self.lanes.index(None) if lane is None else lane
-        self.lanes[lane], self.epochs[lane], self._trained[lane] = occupant, 0, 0
+        self.lanes[lane], self.epochs[lane], self._trained[lane] = lane_trial, 0, 0
         self._latest[lane] = NOTHING_YET
         self._fresh.append(lane)
         if past is not None:
@@ -98,9 +98,9 @@ class Population:
         self.program, self._window, self._state, self.awaited = None, None, None, None
         self._empty(len(self.lanes))
 
-    def next_clock(self) -> float:
-        """The clock after the next epoch: lanes that advance together wait for the most expensive."""
-        return self.clock + max(occupant.cost for occupant in self.occupied)
+    def next_virtual_time(self) -> float:
+        """The virtual time after the next epoch: lanes that advance together wait for the most expensive."""
+        return self.virtual_time + max(lane_trial.cost for lane_trial in self.occupied)
 
     def advance(self, stop: threading.Event) -> list[LaneEpoch]:
         """Take every awaited lane to the end of its epoch. Returns early, with nothing, once `stop` is set.
@@ -129,7 +129,7 @@ class Population:
         return jax.tree.map(lambda leaf: np.asarray(leaf if self.lane_count is None else leaf[lane]), tree)
 
     def occupied_lanes(self) -> list[int]:
-        return [lane for lane, occupant in enumerate(self.lanes) if occupant is not None]
+        return [lane for lane, lane_trial in enumerate(self.lanes) if lane_trial is not None]
 
     def snapshot(self) -> list[Snapshot]:
         """Every lane whose trial has begun, copied to the host."""
@@ -140,7 +140,7 @@ class Population:
         return [self._snapshot_of(lane, state) for lane in begun]
 
     def _empty(self, count: int) -> None:
-        self.lanes: list[Occupant | None] = [None] * count
+        self.lanes: list[LaneTrial | None] = [None] * count
         self.epochs = [0] * count
         self._trained = [0] * count  # whole epochs in the state
         self._latest = [NOTHING_YET] * count
@@ -175,7 +175,7 @@ class Population:
             self._latest[lane] = _Latest(scores, seconds)
         return [lane for lane, _ in ended]
 
-    def _call(self, values: LaneValues, chunk: int) -> Report:
+    def _call(self, values: LaneValues, chunk: int) -> EpochReport:
         assert self.program is not None
         assert self._window is not None
         assert self._state is not None
@@ -191,9 +191,9 @@ class Population:
         ints[:, lanes.BATCH_SIZE] = 1
         floats = np.zeros((len(self.lanes), len(self.program.lane.float_names)), np.float32)
         for lane in running:
-            occupant = self.lanes[lane]
-            assert occupant is not None
-            ints[lane], floats[lane] = occupant.ints, occupant.floats
+            lane_trial = self.lanes[lane]
+            assert lane_trial is not None
+            ints[lane], floats[lane] = lane_trial.ints, lane_trial.floats
         values = LaneValues(ints, floats)  # type: ignore[arg-type]  # NumPy arrays travel with the call
         return values if self.lane_count is not None else LaneValues(ints[0], floats[0])
 
@@ -231,31 +231,31 @@ class Population:
 
     def _compare(self, lane: int) -> None:
         """Tell once of a trial that does not come to what it came to before."""
-        past, occupant, epoch = self._pasts.get(lane), self.lanes[lane], self._trained[lane]
-        if past is None or occupant is None:
+        past, lane_trial, epoch = self._pasts.get(lane), self.lanes[lane], self._trained[lane]
+        if past is None or lane_trial is None:
             return
-        said = drift(occupant.number, epoch, self._latest[lane].scores, past.scores.get(epoch))
+        said = drift(lane_trial.number, epoch, self._latest[lane].scores, past.scores.get(epoch))
         if said:
             self.notes.append(said)
             self._pasts[lane] = past._replace(scores={})
 
     def _snapshot_of(self, lane: int, state: Mapping[str, np.ndarray]) -> Snapshot:
-        occupant = self.lanes[lane]
-        assert occupant is not None
+        lane_trial = self.lanes[lane]
+        assert lane_trial is not None
         own = {name: leaf[lane] for name, leaf in state.items()}
-        values = (*self._latest[lane], occupant.ints, occupant.floats)
-        return Snapshot(occupant.number, self._trained[lane], *values, own)
+        values = (*self._latest[lane], lane_trial.ints, lane_trial.floats)
+        return Snapshot(lane_trial.number, self._trained[lane], *values, own)
 
     def _lane_epoch(self, lane: int, scores: np.ndarray, seconds: float) -> LaneEpoch:
-        occupant = self.lanes[lane]
-        assert occupant is not None
+        lane_trial = self.lanes[lane]
+        assert lane_trial is not None
         self.epochs[lane] += 1
-        return LaneEpoch(lane, occupant, self.epochs[lane], scores, seconds)
+        return LaneEpoch(lane, lane_trial, self.epochs[lane], scores, seconds)
 
 
-def alone(programs: Programs, occupant: Occupant) -> Population:
-    """A trial in a population of its own, before its first epoch, on the first device."""
+def alone(programs: Programs, lane_trial: LaneTrial) -> LaneGroup:
+    """A trial in a lane group of its own, before its first epoch, on the first device."""
     device = programs.policy.devices[0]
-    population = Population(0, device, programs.policy.lanes_per_population)
-    population.admit(occupant, programs.program(occupant.signature, device))
-    return population
+    group = LaneGroup(0, device, programs.policy.lanes_per_group)
+    group.admit(lane_trial, programs.program(lane_trial.program_key, device))
+    return group

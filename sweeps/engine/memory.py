@@ -29,10 +29,10 @@ class TooManyLanesError(Exception):
 
 
 class Share(NamedTuple):
-    """Who shares a device: `populations` each keep their own state in its `device_bytes`, and take turns to advance."""
+    """Who shares a device: `groups` each keep their own state in its `device_bytes`, and take turns to advance."""
 
     device_bytes: int
-    populations: int
+    groups: int
 
     @property
     def usable(self) -> int:
@@ -59,11 +59,11 @@ def lane_bytes(lane: LaneProgram) -> LaneBytes:
 
 
 def most_lanes(lane: LaneBytes, share: Share) -> int:
-    """How many lanes a population can have at most, before anything is compiled; at least one.
+    """How many lanes a lane group can have at most, before anything is compiled; at least one.
 
-    Every population keeps its state; the one that advances holds a gradient and the state after it as well.
+    Every lane group keeps its state; the one that advances holds a gradient and the state after it as well.
     """
-    needed = share.populations * lane.total + lane.total + lane.parameters
+    needed = share.groups * lane.total + lane.total + lane.parameters
     return max(1, share.usable // max(needed, 1))
 
 
@@ -78,7 +78,7 @@ def check_memory(analysis: Any, lanes: int, share: Share) -> None:
     arguments, outputs = analysis.argument_size_in_bytes, analysis.output_size_in_bytes
     shared = analysis.alias_size_in_bytes  # a state goes in and comes out in the same place
     state = shared or outputs
-    needed = arguments + outputs - shared + analysis.temp_size_in_bytes + (share.populations - 1) * state
+    needed = arguments + outputs - shared + analysis.temp_size_in_bytes + (share.groups - 1) * state
     rows = arguments - state  # the data, and a little, whatever the number of lanes
     if needed > share.usable:
         fitting = math.floor(lanes * (share.usable - rows) / (needed - rows))

@@ -1,7 +1,8 @@
-"""The compiled program of one signature: init, epoch and test. The only room with a `jax.jit` in it.
+"""The compiled program of one program key: init, epoch and test. The only room with a `jax.jit` in it.
 
-The rule: one signature compiles its training program once, whatever the lanes' learning rates, batch sizes, epochs and
-seeds. Lanes are *mapped* (one a call, on CPU cores: branches are real branches) or *vmapped* (many a call, on a GPU).
+The rule: one program key compiles its training program once, whatever the lanes' learning rates, batch sizes, epochs
+and seeds. Lanes are *mapped* (one a call, on CPU cores: branches are real branches) or *vmapped* (many a call, on a
+GPU).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sweeps.training import lane as lanes
 from sweeps.training import microbatch
 from sweeps.training.epoch import Span, mapped_epoch, select, vmapped_epoch
 from sweeps.training.lane import Data, LaneProgram, LaneState, LaneValues
-from sweeps.training.microbatch import Ladder
+from sweeps.training.microbatch import MicroBatches
 
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 """On CPU each core runs lanes of its own; more threads inside one matrix product only get in each other's way."""
@@ -37,7 +38,7 @@ CALL_SECONDS = 1.0
 FIRST_CALL_PARTS = 256
 
 
-class Report(NamedTuple):
+class EpochReport(NamedTuple):
     """What a call came to, on the host. `[lanes, …]` for a vmapped program."""
 
     scores: np.ndarray  # f32 [2 + metrics]: train loss, valid loss, metrics; meaningless until the epoch is whole
@@ -47,7 +48,7 @@ class Report(NamedTuple):
 
 
 class Program:
-    """The compiled functions of one signature on one device.
+    """The compiled functions of one program key on one device.
 
     `lane_count=None` makes a mapped program, whose state and values have no lane axis. It is compiled once, by
     whichever thread asks first.
@@ -57,14 +58,14 @@ class Program:
         self,
         lane: LaneProgram,
         feed: Feed,
-        ladder: Ladder,
+        micro_batches: MicroBatches,
         lane_count: int | None,
         device: jax.Device,
         share: Share | None = None,
     ) -> None:
-        if lane_count is not None and len(ladder.sizes) != 1:
-            raise ValueError(f"a vmapped program has one micro-batch size, but got {ladder.sizes}")
-        self.lane, self.feed, self.ladder, self.lane_count = lane, feed, ladder, lane_count
+        if lane_count is not None and len(micro_batches.sizes) != 1:
+            raise ValueError(f"a vmapped program has one micro-batch size, but got {micro_batches.sizes}")
+        self.lane, self.feed, self.micro_batches, self.lane_count = lane, feed, micro_batches, lane_count
         self.device, self._share = device, share
         self.parts_per_call = FIRST_CALL_PARTS
         self._lock = threading.Lock()
@@ -119,7 +120,7 @@ class Program:
         admitted: LaneState = _replace_lanes(state, self.init(values), fresh)
         return admitted
 
-    def epoch(self, state: LaneState, values: LaneValues, data: Data, limit: int) -> tuple[LaneState, Report]:
+    def epoch(self, state: LaneState, values: LaneValues, data: Data, limit: int) -> tuple[LaneState, EpochReport]:
         """Take at most about `limit` parts of each lane's current epoch; at its end, evaluate. `state` is consumed.
 
         Where rows are streamed, a lane also stops before the first batch that begins after the window's first chunk.
@@ -128,14 +129,17 @@ class Program:
         state, scores = self._compiled["epoch"](state, values, data, span)
         return state, report._replace(scores=np.asarray(scores))
 
-    def _span(self, progress: np.ndarray, ints: np.ndarray, data: Data, limit: int) -> tuple[Span, Report]:
+    def _span(self, progress: np.ndarray, ints: np.ndarray, data: Data, limit: int) -> tuple[Span, EpochReport]:
         """How far each lane goes in a call, and what it will have done then; a lane that does not run stays."""
         rows, update, batch_size = self.lane.rows, progress[..., 1], ints[..., lanes.BATCH_SIZE]
-        parts, running = microbatch.parts_per_batch(batch_size, self.ladder.sizes[-1]), ints[..., lanes.RUNNING] > 0
+        parts, running = (
+            microbatch.parts_per_batch(batch_size, self.micro_batches.sizes[-1]),
+            ints[..., lanes.RUNNING] > 0,
+        )
         end = np.minimum(self.lane.end_of_window(data, batch_size), update + np.maximum(limit // parts, 1))
         last = np.where(running, end, update).astype(np.int32)
         ends = running & (last >= microbatch.iterations_per_epoch(rows, batch_size))
-        report = Report(np.empty(0), ends, last * batch_size, (last - update) * parts)
+        report = EpochReport(np.empty(0), ends, last * batch_size, (last - update) * parts)
         after = np.stack([progress[..., 0] + ends, np.where(ends, 0, last)], axis=-1).astype(np.int32)
         return Span(last, ends, after), report  # type: ignore[arg-type]  # NumPy arrays travel with the call
 
@@ -195,9 +199,9 @@ class Program:
 
     def _epoch_function(self) -> Callable[..., tuple[LaneState, jax.Array]]:
         if self.lane_count is None:
-            function = functools.partial(mapped_epoch, self.lane, self.ladder)
+            function = functools.partial(mapped_epoch, self.lane, self.micro_batches)
         else:
-            function = functools.partial(vmapped_epoch, self.lane, self.ladder)
+            function = functools.partial(vmapped_epoch, self.lane, self.micro_batches)
 
         def train_epoch(state: LaneState, values: LaneValues, data: Data, span: Span) -> tuple[LaneState, jax.Array]:
             return function(state, values, data, span)

@@ -1,6 +1,6 @@
 """The programs of a sweep: a trial comes in, the compiled program that it rides in and its lane values come out.
 
-The rule: a dataset is loaded once and is on each device once; a signature has one program a device.
+The rule: a dataset is loaded once and is on each device once; a program key has one program a device.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from sweeps.training import lane, microbatch, traced_arguments
 from sweeps.training.adapters.model import Inputs, Model
 from sweeps.training.losses import outputs_needed
 from sweeps.training.models import in_bfloat16
-from sweeps.training.program_key import Arguments, Signature, lane_program, sign
+from sweeps.training.program_key import Arguments, ProgramKey, lane_program, sign
 
 
-class Occupant(NamedTuple):
-    """A trial that is to ride in a lane: its program's signature, and the values that tell it from its neighbours."""
+class LaneTrial(NamedTuple):
+    """A trial that is to ride in a lane: its program's program key, and the values that tell it from its neighbours."""
 
     number: int
     epochs: int
     batch_size: int
     examples: int
-    signature: Signature
+    program_key: ProgramKey
     ints: np.ndarray  # i32 [lane.INTS]
     floats: np.ndarray  # f32 [hyperparameters]
     cost: float  # modelled work of an epoch, in rows times parameters
@@ -51,34 +51,34 @@ class Programs:
         self._compiled_before = training_compilations()
         self.policy = choose_policy(config) if policy is None else policy
         self._feeds: dict[tuple[tuple[str, Arguments], jax.Device], Feed] = {}
-        self._programs: dict[tuple[Signature, jax.Device], Program] = {}
-        self._lanes: dict[Signature, lane.LaneProgram] = {}
-        self._lane_counts: dict[Signature, int] = {}
+        self._programs: dict[tuple[ProgramKey, jax.Device], Program] = {}
+        self._lanes: dict[ProgramKey, lane.LaneProgram] = {}
+        self._lane_counts: dict[ProgramKey, int] = {}
         self._numbers = traced_arguments.searched(config.parameters())
-        self.ladders = ladders(config, self.policy)
+        self.program_micro_batches = program_micro_batches(config, self.policy)
 
-    def occupant(self, number: int, trial: space.Trial) -> Occupant:
+    def lane_trial(self, number: int, trial: space.Trial) -> LaneTrial:
         """A trial as a lane sees it.
 
         Raises:
             ModelError, DataError: the trial's own choices cannot be trained.
         """
-        ladder = self.ladder(trial.batch_size)
-        signature, floats = sign(trial, self._config.metrics, ladder, self._riding(trial))
-        examples = self.dataset(signature).train.rows
-        if self.model(signature).is_whole:
-            ladder = microbatch.whole_batches(trial.batch_size, examples)
-            signature = replace(signature, ladder=ladder)
+        micro_batches = self.micro_batches(trial.batch_size)
+        program_key, floats = sign(trial, self._config.metrics, micro_batches, self._riding(trial))
+        examples = self.dataset(program_key).train.rows
+        if self.model(program_key).is_whole:
+            micro_batches = microbatch.whole_batches(trial.batch_size, examples)
+            program_key = replace(program_key, micro_batches=micro_batches)
         # A searched seed is a trial's whole identity; otherwise trials differ by their number.
         seed, stream = (self._config.seed, number) if trial.seed is None else (trial.seed, 0)
         ints = np.zeros(lane.INTS, np.int32)
         ints[[lane.NUMBER, lane.SEED, lane.BATCH_SIZE, lane.RUNNING]] = (
             stream, np.uint32(seed).astype(np.int32), trial.batch_size, 1,
         )  # fmt: skip
-        rows = examples * microbatch.cost_per_example(trial.batch_size, ladder.sizes)
-        cost = rows * self.model(signature).parameter_count
-        return Occupant(
-            number, trial.epochs, trial.batch_size, examples, signature, ints, np.asarray(floats, np.float32), cost
+        rows = examples * microbatch.cost_per_example(trial.batch_size, micro_batches.sizes)
+        cost = rows * self.model(program_key).parameter_count
+        return LaneTrial(
+            number, trial.epochs, trial.batch_size, examples, program_key, ints, np.asarray(floats, np.float32), cost
         )
 
     @property
@@ -91,54 +91,54 @@ class Programs:
         trial = space.only_numbers_searched(self._config)
         if trial is not None and self._numbers.keys() <= self._riding(trial).keys():
             for batch_size in self._batch_sizes_ahead(trial):
-                signature = self.occupant(0, replace(trial, batch_size=batch_size)).signature
+                program_key = self.lane_trial(0, replace(trial, batch_size=batch_size)).program_key
                 for device in self.policy.devices:
                     with contextlib.suppress(Exception):  # met again, and dealt with, by the first trial
-                        self.program(signature, device).begin_to_compile()
+                        self.program(program_key, device).begin_to_compile()
 
-    def program(self, signature: Signature, device: jax.Device) -> Program:
-        """The program of a signature on a device; it compiles when it is first used."""
-        place = (signature, device)
+    def program(self, program_key: ProgramKey, device: jax.Device) -> Program:
+        """The program of a program key on a device; it compiles when it is first used."""
+        place = (program_key, device)
         if place not in self._programs:
             self._programs[place] = Program(
-                self._lane_program(signature),
-                self._feed(device, signature),
-                signature.ladder,
-                self.lane_count(signature),
+                self._lane_program(program_key),
+                self._feed(device, program_key),
+                program_key.micro_batches,
+                self.lane_count(program_key),
                 device,
                 self._share,
             )
         return self._programs[place]
 
-    def lane_count(self, signature: Signature) -> int | None:
-        """Lanes of a population of this program: the policy's, or as many as memory has been found to hold."""
-        most = self.policy.lanes_per_population
+    def lane_count(self, program_key: ProgramKey) -> int | None:
+        """Lanes of a lane group of this program: the policy's, or as many as memory has been found to hold."""
+        most = self.policy.lanes_per_group
         if most is None:
             return None
-        if signature not in self._lane_counts:
-            bound = most if self._share is None else memory.most_lanes(self.lane_bytes(signature), self._share)
-            self._lane_counts[signature] = min(most, bound)
-        return self._lane_counts[signature]
+        if program_key not in self._lane_counts:
+            bound = most if self._share is None else memory.most_lanes(self.lane_bytes(program_key), self._share)
+            self._lane_counts[program_key] = min(most, bound)
+        return self._lane_counts[program_key]
 
-    def shrink(self, signature: Signature, lanes: int) -> None:
-        """From now on, populations of this program have at most so many lanes; those that have more keep theirs."""
-        self._lane_counts[signature] = min(lanes, self._lane_counts.get(signature, lanes))
-        self._programs = {place: program for place, program in self._programs.items() if place[0] != signature}
+    def shrink(self, program_key: ProgramKey, lanes: int) -> None:
+        """From now on, lane groups of this program have at most so many lanes; those that have more keep theirs."""
+        self._lane_counts[program_key] = min(lanes, self._lane_counts.get(program_key, lanes))
+        self._programs = {place: program for place, program in self._programs.items() if place[0] != program_key}
 
-    def is_broken(self, signature: Signature) -> bool:
+    def is_broken(self, program_key: ProgramKey) -> bool:
         """Whether this program has been found not to compile, so that its trials fail without another attempt."""
-        return any(program.failure is not None for place, program in self._programs.items() if place[0] == signature)
+        return any(program.failure is not None for place, program in self._programs.items() if place[0] == program_key)
 
-    def lane_bytes(self, signature: Signature) -> memory.LaneBytes:
+    def lane_bytes(self, program_key: ProgramKey) -> memory.LaneBytes:
         """What a lane of this program keeps on its device."""
-        return memory.lane_bytes(self._lane_program(signature))
+        return memory.lane_bytes(self._lane_program(program_key))
 
-    def model(self, signature: Signature) -> Model:
+    def model(self, program_key: ProgramKey) -> Model:
         """This program's model."""
-        return self._lane_program(signature).model
+        return self._lane_program(program_key).model
 
-    def dataset(self, signature: Signature) -> Dataset:
-        use, arguments = signature.dataset
+    def dataset(self, program_key: ProgramKey) -> Dataset:
+        use, arguments = program_key.dataset
         return self._datasets.get(use, dict(arguments))
 
     @property
@@ -146,17 +146,20 @@ class Programs:
         device_bytes = self.policy.memory_bytes
         if device_bytes is None:
             return None
-        return memory.Share(device_bytes, max(self.policy.populations_per_device, len(self.ladders)))
+        return memory.Share(device_bytes, max(self.policy.groups_per_device, len(self.program_micro_batches)))
 
-    def ladder(self, batch_size: int) -> microbatch.Ladder:
+    def micro_batches(self, batch_size: int) -> microbatch.MicroBatches:
         """The micro-batch sizes of the program that batches of a size go to."""
-        return next((ladder for ladder in self.ladders if batch_size <= ladder.sizes[-1]), self.ladders[-1])
+        return next(
+            (micro_batches for micro_batches in self.program_micro_batches if batch_size <= micro_batches.sizes[-1]),
+            self.program_micro_batches[-1],
+        )
 
     def _batch_sizes_ahead(self, trial: space.Trial) -> list[int]:
         """One for each program that is sure to be needed."""
-        if self.model(self.occupant(0, trial).signature).is_whole:
+        if self.model(self.lane_trial(0, trial).program_key).is_whole:
             return [trial.batch_size] if len(space.batch_sizes(self._config)) == 1 else []
-        return [ladder.sizes[-1] for ladder in self.ladders]
+        return [micro_batches.sizes[-1] for micro_batches in self.program_micro_batches]
 
     def _riding(self, trial: space.Trial) -> traced_arguments.Numbers:
         """The searched numbers of a trial's model that ride in lanes."""
@@ -167,18 +170,18 @@ class Programs:
         in_half = self._config.precision == "bfloat16"
         return traced_arguments.riding(trial.model, self._numbers, inputs, outputs, in_half=in_half)
 
-    def _lane_program(self, signature: Signature) -> lane.LaneProgram:
-        if signature not in self._lanes:
-            dataset = self.dataset(signature)
-            made = lane_program(signature, dataset, self._chunk_rows(dataset))
+    def _lane_program(self, program_key: ProgramKey) -> lane.LaneProgram:
+        if program_key not in self._lanes:
+            dataset = self.dataset(program_key)
+            made = lane_program(program_key, dataset, self._chunk_rows(dataset))
             in_half = self._config.precision == "bfloat16"
-            self._lanes[signature] = replace(made, model=in_bfloat16(made.model)) if in_half else made
-        return self._lanes[signature]
+            self._lanes[program_key] = replace(made, model=in_bfloat16(made.model)) if in_half else made
+        return self._lanes[program_key]
 
-    def _feed(self, device: jax.Device, signature: Signature) -> Feed:
-        place = (signature.dataset, device)
+    def _feed(self, device: jax.Device, program_key: ProgramKey) -> Feed:
+        place = (program_key.dataset, device)
         if place not in self._feeds:
-            dataset = self.dataset(signature)
+            dataset = self.dataset(program_key)
             self._feeds[place] = feed(dataset, device, self._chunk_rows(dataset), self.policy.resident_bytes)
         return self._feeds[place]
 
@@ -186,18 +189,20 @@ class Programs:
         return chunk_rows(dataset, max(space.batch_sizes(self._config)), self._chunk_bytes)
 
 
-def ladders(config: SweepConfig, policy: Policy) -> tuple[microbatch.Ladder, ...]:
-    """The micro-batch sizes that the config's batch sizes are taken in: a ladder for each program that they need.
+def program_micro_batches(config: SweepConfig, policy: Policy) -> tuple[microbatch.MicroBatches, ...]:
+    """The micro-batch sizes that the config's batch sizes are taken in: a set of micro-batch sizes for each program
+    that they need.
 
-    A mapped program has a ladder of several sizes. A vmapped one has a single size, and there may be several such.
+    A mapped program has a set of micro-batch sizes of several sizes. A vmapped one has a single size, and there may be
+    several such.
     """
     batch_sizes = space.batch_sizes(config)
     if config.micro_batch != "auto":
         chosen: list[tuple[int, ...]] = [(int(config.micro_batch),)]
     elif policy.is_mapped:
-        chosen = [microbatch.choose_ladder(batch_sizes)]
+        chosen = [microbatch.choose_micro_batches(batch_sizes)]
     else:
         chosen = [(size,) for size in choose_buckets(batch_sizes)]
     *holding, last = chosen
-    whole = [microbatch.Ladder(sizes, splits=False) for sizes in holding]
-    return (*whole, microbatch.Ladder(last, splits=max(batch_sizes) > last[-1]))
+    whole = [microbatch.MicroBatches(sizes, splits=False) for sizes in holding]
+    return (*whole, microbatch.MicroBatches(last, splits=max(batch_sizes) > last[-1]))

@@ -1,7 +1,7 @@
-"""The crew: every population of a sweep, and the threads that advance them.
+"""The scheduler: every lane group of a sweep, and the threads that advance them.
 
-The rule: events come in the order of the populations' clocks, which count modelled work. So what the sampler learns
-before it proposes a trial does not depend on how fast this machine happened to be, and neither do the tables.
+The rule: events come in the order of the lane groups' virtual times, which count modelled work. So what the sampler
+learns before it proposes a trial does not depend on how fast this machine happened to be, and neither do the tables.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 from sweeps.engine.checkpoints import Checkpoints, Snapshot
 from sweeps.engine.devices import Policy
-from sweeps.engine.lane_group import LaneEpoch, Population
+from sweeps.engine.lane_group import LaneEpoch, LaneGroup
 from sweeps.engine.memory import TooManyLanesError, fewer_lanes, is_out_of_memory
-from sweeps.engine.programs import Occupant, Programs
+from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.restore import Past
-from sweeps.log.placement import Formation, Place
-from sweeps.training.program_key import Signature
+from sweeps.log.placement import LanePlace, Placement
+from sweeps.training.program_key import ProgramKey
 
-MOST_EXTRA_POPULATIONS = 8
-"""A vmapped population holds trials of one program; so many more may be made for programs that find no room."""
+MOST_EXTRA_GROUPS = 8
+"""A vmapped lane group holds trials of one program; so many more may be made for programs that find no room."""
 
 
 class ShortageError(Exception):
@@ -36,7 +36,7 @@ class ShortageError(Exception):
 
 
 class _Advance(NamedTuple):
-    """An epoch under way, and how many populations were allowed to advance when it began.
+    """An epoch under way, and how many lane groups were allowed to advance when it began.
 
     Without a future it is held back: it has its place in the order of events, and never comes to anything.
     """
@@ -45,8 +45,8 @@ class _Advance(NamedTuple):
     at_once: int
 
 
-class Crew:
-    """Populations on devices. Use as a context manager: leaving it stops every device within a call's length."""
+class Scheduler:
+    """Lane groups on devices. Use as a context manager: leaving it stops every device within a call's length."""
 
     def __init__(self, policy: Policy, programs: Programs, checkpoints: Checkpoints | None = None) -> None:
         self._policy, self._programs, self._checkpoints = policy, programs, checkpoints
@@ -54,89 +54,89 @@ class Crew:
         self._stop = threading.Event()
         self._advancing: dict[int, _Advance] = {}
         self._now = 0.0
-        self._at_once = policy.populations + (0 if policy.is_mapped else MOST_EXTRA_POPULATIONS)
-        self.populations = [self._population(index) for index in range(policy.populations)]
+        self._at_once = policy.groups + (0 if policy.is_mapped else MOST_EXTRA_GROUPS)
+        self.groups = [self._group(index) for index in range(policy.groups)]
 
     @property
     def lanes(self) -> int:
-        return sum(len(population.lanes) for population in self.populations)
+        return sum(len(group.lanes) for group in self.groups)
 
     @property
     def busy(self) -> int:
-        return sum(len(population.occupied) for population in self.populations)
+        return sum(len(group.occupied) for group in self.groups)
 
-    def place(self, occupant: Occupant, past: Past | None = None) -> Population | None:
-        """Give a trial a lane of a population that is not advancing; None while there is none for its program."""
-        resting = [population for population in self.populations if population.index not in self._advancing]
-        fitting = [population for population in resting if population.has_room(occupant)]
-        if sum(1 for population in self.populations if population.occupied) >= self._at_once:
-            fitting = [population for population in fitting if population.occupied]
-        elif not fitting and not self._will_have_room(occupant):
-            fitting = list(self._another_population())
+    def place(self, lane_trial: LaneTrial, past: Past | None = None) -> LaneGroup | None:
+        """Give a trial a lane of a lane group that is not advancing; None while there is none for its program."""
+        resting = [group for group in self.groups if group.index not in self._advancing]
+        fitting = [group for group in resting if group.has_room(lane_trial)]
+        if sum(1 for group in self.groups if group.occupied) >= self._at_once:
+            fitting = [group for group in fitting if group.occupied]
+        elif not fitting and not self._will_have_room(lane_trial):
+            fitting = list(self._another_group())
         if not fitting:
             return None
         # The fullest first: lanes that advance together cost less than lanes in turns.
-        population = max(fitting, key=lambda each: (len(each.occupied), -each.clock, -each.index))
-        riding = population.program if population.occupied else None
-        if not population.occupied:
-            population.clock = max(population.clock, self._now)
-        program = riding or self._programs.program(occupant.signature, population.device)
-        population.admit(occupant, program, past)
-        return population
+        group = max(fitting, key=lambda each: (len(each.occupied), -each.virtual_time, -each.index))
+        running = group.program if group.occupied else None
+        if not group.occupied:
+            group.virtual_time = max(group.virtual_time, self._now)
+        program = running or self._programs.program(lane_trial.program_key, group.device)
+        group.admit(lane_trial, program, past)
+        return group
 
-    def put_back(self, occupant: Occupant, place: Place, past: Past) -> bool:
-        """Give a trial the lane that it had in an earlier run; False where this crew has no such lane for it."""
-        while place.population >= len(self.populations) and list(self._another_population()):
+    def put_back(self, lane_trial: LaneTrial, place: LanePlace, past: Past) -> bool:
+        """Give a trial the lane that it had in an earlier run; False where this scheduler has no such lane for it."""
+        while place.group >= len(self.groups) and list(self._another_group()):
             pass
-        if place.population >= len(self.populations):
+        if place.group >= len(self.groups):
             return False
-        population = self.populations[place.population]
-        if any(other.signature != occupant.signature for other in population.occupied):
+        group = self.groups[place.group]
+        if any(other.program_key != lane_trial.program_key for other in group.occupied):
             return False
-        program = population.program if population.occupied else None
-        program = program or self._programs.program(occupant.signature, population.device)
-        is_taken = program is population.program and population.lanes[place.lane : place.lane + 1] != [None]
+        program = group.program if group.occupied else None
+        program = program or self._programs.program(lane_trial.program_key, group.device)
+        is_taken = program is group.program and group.lanes[place.lane : place.lane + 1] != [None]
         if place.lane >= (program.lane_count or 1) or is_taken:
             return False
-        population.admit(occupant, program, past, place.lane)
+        group.admit(lane_trial, program, past, place.lane)
         return True
 
-    def resume(self, formation: Formation, *, is_held: bool) -> None:
-        """Take up the clocks of an earlier run, and set out with whoever had; `is_held` as in `start`."""
-        self._now = formation.now
-        for population in self.populations:
-            population.clock = formation.clocks.get(population.index, 0.0)
+    def resume(self, placement: Placement, *, is_held: bool) -> None:
+        """Take up the virtual times of an earlier run, and set out with whoever had; `is_held` as in `start`."""
+        self._now = placement.now
+        for group in self.groups:
+            group.virtual_time = placement.virtual_times.get(group.index, 0.0)
             late = [
                 lane
-                for lane, occupant in enumerate(population.lanes)
-                if occupant is not None and formation.places[occupant.number].clock != population.clock
+                for lane, lane_trial in enumerate(group.lanes)
+                if lane_trial is not None and placement.places[lane_trial.number].virtual_time != group.virtual_time
             ]
-            if late:  # the run ended while this population's epoch was dealt with, lane by lane
-                population.awaited = late
-                self._set_out(population, population.clock, is_held=is_held)
-            elif population.occupied and population.index not in formation.resting:
-                self._set_out(population, population.next_clock(), is_held=is_held)
+            if late:  # the run ended while this lane group's epoch was dealt with, lane by lane
+                group.awaited = late
+                self._set_out(group, group.virtual_time, is_held=is_held)
+            elif group.occupied and group.index not in placement.resting:
+                self._set_out(group, group.next_virtual_time(), is_held=is_held)
 
     def start(self, *, is_held: bool = False) -> None:
-        """Set every resting population that has trials to its next epoch, the one that is furthest behind first.
+        """Set every resting lane group that has trials to its next epoch, the one that is furthest behind first.
 
         Where they are held, none begins; but they take their places in the order of events, and no trial is placed with
         them any more. So what is dealt with until `earliest` comes to one of them is what would have been in any case.
         """
-        resting = [each for each in self.populations if each.occupied and each.index not in self._advancing]
+        resting = [each for each in self.groups if each.occupied and each.index not in self._advancing]
         free = max(self._at_once - len(self._advancing), 0)
-        for population in sorted(resting, key=lambda each: (each.clock, each.index))[:free]:
-            self._set_out(population, population.next_clock(), is_held=is_held)
+        for group in sorted(resting, key=lambda each: (each.virtual_time, each.index))[:free]:
+            self._set_out(group, group.next_virtual_time(), is_held=is_held)
 
-    def earliest(self) -> Population | None:
-        """The advancing population whose epoch ends first by the clock; None when all rest, or that one is held."""
-        advancing = [self.populations[index] for index in self._advancing]
-        first = min(advancing, key=lambda each: (each.clock, each.index), default=None)
+    def earliest(self) -> LaneGroup | None:
+        """The advancing lane group whose epoch ends first in virtual time; None when all rest, or that one is held."""
+        advancing = [self.groups[index] for index in self._advancing]
+        first = min(advancing, key=lambda each: (each.virtual_time, each.index), default=None)
         return first if first is not None and self._advancing[first.index].future is not None else None
 
-    def is_ready(self, population: Population, timeout_s: float) -> bool:
-        """Wait for a population's epoch for a while; whether it has ended."""
-        return bool(wait([self._future(population)], timeout=timeout_s).done)
+    def is_ready(self, group: LaneGroup, timeout_s: float) -> bool:
+        """Wait for a lane group's epoch for a while; whether it has ended."""
+        return bool(wait([self._future(group)], timeout=timeout_s).done)
 
     def is_still(self, timeout_s: float) -> bool:
         """Wait for all epochs under way for a while; whether they have ended."""
@@ -146,35 +146,35 @@ class Crew:
     def snapshots(self) -> list[Snapshot]:
         """Where all lanes stand, those included whose epoch nobody has collected. Not while any advances."""
         broken = {index for index, advance in self._advancing.items() if _has_failed(advance.future)}
-        whole = [population for population in self.populations if population.index not in broken]
-        return [snapshot for population in whole for snapshot in population.snapshot()]
+        whole = [group for group in self.groups if group.index not in broken]
+        return [snapshot for group in whole for snapshot in group.snapshot()]
 
-    def collect(self, population: Population) -> list[LaneEpoch]:
-        """What an ended epoch came to. The population rests from here on.
+    def collect(self, group: LaneGroup) -> list[LaneEpoch]:
+        """What an ended epoch came to. The lane group rests from here on.
 
         Raises:
             ShortageError: memory did not suffice; there are fewer lanes from now on, and its lanes are empty.
             Exception: whatever else ended the epoch, from compilation or the device; its lanes are empty now.
         """
-        self._now = population.clock
-        advance, riding = self._advancing.pop(population.index), population.occupied
+        self._now = group.virtual_time
+        advance, lane_trials = self._advancing.pop(group.index), group.occupied
         assert advance.future is not None
         try:
             return advance.future.result()
         except Exception as error:
-            lanes = population.lane_count
-            population.clear()
+            lanes = group.lane_count
+            group.clear()
             is_helped = (
                 self._have_fewer_at_once(error, advance.at_once)
                 if lanes is None
-                else self._have_fewer_lanes(error, lanes, riding[0].signature)
+                else self._have_fewer_lanes(error, lanes, lane_trials[0].program_key)
             )
             if is_helped:
                 self._forget_the_idle()
                 raise ShortageError(began=not isinstance(error, TooManyLanesError)) from error
             raise
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Scheduler:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -182,24 +182,24 @@ class Crew:
         for pool in self._pools.values():
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _set_out(self, population: Population, clock: float, *, is_held: bool) -> None:
-        population.clock, future = clock, None
+    def _set_out(self, group: LaneGroup, virtual_time: float, *, is_held: bool) -> None:
+        group.virtual_time, future = virtual_time, None
         if not is_held:
             if self._checkpoints is not None:
-                population.keep_at = self._checkpoints.due(population.index)
-            future = self._pools[population.device].submit(population.advance, self._stop)
-        self._advancing[population.index] = _Advance(future, self._at_once)
+                group.keep_at = self._checkpoints.due(group.index)
+            future = self._pools[group.device].submit(group.advance, self._stop)
+        self._advancing[group.index] = _Advance(future, self._at_once)
 
-    def _future(self, population: Population) -> Future[list[LaneEpoch]]:
-        future = self._advancing[population.index].future
+    def _future(self, group: LaneGroup) -> Future[list[LaneEpoch]]:
+        future = self._advancing[group.index].future
         assert future is not None
         return future
 
-    def _have_fewer_lanes(self, error: Exception, lanes: int, signature: Signature) -> bool:
+    def _have_fewer_lanes(self, error: Exception, lanes: int, program_key: ProgramKey) -> bool:
         """Go on with fewer lanes of a vmapped program, if that may help."""
         fewer = fewer_lanes(error, lanes)
         if fewer is not None:
-            self._programs.shrink(signature, fewer)
+            self._programs.shrink(program_key, fewer)
         return fewer is not None
 
     def _have_fewer_at_once(self, error: Exception, at_once: int) -> bool:
@@ -210,28 +210,27 @@ class Crew:
         return fewer is not None or (is_out_of_memory(error) and self.busy > 0)
 
     def _forget_the_idle(self) -> None:
-        """Free what populations without a trial still hold of their last."""
-        for population in self.populations:
-            if not population.occupied:
-                population.clear()
+        """Free what lane groups without a trial still hold of their last."""
+        for group in self.groups:
+            if not group.occupied:
+                group.clear()
 
-    def _will_have_room(self, occupant: Occupant) -> bool:
+    def _will_have_room(self, lane_trial: LaneTrial) -> bool:
         return any(
-            population.program is not None
-            and all(other.signature == occupant.signature for other in population.occupied)
-            for population in self.populations
+            group.program is not None and all(other.program_key == lane_trial.program_key for other in group.occupied)
+            for group in self.groups
         )
 
-    def _another_population(self) -> Iterator[Population]:
-        if self._policy.is_mapped or len(self.populations) >= self._policy.populations + MOST_EXTRA_POPULATIONS:
+    def _another_group(self) -> Iterator[LaneGroup]:
+        if self._policy.is_mapped or len(self.groups) >= self._policy.groups + MOST_EXTRA_GROUPS:
             return
-        population = self._population(len(self.populations))
-        self.populations.append(population)
-        yield population
+        group = self._group(len(self.groups))
+        self.groups.append(group)
+        yield group
 
-    def _population(self, index: int) -> Population:
+    def _group(self, index: int) -> LaneGroup:
         device = self._policy.devices[index % len(self._policy.devices)]
-        return Population(index, device, self._policy.lanes_per_population)
+        return LaneGroup(index, device, self._policy.lanes_per_group)
 
 
 def _has_failed(future: Future[list[LaneEpoch]] | None) -> bool:

@@ -21,6 +21,9 @@ from sweeps.errors import ResultsError
 from sweeps.log.line import Record, decode, encode
 from sweeps.storage.files import NO_LINKS, lock, make_folder, refused, replace_bytes, sync_folder
 
+RENAMED = {"population": "group", "clock": "virtual_time"}
+"""Fields of records by the names that they had before version 0.2, and by today's."""
+
 _WORKER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
 
 
@@ -32,7 +35,7 @@ class Damage(NamedTuple):
     reason: str
 
 
-class Replay(NamedTuple):
+class LogContents(NamedTuple):
     """A log folder: the records in the order they happened, each with its `worker`; and the skipped lines."""
 
     records: list[Record]
@@ -129,7 +132,7 @@ class LogWriter:
             os.fsync(self._file.fileno())
 
 
-def read_log(folder: Path) -> Replay:
+def read_log(folder: Path) -> LogContents:
     """Reads every `*.jsonl` of `folder`, oldest record first; a missing folder is an empty log.
 
     Records of one worker keep the order of its file; several workers are merged by time. A last line without its end
@@ -144,7 +147,7 @@ def read_log(folder: Path) -> Replay:
     except OSError as error:
         raise ResultsError(f"{folder} cannot be read: {error.strerror or error}") from error
     merged = heapq.merge(*map(_with_time, workers), key=lambda pair: pair[0])
-    return Replay([record for _, record in merged], damaged)
+    return LogContents([record for _, record in merged], damaged)
 
 
 def _read_file(path: Path, damaged: list[Damage]) -> list[Record]:
@@ -155,8 +158,7 @@ def _read_file(path: Path, damaged: list[Damage]) -> list[Record]:
         if isinstance(record, str):
             damaged.append(Damage(path, number, record))
         else:
-            record["worker"] = path.stem
-            records.append(record)
+            records.append({RENAMED.get(name, name): value for name, value in record.items()} | {"worker": path.stem})
     if tail:
         damaged.append(Damage(path, len(lines) + 1, "it has no end: its write was cut short, or is under way"))
     return records

@@ -1,7 +1,8 @@
-"""The formation of a crew: who rides where, who waits, and every clock. The rule: it is a fold over the log.
+"""The placement of a scheduler: who rides where, who waits, and every virtual time. The rule: it is a fold over the
+log.
 
 So a log that was cut off at any record says where the sweep stood there, and what comes next is what would have come
-next. What is not in a record follows from the order in which a sweep does things: while one population's epoch is
+next. What is not in a record follows from the order in which a sweep does things: while one lane group's epoch is
 dealt with, all others that have trials advance; then trials are placed; then everyone who rests with trials sets out,
 and only after that are trials asked for ahead of need.
 """
@@ -15,26 +16,27 @@ from typing import Any, NamedTuple
 from sweeps.log.trials import Record
 
 
-class Place(NamedTuple):
-    """A trial's lane, and the population's clock at the trial's last event."""
+class LanePlace(NamedTuple):
+    """A trial's lane, and the lane group's virtual time at the trial's last event."""
 
-    population: int
+    group: int
     lane: int
-    clock: float
+    virtual_time: float
 
 
-class Formation:
-    """`places` of the trials that ride and `ready`, those that wait for a lane, by number; `clocks` by population.
+class Placement:
+    """`places` of the trials that ride and `ready`, those that wait for a lane, by number; `virtual_times` by lane
+    group.
 
-    `now` is the clock of the last epoch that was dealt with, `resting` are populations that had not set out again after
-    their own; `attempts` counts how often each trial that has not ended was begun, and `retries` how often it was given
-    another attempt for each outcome.
+    `now` is the virtual time of the last epoch that was dealt with, `resting` are lane groups that had not set out
+    again after their own; `attempts` counts how often each trial that has not ended was begun, and `retries` how often
+    it was given another attempt for each outcome.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self.places: dict[int, Place] = {}
+        self.places: dict[int, LanePlace] = {}
         self.ready: list[int] = []
-        self.clocks: dict[int, float] = {}
+        self.virtual_times: dict[int, float] = {}
         self.now = 0.0
         self.resting: set[int] = set()
         self.attempts: Counter[int] = Counter()
@@ -75,22 +77,22 @@ class Formation:
     def _place(self, number: int, record: Record) -> None:
         if record["kind"] == "start":
             self.attempts[number] = record.get("attempt", 1)
-        if "population" not in record:
+        if "group" not in record:
             return
-        population, clock = record["population"], record["clock"]
+        group, virtual_time = record["group"], record["virtual_time"]
         if number in self.ready:
             self.ready.remove(number)
-        self.places[number] = Place(population, record["lane"], clock)
-        self.clocks[population] = clock
-        self.resting.add(population)
+        self.places[number] = LanePlace(group, record["lane"], virtual_time)
+        self.virtual_times[group] = virtual_time
+        self.resting.add(group)
 
     def _settle(self, number: int, record: Record) -> None:
-        place, clock = self.places.get(number), record.get("clock")
-        if place is None or clock is None:
+        place, virtual_time = self.places.get(number), record.get("virtual_time")
+        if place is None or virtual_time is None:
             return
-        self.places[number] = place._replace(clock=clock)
-        self.clocks[place.population] = self.now = clock
-        self.resting = {place.population}
+        self.places[number] = place._replace(virtual_time=virtual_time)
+        self.virtual_times[place.group] = self.now = virtual_time
+        self.resting = {place.group}
 
     def _leave(self, number: int, record: Record) -> None:
         self.places.pop(number, None)

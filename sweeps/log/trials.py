@@ -1,8 +1,9 @@
-"""The ledger: what the log says of every trial. The rule: it is a pure fold, so the same records give the same ledger.
+"""The logged trials: what the log says of every trial. The rule: it is a pure fold, so the same records give the same
+logged trials.
 
 A trial's latest attempt is the trial: a start drops the epochs and the outcome of the attempts before it, and what an
 older attempt still writes afterwards is not counted. The first outcome of an attempt stands. A log with gaps (damaged
-lines) gives a ledger with gaps, never an error.
+lines) gives a logged trials with gaps, never an error.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Entry:
         return {epoch: row for (of_repeat, epoch), row in self.epochs.items() if of_repeat == repeat}
 
 
-class Ledger:
+class LoggedTrials:
     """The trials of a log by their number, kept up to date record by record."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:

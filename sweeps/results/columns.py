@@ -1,4 +1,5 @@
-"""What the tables hold: trials of a ledger as named columns. The rule: a column's kind never depends on missing values.
+"""What the tables hold: trials of a logged trials as named columns. The rule: a column's kind never depends on missing
+values.
 
 `results/README.md` says what every column is. Integers that may be missing are nullable, text is `string`, and only
 measured floats use NaN; everything else that is missing is None. Times are UTC without a zone, because Optuna's columns
@@ -7,7 +8,8 @@ have none.
 A log that has lost lines to damage gives cells that are missing, never others: no figure of another epoch in the place
 of the last one's, no sum or best of some epochs in the place of all.
 
-A table may be made in pieces, each of other trials of the same ledger. What the pieces must agree on is their `Shape`.
+A table may be made in pieces, each of other trials of the same logged trials. What the pieces must agree on is their
+`TableShape`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ ParameterTypes = Mapping[str, frozenset[str]]
 """Of each searched parameter, in the order in which they appear: which types of values it has had."""
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """One column: a value a row, None where it is missing."""
 
     name: str
@@ -35,7 +37,7 @@ class Column(NamedTuple):
     values: Sequence[Any]
 
 
-class Shape(NamedTuple):
+class TableShape(NamedTuple):
     """What a sweep decides of its tables: the searched parameters with their kinds, the metrics, and the objective."""
 
     parameters: tuple[tuple[str, Kind], ...]
@@ -77,7 +79,7 @@ def kind_of(types: frozenset[str]) -> Kind:
     return "Float64" if "float" in types and types <= {"int", "large int", "float"} else "string"
 
 
-def trial_columns(trials: Sequence[Entry], shape: Shape) -> list[Column]:
+def trial_columns(trials: Sequence[Entry], shape: TableShape) -> list[TableColumn]:
     """The columns of `trials`, with a row for each of these."""
     epochs = [trial.epochs_of(trial.repeat) for trial in trials]
     last = [trial.last for trial in trials]
@@ -94,41 +96,41 @@ def trial_columns(trials: Sequence[Entry], shape: Shape) -> list[Column]:
         for trial, rows in zip(trials, epochs, strict=True)
     ]
     return [
-        Column("number", "int64", [trial.number for trial in trials]),
-        Column("value", "float64", [trial.value for trial in trials]),
-        Column("datetime_start", "datetime64[us]", start),
-        Column("datetime_complete", "datetime64[us]", complete),
-        Column("duration", "timedelta64[us]", list(map(_duration, start, complete))),
+        TableColumn("number", "int64", [trial.number for trial in trials]),
+        TableColumn("value", "float64", [trial.value for trial in trials]),
+        TableColumn("datetime_start", "datetime64[us]", start),
+        TableColumn("datetime_complete", "datetime64[us]", complete),
+        TableColumn("duration", "timedelta64[us]", list(map(_duration, start, complete))),
         *(_parameter(name, kind, trials) for name, kind in shape.parameters),
-        Column("state", "string", _texts(trial.state for trial in trials)),
-        Column("outcome", "string", _texts(trial.outcome for trial in trials)),
-        Column("reason", "string", _texts(trial.ending.get("reason") for trial in trials)),
-        Column("best_epoch", "Int64", best),
-        Column("epochs_run", "int64", [trial.epochs_run for trial in trials]),
-        Column("iterations", "Int64", [row.iterations if row else no_row for row, no_row in lasts]),
-        Column("examples_seen", "Int64", [row.examples if row else no_row for row, no_row in lasts]),
-        Column("seed", "Int64", [_int64_or_none(trial.start.get("seed")) for trial in trials]),
-        Column("repeat", "int64", [trial.repeat for trial in trials]),
+        TableColumn("state", "string", _texts(trial.state for trial in trials)),
+        TableColumn("outcome", "string", _texts(trial.outcome for trial in trials)),
+        TableColumn("reason", "string", _texts(trial.ending.get("reason") for trial in trials)),
+        TableColumn("best_epoch", "Int64", best),
+        TableColumn("epochs_run", "int64", [trial.epochs_run for trial in trials]),
+        TableColumn("iterations", "Int64", [row.iterations if row else no_row for row, no_row in lasts]),
+        TableColumn("examples_seen", "Int64", [row.examples if row else no_row for row, no_row in lasts]),
+        TableColumn("seed", "Int64", [_int64_or_none(trial.start.get("seed")) for trial in trials]),
+        TableColumn("repeat", "int64", [trial.repeat for trial in trials]),
         *_figures(last, shape),
-        Column("train_seconds", "float64", seconds),
-        Column("device", "string", _texts(trial.start.get("device") for trial in trials)),
-        Column("worker", "string", _texts(trial.start.get("worker") for trial in trials)),
-        Column("attempt", "int64", [trial.attempt for trial in trials]),
-        Column("config", "string", _texts(trial.start.get("config") for trial in trials)),
+        TableColumn("train_seconds", "float64", seconds),
+        TableColumn("device", "string", _texts(trial.start.get("device") for trial in trials)),
+        TableColumn("worker", "string", _texts(trial.start.get("worker") for trial in trials)),
+        TableColumn("attempt", "int64", [trial.attempt for trial in trials]),
+        TableColumn("config", "string", _texts(trial.start.get("config") for trial in trials)),
     ]
 
 
-def history_columns(trials: Sequence[Entry], shape: Shape) -> list[Column]:
+def history_columns(trials: Sequence[Entry], shape: TableShape) -> list[TableColumn]:
     """The columns of `history`: a row for each repeat and epoch of these trials, in that order."""
     keys = [(trial.number, *key) for trial in trials for key in sorted(trial.epochs)]
     rows = [trial.epochs[key] for trial in trials for key in sorted(trial.epochs)]
     return [
-        Column("number", "int64", [number for number, _, _ in keys]),
-        Column("repeat", "int64", [repeat for _, repeat, _ in keys]),
-        Column("epoch", "int64", [epoch for _, _, epoch in keys]),
-        Column("iterations", "int64", [row.iterations for row in rows]),
+        TableColumn("number", "int64", [number for number, _, _ in keys]),
+        TableColumn("repeat", "int64", [repeat for _, repeat, _ in keys]),
+        TableColumn("epoch", "int64", [epoch for _, _, epoch in keys]),
+        TableColumn("iterations", "int64", [row.iterations for row in rows]),
         *_figures(rows, shape),
-        Column("seconds", "float64", [row.seconds for row in rows]),
+        TableColumn("seconds", "float64", [row.seconds for row in rows]),
     ]
 
 
@@ -141,18 +143,18 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _parameter(name: str, kind: Kind, trials: Sequence[Entry]) -> Column:
+def _parameter(name: str, kind: Kind, trials: Sequence[Entry]) -> TableColumn:
     values = [trial.params.get(name) for trial in trials]
     if kind == "string":
         values = _texts(None if value is None else text(value) for value in values)
     elif kind == "Float64":
         values = [None if value is None else float(value) for value in values]
-    return Column(f"params_{name}", kind, values)
+    return TableColumn(f"params_{name}", kind, values)
 
 
-def _figures(rows: Sequence[Epoch | None], shape: Shape) -> list[Column]:
+def _figures(rows: Sequence[Epoch | None], shape: TableShape) -> list[TableColumn]:
     names = dict.fromkeys(("train_loss", "valid_loss", *shape.metrics))
-    return [Column(name, "float64", [row.figure(name) if row else math.nan for row in rows]) for name in names]
+    return [TableColumn(name, "float64", [row.figure(name) if row else math.nan for row in rows]) for name in names]
 
 
 def _type_of(value: Any) -> str:

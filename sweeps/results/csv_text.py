@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from sweeps.results.columns import Column
+from sweeps.results.columns import TableColumn
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NEEDS_QUOTES = re.compile('[,"\n\r]')
@@ -23,7 +23,7 @@ def header(names: Iterable[str]) -> bytes:
     return _lines([list(map(_quoted, names))])
 
 
-def rows(columns: Sequence[Column]) -> bytes:
+def rows(columns: Sequence[TableColumn]) -> bytes:
     """The lines of some rows, each with its line end."""
     return _lines(zip(*map(_cells, columns), strict=True))
 
@@ -32,7 +32,7 @@ def _lines(lines: Iterable[Sequence[str]]) -> bytes:
     return "".join(",".join(line) + "\n" for line in lines).encode()
 
 
-def _cells(column: Column) -> list[str]:
+def _cells(column: TableColumn) -> list[str]:
     values = column.values
     if column.kind in ("float64", "Float64"):
         return ["" if value is None or value != value else repr(value) for value in values]  # noqa: PLR0124  (NaN)

@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 from sweeps.log.jsonl import Damage
 from sweeps.log.line import decode, encode
-from sweeps.log.trials import Ledger, Record
+from sweeps.log.trials import LoggedTrials, Record
 from sweeps.storage.files import replace_bytes
 
 NAME = "tables.jsonl"
 TABLES = ("trials.parquet", "trials.csv", "history.parquet", "history.csv")
 
 
-class Note(NamedTuple):
+class Manifest(NamedTuple):
     """What a note says: `logs` are sizes in bytes, `tables` CRC-32s, both by file name; `others` are records."""
 
     logs: Mapping[str, int]
@@ -33,7 +33,7 @@ class Note(NamedTuple):
     others: Sequence[Record]
 
 
-def write_note(folder: Path, ledger: Ledger, metric: str, direction: str, *, is_whole: bool) -> None:
+def write_manifest(folder: Path, logged: LoggedTrials, metric: str, direction: str, *, is_whole: bool) -> None:
     """Notes that the tables in `folder` hold all that its log says now. `is_whole`: all of its lines could be read.
 
     Raises: ResultsError where the folder cannot be written.
@@ -46,14 +46,14 @@ def write_note(folder: Path, ledger: Ledger, metric: str, direction: str, *, is_
         "metric": metric,
         "direction": direction,
     }
-    tested = [trial for trial in ledger.trials.values() if trial.test]
+    tested = [trial for trial in logged.trials.values() if trial.test]
     others = [{"kind": "test", "number": trial.number, "metrics": dict(trial.test)} for trial in tested]
-    if ledger.kept is not None:
-        others.append({"kind": "best", "number": ledger.kept})
+    if logged.kept is not None:
+        others.append({"kind": "best", "number": logged.kept})
     replace_bytes(folder / NAME, b"".join(map(encode, [first | {"lines": 1 + len(others)}, *others])))
 
 
-def read_note(folder: Path) -> Note | None:
+def read_manifest(folder: Path) -> Manifest | None:
     """The note in `folder`; None where there is none, or a line of it is missing or cannot be trusted."""
     try:
         *lines, unended = (folder / NAME).read_bytes().split(b"\n")
@@ -64,11 +64,11 @@ def read_note(folder: Path) -> Note | None:
     if unended or not records or not records[0].get("lines") == len(records) == len(decoded):
         return None
     first, *others = records
-    told: dict[str, Any] = {name: first.get(name) for name in Note._fields if name != "others"}
-    return None if None in told.values() else Note(**told, others=others)
+    told: dict[str, Any] = {name: first.get(name) for name in Manifest._fields if name != "others"}
+    return None if None in told.values() else Manifest(**told, others=others)
 
 
-def fault(folder: Path, note: Note, name: str) -> str:
+def fault(folder: Path, note: Manifest, name: str) -> str:
     """What is wrong with the table of that name: "missing", "damaged", or "" where it is as it was written."""
     try:
         content = (folder / name).read_bytes()
@@ -79,12 +79,12 @@ def fault(folder: Path, note: Note, name: str) -> str:
     return "" if zlib.crc32(content) == note.tables.get(name) else "damaged"
 
 
-def behind_bytes(folder: Path, note: Note) -> int:
+def behind_bytes(folder: Path, note: Manifest) -> int:
     """How much has come to the log since the tables were written."""
     return sum(max(size - note.logs.get(name, 0), 0) for name, size in _sizes(folder).items())
 
 
-def lost(folder: Path, note: Note) -> list[Damage]:
+def lost(folder: Path, note: Manifest) -> list[Damage]:
     """Where the log has become shorter since the tables were made from it, which no line of it can say."""
     sizes = _sizes(folder)
     found = []
@@ -99,7 +99,7 @@ def lost(folder: Path, note: Note) -> list[Damage]:
 
 def is_current(folder: Path) -> bool:
     """Whether all tables in `folder` are there, unharmed, and hold all that its log says now."""
-    note = read_note(folder)
+    note = read_manifest(folder)
     if note is None or dict(note.logs) != _sizes(folder):
         return False
     return not any(fault(folder, note, name) for name in TABLES)

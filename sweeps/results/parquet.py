@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from sweeps.results.columns import Column, Kind
+from sweeps.results.columns import Kind, TableColumn
 
 _TYPES: dict[Kind, Any] = {
     "int64": pa.int64(),
@@ -33,7 +33,7 @@ _PANDAS_TYPES = {"boolean": "bool", "string": "unicode", "datetime64[us]": "date
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1), timedelta(microseconds=1)
 
 
-def batch(columns: Sequence[Column]) -> pa.RecordBatch:
+def batch(columns: Sequence[TableColumn]) -> pa.RecordBatch:
     """The columns as one piece of a table. Its schema is the same for the same names and kinds, whatever the values."""
     return pa.RecordBatch.from_arrays([_array(column) for column in columns], schema=_schema(columns))
 
@@ -54,7 +54,7 @@ def parquet(table: pa.Table) -> memoryview:
         return memoryview(stream.getvalue())
 
 
-def _schema(columns: Sequence[Column]) -> pa.Schema:
+def _schema(columns: Sequence[TableColumn]) -> pa.Schema:
     described = [
         {
             "name": column.name,
@@ -70,7 +70,7 @@ def _schema(columns: Sequence[Column]) -> pa.Schema:
     return pa.schema(fields, metadata={"pandas": json.dumps(for_pandas)})
 
 
-def _array(column: Column) -> pa.Array:
+def _array(column: TableColumn) -> pa.Array:
     kind, values = column.kind, column.values
     if kind in ("int64", "float64"):
         return pa.Array.from_buffers(_TYPES[kind], len(values), [None, _buffer(np.array(values, dtype=kind))])

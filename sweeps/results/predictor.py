@@ -18,7 +18,7 @@ import numpy as np
 
 from sweeps.config.values import freeze
 from sweeps.datasets import new_rows
-from sweeps.datasets.new_rows import NewRows, Wanted
+from sweeps.datasets.new_rows import NewRows, TrainedOn
 from sweeps.errors import DataError, ResultsError
 from sweeps.training.lane import as_input
 from sweeps.training.models import build_model, in_bfloat16, own_object
@@ -92,7 +92,7 @@ class BestModel:
         """
         told = self.description
         done = told["preprocessing"] or {}
-        return new_rows.read(str(path), Wanted(tuple(told["input_shape"]), told.get("dtype", "uint8"), done))
+        return new_rows.read(str(path), TrainedOn(tuple(told["input_shape"]), told.get("dtype", "uint8"), done))
 
     @cached_property
     def own(self) -> Any:

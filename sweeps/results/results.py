@@ -20,10 +20,10 @@ import numpy as np
 from sweeps.errors import ResultsError
 from sweeps.log.early_stopping import kept_epoch
 from sweeps.log.jsonl import Damage, read_log
-from sweeps.log.trials import Ledger
+from sweeps.log.trials import LoggedTrials
 from sweeps.results import best_json
 from sweeps.results.folder import check_folder, read_config
-from sweeps.results.manifest import lost, read_note
+from sweeps.results.manifest import lost, read_manifest
 from sweeps.storage import npz
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Results:
     metric: str
     direction: str
     config_text: str
-    ledger: Ledger
+    logged: LoggedTrials
     """What the log says of every trial."""
 
     @cached_property
@@ -113,10 +113,10 @@ class Results:
     def _tables(self) -> Tables:
         from sweeps.results.tables import tabulate  # noqa: PLC0415  (pyarrow and then pandas, for those who want tables)
 
-        return tabulate(self.ledger, self.metric, self.direction)
+        return tabulate(self.logged, self.metric, self.direction)
 
     def __repr__(self) -> str:
-        trials = self.ledger.trials.values()
+        trials = self.logged.trials.values()
         completed = sum(trial.state == "COMPLETE" for trial in trials)
         best = f", best {self.metric} {self.best.value:.6g} in trial {self.best.number}" if self.best else ""
         damaged = f", {len(self.damaged)} damaged lines in the log" if self.damaged else ""
@@ -132,15 +132,15 @@ def load(folder: str | Path) -> Results:
     check_folder(path)
     records, damaged = read_log(path / "log")
     config = read_config(path, records)
-    note = read_note(path)
+    note = read_manifest(path)
     damaged += lost(path, note) if note else []
-    ledger = Ledger(records)
-    best = _best(ledger, config.config, path / "best")
-    return Results(path, best, damaged, config.metric, config.direction, config.text, ledger)
+    logged = LoggedTrials(records)
+    best = _best(logged, config.config, path / "best")
+    return Results(path, best, damaged, config.metric, config.direction, config.text, logged)
 
 
-def _best(ledger: Ledger, config: SweepConfig, folder: Path) -> Best | None:
-    trial = ledger.best(config.objective.direction)
+def _best(logged: LoggedTrials, config: SweepConfig, folder: Path) -> Best | None:
+    trial = logged.best(config.objective.direction)
     if trial is None:
         return None
     epoch = kept_epoch(config, trial.epochs_of(trial.repeat)) if config.keep == "best_epoch" else trial.epochs_run

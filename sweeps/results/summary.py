@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from sweeps.log.jsonl import Damage, read_log
 from sweeps.log.line import decode
-from sweeps.log.trials import Ledger, Record
+from sweeps.log.trials import LoggedTrials, Record
 from sweeps.results import manifest
 from sweeps.results.folder import check_folder, read_config
-from sweeps.results.manifest import Note, read_note
+from sweeps.results.manifest import Manifest, read_manifest
 from sweeps.storage.lock import standing
 from sweeps.storage.paths import RunFolder
 
@@ -27,46 +27,46 @@ _TABLE = "trials.parquet"
 _NEEDED, _PREFIX = ("number", "attempt", "outcome", "value"), "params_"
 
 
-class Glance(NamedTuple):
+class Summary(NamedTuple):
     """What `look` saw. `metric` and `direction` are the objective's, `damaged` are the lines that were skipped.
 
     `warnings` say what else was not as it should be, a line each.
     """
 
-    ledger: Ledger
+    logged: LoggedTrials
     metric: str
     direction: str
     damaged: Sequence[Damage]
     warnings: Sequence[str]
 
 
-def look(folder: Path) -> Glance:
+def look(folder: Path) -> Summary:
     """The trials of a results folder, as quickly as can be; also while a run is writing to it.
 
     Raises: ResultsError where the folder is missing, is not a results folder, or cannot be read.
     """
     check_folder(folder)
-    note = read_note(folder)
+    note = read_manifest(folder)
     try:
-        ledger, warnings = _from_tables(folder, note) if _is_long(folder) else (None, [])
+        logged, warnings = _from_tables(folder, note) if _is_long(folder) else (None, [])
     except OSError:
-        ledger, warnings = None, []
-    if ledger is not None and note is not None:
-        return Glance(ledger, note.metric, note.direction, (), ())
+        logged, warnings = None, []
+    if logged is not None and note is not None:
+        return Summary(logged, note.metric, note.direction, (), ())
     records, damaged = read_log(folder / "log")
     if note is None:
         config = read_config(folder, records)
-        return Glance(Ledger(records), config.metric, config.direction, damaged, warnings)
+        return Summary(LoggedTrials(records), config.metric, config.direction, damaged, warnings)
     lost = manifest.lost(folder, note)
-    return Glance(Ledger(records), note.metric, note.direction, [*damaged, *lost], warnings)
+    return Summary(LoggedTrials(records), note.metric, note.direction, [*damaged, *lost], warnings)
 
 
 def _is_long(folder: Path) -> bool:
     return sum(path.stat().st_size for path in (folder / "log").glob("*.jsonl")) >= SHORT_LOG_BYTES
 
 
-def _from_tables(folder: Path, note: Note | None) -> tuple[Ledger | None, list[str]]:
-    """The ledger of the tables and of what the log says since; None, and why, where the whole log must be read."""
+def _from_tables(folder: Path, note: Manifest | None) -> tuple[LoggedTrials | None, list[str]]:
+    """The trials of the tables and of what the log says since; None, and why, where the whole log must be read."""
     if note is None:
         is_there = (folder / manifest.NAME).exists()
         return None, _warning(folder, f"{manifest.NAME} is damaged") if is_there else []
@@ -78,10 +78,10 @@ def _from_tables(folder: Path, note: Note | None) -> tuple[Ledger | None, list[s
     since = _since(folder / "log", *next(iter(note.logs.items())))
     if since is None:
         return None, []
-    ledger = Ledger(_records(content))
+    logged = LoggedTrials(_records(content))
     for record in (*note.others, *since):
-        ledger.add(record)
-    return ledger, []
+        logged.add(record)
+    return logged, []
 
 
 def _warning(folder: Path, what: str) -> list[str]:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from sweeps.log.trials import Entry, Ledger
+from sweeps.log.trials import Entry, LoggedTrials
 from sweeps.results import csv_text, parquet
 from sweeps.results.columns import (
-    Column,
     ParameterTypes,
-    Shape,
+    TableColumn,
+    TableShape,
     history_columns,
     joined,
     parameter_types,
@@ -42,10 +42,10 @@ class _Piece(NamedTuple):
     text: bytes
 
 
-def tabulate(ledger: Ledger, metric: str, direction: str) -> Tables:
-    """The tables of a ledger. `metric` and `direction` are the objective's; they pick each trial's `best_epoch`."""
-    trials = [ledger.trials[number] for number in sorted(ledger.trials)]
-    shape = Shape(joined([parameter_types(trials)]), tuple(ledger.metrics), metric, direction)
+def tabulate(logged: LoggedTrials, metric: str, direction: str) -> Tables:
+    """The tables of a log. `metric` and `direction` are the objective's; they pick each trial's `best_epoch`."""
+    trials = [logged.trials[number] for number in sorted(logged.trials)]
+    shape = TableShape(joined([parameter_types(trials)]), tuple(logged.metrics), metric, direction)
     made = (trial_columns(trials, shape), history_columns(trials, shape))
     return Tables(*(pa.Table.from_batches([parquet.batch(columns)]) for columns in made))
 
@@ -53,20 +53,20 @@ def tabulate(ledger: Ledger, metric: str, direction: str) -> Tables:
 class TableFiles:
     """The tables of a sweep that grows, as files in its folder: `trials` and `history`, as `.parquet` and `.csv`."""
 
-    def __init__(self, ledger: Ledger, metric: str, direction: str, folder: Path) -> None:
-        self._ledger, self._metric, self._direction, self._folder = ledger, metric, direction, folder
+    def __init__(self, logged: LoggedTrials, metric: str, direction: str, folder: Path) -> None:
+        self._logged, self._metric, self._direction, self._folder = logged, metric, direction, folder
         self._types: dict[int, ParameterTypes] = {}
-        self._shape: Shape | None = None
+        self._shape: TableShape | None = None
         self._pieces: dict[int, tuple[_Piece, _Piece]] = {}
         # The first piece is there also without trials: then the tables have no rows.
-        self._stale = {0, *(number // PIECE for number in ledger.trials)}
+        self._stale = {0, *(number // PIECE for number in logged.trials)}
 
     def touch(self, number: int) -> None:
-        """Says that the ledger has taken a record of this trial."""
+        """Says that the logged trials has taken a record of this trial."""
         self._stale.add(number // PIECE)
 
     def write(self) -> None:
-        """Writes the tables of the ledger as it is now, each file replaced whole.
+        """Writes the tables of the logged trials as it is now, each file replaced whole.
 
         Raises: ResultsError where the folder cannot be written.
         """
@@ -83,7 +83,7 @@ class TableFiles:
         for index in self._stale:
             self._types[index] = parameter_types(self._trials(index))
         parameters = joined(self._types[index] for index in sorted(self._types))
-        shape = Shape(parameters, tuple(self._ledger.metrics), self._metric, self._direction)
+        shape = TableShape(parameters, tuple(self._logged.metrics), self._metric, self._direction)
         for index in self._types if shape != self._shape else self._stale:
             trials = self._trials(index)
             self._pieces[index] = _piece(trial_columns(trials, shape)), _piece(history_columns(trials, shape))
@@ -92,8 +92,8 @@ class TableFiles:
 
     def _trials(self, index: int) -> Sequence[Entry]:
         numbers: Iterable[int] = range(index * PIECE, (index + 1) * PIECE)
-        return [self._ledger.trials[number] for number in numbers if number in self._ledger.trials]
+        return [self._logged.trials[number] for number in numbers if number in self._logged.trials]
 
 
-def _piece(columns: Sequence[Column]) -> _Piece:
+def _piece(columns: Sequence[TableColumn]) -> _Piece:
     return _Piece(parquet.batch(columns), csv_text.rows(columns))

@@ -18,12 +18,12 @@ from sweeps.config.changes import fingerprint
 from sweeps.config.code_fingerprint import sources
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import Damage, LogWriter, read_log, timestamp
-from sweeps.log.trials import Entry, Ledger, Record
+from sweeps.log.trials import Entry, LoggedTrials, Record
 from sweeps.masking import masked
 from sweeps.results import manifest
 from sweeps.storage.files import refused
 from sweeps.storage.paths import RunFolder
-from sweeps.storage.retry import LOGGER, Patience
+from sweeps.storage.retry import LOGGER, Retry
 
 if TYPE_CHECKING:
     from sweeps.results.tables import TableFiles
@@ -39,21 +39,21 @@ WORKER = "worker-0"
 class Journal:
     """One run's writer. Opening it reads what earlier runs left; use as a context manager."""
 
-    def __init__(self, config: SweepConfig, folder: RunFolder, patience: Patience | None = None) -> None:
+    def __init__(self, config: SweepConfig, folder: RunFolder, retry: Retry | None = None) -> None:
         self._folder, self._objective = folder, config.objective
-        self.patience = patience or Patience()
+        self.retry = retry or Retry()
         """What everything that this run writes is written with."""
         self.code = sources(config)
         self.config = fingerprint(config, self.code)
         """What this run's trials are marked with in the tables."""
-        self._ledger = Ledger()
+        self._logged = LoggedTrials()
         self._writer = LogWriter(folder.log, WORKER)
         self.past, damaged = read_log(folder.log)
         for record in self.past:
-            self._ledger.add(record)
-        for number in range(max(self._ledger.trials, default=-1)):
-            if number not in self._ledger.trials:  # it was proposed, and damage has taken all that the log had of it
-                self._ledger.add({"kind": "ask", "number": number})
+            self._logged.add(record)
+        for number in range(max(self._logged.trials, default=-1)):
+            if number not in self._logged.trials:  # it was proposed, and damage has taken all that the log had of it
+                self._logged.add({"kind": "ask", "number": number})
         self._is_whole = not damaged and len(list(folder.log.glob("*.jsonl"))) == 1
         self._warn(damaged)
         self._tables: TableFiles | None = None
@@ -64,7 +64,7 @@ class Journal:
         """Say, as warnings of the logger `sweeps`, what of the past could not be read."""
         if self._writer.set_aside is not None:
             LOGGER.warning("a line of the log that was cut short is set aside in %s", self._writer.set_aside)
-        note = manifest.read_note(self._folder.path)
+        note = manifest.read_manifest(self._folder.path)
         missing = [*damaged, *(manifest.lost(self._folder.path, note) if note else [])]
         if missing:
             told = f"{missing[0].file}:{missing[0].line}: {missing[0].reason}"
@@ -73,21 +73,21 @@ class Journal:
 
     @property
     def trials(self) -> dict[int, Entry]:
-        return self._ledger.trials
+        return self._logged.trials
 
     def best(self) -> Entry | None:
-        return self._ledger.best(self._objective.direction)
+        return self._logged.best(self._objective.direction)
 
     @property
     def kept(self) -> int | None:
         """The number of the trial whose parameters are in `best/`."""
-        return self._ledger.kept
+        return self._logged.kept
 
     def record(self, kind: str, **fields: Any) -> None:
         """Append one record, secrets in its `reason` masked; it is on the disk after the next `flush` that says so."""
         if "reason" in fields:
             fields["reason"] = masked(fields["reason"])
-        self._ledger.add(self._writer.append({"kind": kind, "time": timestamp(), **fields}))
+        self._logged.add(self._writer.append({"kind": kind, "time": timestamp(), **fields}))
         self._recorded = True
         if self._tables is not None and "number" in fields:
             self._tables.touch(fields["number"])
@@ -104,18 +104,18 @@ class Journal:
             return False
         self.sync()
         if now > self._tables_due:
-            self.patience.attempt("the tables", self._write_tables)
+            self.retry.attempt("the tables", self._write_tables)
         return True
 
     def sync(self) -> None:
         """Put what was recorded on the disk."""
-        self.patience.insist(self._writer.flush)
+        self.retry.insist(self._writer.flush)
         self._flush_due, self._recorded = time.monotonic() + FLUSH_SECONDS, False
 
     def write_tables(self) -> None:
         """Put what was recorded on the disk, and make the tables say the same."""
         self.sync()
-        self.patience.insist(self._write_tables)
+        self.retry.insist(self._write_tables)
 
     def mend_tables(self) -> None:
         """Write the tables if they are not those of the whole log, as after a run that ended before it wrote them."""
@@ -137,9 +137,9 @@ class Journal:
         if self._tables is None:
             from sweeps.results.tables import TableFiles  # noqa: PLC0415  (pyarrow, which training need not wait for)
 
-            self._tables = TableFiles(self._ledger, metric, direction, self._folder.path)
+            self._tables = TableFiles(self._logged, metric, direction, self._folder.path)
         self._tables.write()
-        manifest.write_note(self._folder.path, self._ledger, metric, direction, is_whole=self._is_whole)
+        manifest.write_manifest(self._folder.path, self._logged, metric, direction, is_whole=self._is_whole)
 
     def study_events(self) -> Iterator[StudyEvent]:
         """What the study was told in the past, and is told again: everything of trials that have ended or go on.

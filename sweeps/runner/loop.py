@@ -1,4 +1,4 @@
-"""Where study, crew and journal meet: the life of a sweep, as a generator of its progress.
+"""Where study, scheduler and journal meet: the life of a sweep, as a generator of its progress.
 
 The rule: one direction and no callbacks. Proposals go to lanes, epochs come back, each is recorded, and the trial it
 belongs to goes on, ends, or makes room. Whoever runs the sweep pulls at it.
@@ -11,20 +11,20 @@ from collections.abc import Iterator
 
 from sweeps.config import SweepConfig, space
 from sweeps.engine.checkpoints import Checkpoints
-from sweeps.engine.lane_group import LaneEpoch, Population
+from sweeps.engine.lane_group import LaneEpoch, LaneGroup
 from sweeps.engine.memory import is_out_of_memory
-from sweeps.engine.programs import Occupant, Programs
+from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.restore import Past, past_of
-from sweeps.engine.scheduler import Crew, ShortageError
+from sweeps.engine.scheduler import Scheduler, ShortageError
 from sweeps.errors import SweepError
-from sweeps.log.placement import Formation
-from sweeps.runner.best_trial import Champion
+from sweeps.log.placement import Placement
+from sweeps.runner.best_trial import BestTrial
 from sweeps.runner.budget import total_trials
 from sweeps.runner.journal import Journal
-from sweeps.runner.outcomes import Verdicts
+from sweeps.runner.outcomes import Outcomes
 from sweeps.runner.progress import Progress
-from sweeps.runner.recorder import Chronicle, Ending
-from sweeps.runner.timer import Stopwatch
+from sweeps.runner.recorder import Recorder, TrialEnd
+from sweeps.runner.timer import Timer
 from sweeps.stop_request import StopRequest
 from sweeps.storage.paths import RunFolder
 from sweeps.study import Study
@@ -46,22 +46,22 @@ class Sweep:
     ) -> None:
         self._config, self._journal = config, journal
         self._request = request or StopRequest()
-        self._study = Study.replay(config, journal.study_events())
-        self._formation = Formation(journal.past)
-        self._formation.enter(journal.config)
+        self._study = Study.from_events(config, journal.study_events())
+        self._placement = Placement(journal.past)
+        self._placement.enter(journal.config)
         self._lost = journal.lost()
-        self._chronicle = Chronicle(config, journal, self._formation.attempts)
-        self._retries = self._formation.retries
+        self._recorder = Recorder(config, journal, self._placement.attempts)
+        self._retries = self._placement.retries
         self._total = total_trials(config, self._study)
         self._asked = len(journal.trials)
         self._programs, self._policy = programs, programs.policy
-        self._ready: list[Occupant] = []
+        self._ready: list[LaneTrial] = []
         self._pasts: dict[int, Past] = {}  # of ready trials that go on
         self._checkpoints = Checkpoints(folder.checkpoints, journal.config, config.checkpoints.seconds)
-        self._champion = Champion(config, folder, journal, programs)
-        self._clock = Stopwatch(config, journal)
+        self._best_trial = BestTrial(config, folder, journal, programs)
+        self._timer = Timer(config, journal)
         outcomes = Counter(entry.outcome for entry in journal.trials.values() if entry.ending)
-        self._verdicts = Verdicts(config, self._study, self._chronicle, self._champion, outcomes)
+        self._outcomes = Outcomes(config, self._study, self._recorder, self._best_trial, outcomes)
 
     def run(self) -> Iterator[Progress]:
         """Train until the budget is used up, or until a stop is requested and the epochs under way have ended.
@@ -70,75 +70,75 @@ class Sweep:
         goes on from there as if there had been no stop.
         """
         with self._checkpoints:
-            with Crew(self._policy, self._programs, self._checkpoints) as crew:
-                self._resume(crew)
-                yield from self._train(crew)
-                while not self._is_over() and not crew.is_still(REFRESH_S):
-                    yield self._progress(crew)
-            if self._is_stopped(crew):
+            with Scheduler(self._policy, self._programs, self._checkpoints) as scheduler:
+                self._resume(scheduler)
+                yield from self._train(scheduler)
+                while not self._is_over() and not scheduler.is_still(REFRESH_S):
+                    yield self._progress(scheduler)
+            if self._is_stopped(scheduler):
                 self._journal.record("stop", reason=self._request.reason)
                 self._journal.sync()
-                self._checkpoints.keep_now(self._chronicle.with_attempts(crew.snapshots()))
-                yield self._progress(crew, is_stopped=True)
+                self._checkpoints.keep_now(self._recorder.with_attempts(scheduler.snapshots()))
+                yield self._progress(scheduler, is_stopped=True)
                 return
-            self._close(crew)
-            self._champion.test(self._policy.devices[0])
-            reason = self._verdicts.closing or "complete"
+            self._close(scheduler)
+            self._best_trial.test(self._policy.devices[0])
+            reason = self._outcomes.closing or "complete"
             self._journal.record("finish", reason=reason, compilations=self._programs.compilations)
             self._journal.sync()
-            yield self._progress(crew)
+            yield self._progress(scheduler)
 
-    def _train(self, crew: Crew) -> Iterator[Progress]:
-        """Deal with one population's epoch after the other, while there are any in the order of clocks."""
+    def _train(self, scheduler: Scheduler) -> Iterator[Progress]:
+        """Deal with one lane group's epoch after the other, while there are any in the order of virtual times."""
         while not self._is_over():
             is_stopping = bool(self._request.reason)
-            if is_stopping and crew.earliest() is None:
+            if is_stopping and scheduler.earliest() is None:
                 return  # nothing is under way that could come next, so nothing need be asked for
-            self._fill(crew)
-            crew.start(is_held=is_stopping)
+            self._fill(scheduler)
+            scheduler.start(is_held=is_stopping)
             self._ask_ahead()
-            population = crew.earliest()
-            if population is None:
+            group = scheduler.earliest()
+            if group is None:
                 return
-            while not crew.is_ready(population, REFRESH_S) and not self._is_over():
-                yield self._progress(crew)
+            while not scheduler.is_ready(group, REFRESH_S) and not self._is_over():
+                yield self._progress(scheduler)
             if not self._is_over():
-                self._settle(crew, population)
-                yield self._progress(crew)
+                self._settle(scheduler, group)
+                yield self._progress(scheduler)
 
-    def _resume(self, crew: Crew) -> None:
+    def _resume(self, scheduler: Scheduler) -> None:
         """Put every trial that has not ended back where it was; those whose lane is gone come before any other."""
-        formation, trials = self._formation, self._journal.trials
+        placement, trials = self._placement, self._journal.trials
         for number in self._lost:
-            formation.places.pop(number, None)
-            self._verdicts.end(number, Ending("failed", "damage to the log has lost its proposal"))
-        self._checkpoints.retain(formation.places)
-        for number, place in sorted(formation.places.items()):
-            occupant, entry = self._occupant(number), trials[number]
-            if occupant is None:
+            placement.places.pop(number, None)
+            self._outcomes.end(number, TrialEnd("failed", "damage to the log has lost its proposal"))
+        self._checkpoints.retain(placement.places)
+        for number, place in sorted(placement.places.items()):
+            lane_trial, entry = self._lane_trial(number), trials[number]
+            if lane_trial is None:
                 continue
-            if entry.last and self._verdicts.is_ended_by(occupant, entry.epochs_run, entry, None):
+            if entry.last and self._outcomes.is_ended_by(lane_trial, entry.epochs_run, entry, None):
                 continue  # the log was cut off before it said so
-            past = past_of(entry, self._checkpoints.find(occupant, entry.attempt, entry.epochs_run))
-            if not self._is_over() and crew.put_back(occupant, place, past):
-                self._chronicle.resume(occupant, past, None)
+            past = past_of(entry, self._checkpoints.find(lane_trial, entry.attempt, entry.epochs_run))
+            if not self._is_over() and scheduler.put_back(lane_trial, place, past):
+                self._recorder.resume(lane_trial, past, None)
             else:
-                self._ready.append(occupant)
+                self._ready.append(lane_trial)
                 self._pasts[number] = past
-        for number in formation.ready:
-            self._chronicle.attempts.setdefault(number, trials[number].attempt)
+        for number in placement.ready:
+            self._recorder.attempts.setdefault(number, trials[number].attempt)
             self._make_ready(number)
-        crew.resume(formation, is_held=bool(self._request.reason))
-        self._verdicts.news += self._checkpoints.notes
+        scheduler.resume(placement, is_held=bool(self._request.reason))
+        self._outcomes.news += self._checkpoints.notes
 
-    def _fill(self, crew: Crew) -> None:
+    def _fill(self, scheduler: Scheduler) -> None:
         """Ready trials to free lanes, asking for more while lanes stay free."""
         while True:
-            for occupant in list(self._ready):
-                population = crew.place(occupant, self._pasts.get(occupant.number))
-                if population is not None:
-                    self._ready.remove(occupant)
-                    self._begin(occupant, population)
+            for lane_trial in list(self._ready):
+                group = scheduler.place(lane_trial, self._pasts.get(lane_trial.number))
+                if group is not None:
+                    self._ready.remove(lane_trial)
+                    self._begin(lane_trial, group)
             if self._ready or not self._ask(is_ahead=False):
                 return
 
@@ -149,127 +149,129 @@ class Sweep:
 
     def _ask(self, *, is_ahead: bool) -> bool:
         """Ask for one more trial; whether there was one."""
-        if self._verdicts.closing or (self._total is not None and self._asked >= self._total):
+        if self._outcomes.closing or (self._total is not None and self._asked >= self._total):
             return False
         proposal = self._study.ask()
         if proposal is None:
             self._total = self._asked
             return False
         self._asked += 1
-        self._chronicle.ask(proposal, is_ahead=is_ahead)
+        self._recorder.ask(proposal, is_ahead=is_ahead)
         self._make_ready(proposal.number)
         return True
 
     def _make_ready(self, number: int) -> None:
-        occupant = self._occupant(number)
-        if occupant is not None:
-            self._ready.append(occupant)
+        lane_trial = self._lane_trial(number)
+        if lane_trial is not None:
+            self._ready.append(lane_trial)
 
-    def _occupant(self, number: int) -> Occupant | None:
+    def _lane_trial(self, number: int) -> LaneTrial | None:
         """A proposed trial as a lane sees it; one whose own choices cannot be trained has failed."""
         try:
             trial = space.resolve(self._config, dict(self._journal.trials[number].params))
-            return self._programs.occupant(number, trial)
+            return self._programs.lane_trial(number, trial)
         except SweepError as error:
-            self._verdicts.end(number, Ending("failed", str(error)))
+            self._outcomes.end(number, TrialEnd("failed", str(error)))
             return None
 
-    def _begin(self, occupant: Occupant, population: Population) -> None:
-        past = self._pasts.pop(occupant.number, None)
+    def _begin(self, lane_trial: LaneTrial, group: LaneGroup) -> None:
+        past = self._pasts.pop(lane_trial.number, None)
         if past is None:
-            self._chronicle.start(occupant, population)
+            self._recorder.start(lane_trial, group)
         else:
-            self._chronicle.resume(occupant, past, population)
+            self._recorder.resume(lane_trial, past, group)
 
-    def _settle(self, crew: Crew, population: Population) -> None:
-        """Deal with what a population's epoch came to."""
-        riding = list(population.occupied)
+    def _settle(self, scheduler: Scheduler, group: LaneGroup) -> None:
+        """Deal with what a lane group's epoch came to."""
+        lane_trials = list(group.occupied)
         try:
-            epochs = crew.collect(population)
+            epochs = scheduler.collect(group)
         except ShortageError as shortage:
-            self._try_again(riding, Ending("shortage", str(shortage)), population.clock, began=shortage.began)
+            self._try_again(lane_trials, TrialEnd("shortage", str(shortage)), group.virtual_time, began=shortage.began)
         except Exception as error:  # noqa: BLE001  (a user's model may raise anything; the other programs go on)
             outcome = "out_of_memory" if is_out_of_memory(error) else "failed"
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} ({origin(error)})"
-            self._fail(riding, Ending(outcome, reason), population.clock)
+            self._fail(lane_trials, TrialEnd(outcome, reason), group.virtual_time)
         else:
-            self._verdicts.news += population.notes
-            population.notes.clear()
+            self._outcomes.news += group.notes
+            group.notes.clear()
             for epoch in epochs:
-                self._settle_epoch(population, epoch)
-            self._keep(population)
+                self._settle_epoch(group, epoch)
+            self._keep(group)
 
-    def _fail(self, riding: list[Occupant], ending: Ending, clock: float) -> None:
+    def _fail(self, lane_trials: list[LaneTrial], ending: TrialEnd, virtual_time: float) -> None:
         """End trials whose epoch raised, but for those that may be tried again."""
-        allowed = 0 if self._programs.is_broken(riding[0].signature) else getattr(self._config.retries, ending.outcome)
-        again = {each.number for each in riding if self._retries[each.number, ending.outcome] < allowed}
-        for occupant in riding:
-            if occupant.number not in again:
-                self._verdicts.end(occupant.number, ending, clock)
-        self._try_again([each for each in riding if each.number in again], ending, clock, began=True)
+        allowed = (
+            0 if self._programs.is_broken(lane_trials[0].program_key) else getattr(self._config.retries, ending.outcome)
+        )
+        again = {each.number for each in lane_trials if self._retries[each.number, ending.outcome] < allowed}
+        for lane_trial in lane_trials:
+            if lane_trial.number not in again:
+                self._outcomes.end(lane_trial.number, ending, virtual_time)
+        self._try_again([each for each in lane_trials if each.number in again], ending, virtual_time, began=True)
 
-    def _try_again(self, riding: list[Occupant], ending: Ending, clock: float, *, began: bool) -> None:
+    def _try_again(self, lane_trials: list[LaneTrial], ending: TrialEnd, virtual_time: float, *, began: bool) -> None:
         """Trials start over, before any other; the results of those that only wanted memory will be the same."""
-        self._ready[:0] = riding
-        for occupant in reversed(riding):  # each goes before those that are ready
-            self._retries[occupant.number, ending.outcome] += 1
-            self._chronicle.retry(occupant.number, ending.outcome, ending.reason, clock, began=began)
+        self._ready[:0] = lane_trials
+        for lane_trial in reversed(lane_trials):  # each goes before those that are ready
+            self._retries[lane_trial.number, ending.outcome] += 1
+            self._recorder.retry(lane_trial.number, ending.outcome, ending.reason, virtual_time, began=began)
 
-    def _settle_epoch(self, population: Population, epoch: LaneEpoch) -> None:
-        occupant = epoch.occupant
-        self._chronicle.epoch(epoch, population.clock)
-        self._clock.count(occupant.examples, epoch.seconds)
-        if self._verdicts.is_ended_by(occupant, epoch.epoch, self._journal.trials[occupant.number], population):
-            population.retire(epoch.lane)
+    def _settle_epoch(self, group: LaneGroup, epoch: LaneEpoch) -> None:
+        lane_trial = epoch.lane_trial
+        self._recorder.epoch(epoch, group.virtual_time)
+        self._timer.count(lane_trial.examples, epoch.seconds)
+        if self._outcomes.is_ended_by(lane_trial, epoch.epoch, self._journal.trials[lane_trial.number], group):
+            group.retire(epoch.lane)
 
-    def _keep(self, population: Population) -> None:
-        """Have a population's lanes written, if it is time; what led to them is in the log before they are."""
-        if not population.snapshots:
+    def _keep(self, group: LaneGroup) -> None:
+        """Have a lane group's lanes written, if it is time; what led to them is in the log before they are."""
+        if not group.snapshots:
             return
-        riding = {occupant.number for occupant in population.occupied}
-        due = [snapshot for snapshot in population.snapshots if snapshot.number in riding]
-        population.snapshots = []
+        lane_trials = {lane_trial.number for lane_trial in group.occupied}
+        due = [snapshot for snapshot in group.snapshots if snapshot.number in lane_trials]
+        group.snapshots = []
         self._journal.sync()
-        self._checkpoints.keep(population.index, self._chronicle.with_attempts(due))
+        self._checkpoints.keep(group.index, self._recorder.with_attempts(due))
 
     def _is_over(self) -> bool:
         minutes = self._config.budget.minutes
-        if not self._verdicts.closing and minutes is not None and self._clock.minutes_used() >= minutes:
-            self._verdicts.closing = f"the budget of {minutes:g} minutes is used up"
-        return bool(self._verdicts.closing) or self._request.is_overdue
+        if not self._outcomes.closing and minutes is not None and self._timer.minutes_used() >= minutes:
+            self._outcomes.closing = f"the budget of {minutes:g} minutes is used up"
+        return bool(self._outcomes.closing) or self._request.is_overdue
 
-    def _is_stopped(self, crew: Crew) -> bool:
+    def _is_stopped(self, scheduler: Scheduler) -> bool:
         """Whether the run ends at a request, with something left for the next one."""
-        is_complete = self._total is not None and self._asked >= self._total and not self._ready and not crew.busy
-        return bool(self._request.reason) and not self._verdicts.closing and not is_complete
+        is_complete = self._total is not None and self._asked >= self._total and not self._ready and not scheduler.busy
+        return bool(self._request.reason) and not self._outcomes.closing and not is_complete
 
-    def _close(self, crew: Crew) -> None:
+    def _close(self, scheduler: Scheduler) -> None:
         """End what still runs when the sweep is over before its trials are."""
-        if not self._verdicts.closing:
+        if not self._outcomes.closing:
             return
-        outcome = "interrupted" if "target" in self._verdicts.closing else "timed_out"
-        running = [occupant.number for population in crew.populations for occupant in population.occupied]
-        for number in sorted(running + [occupant.number for occupant in self._ready]):
-            self._verdicts.end(number, Ending(outcome, self._verdicts.closing))
+        outcome = "interrupted" if "target" in self._outcomes.closing else "timed_out"
+        running = [lane_trial.number for group in scheduler.groups for lane_trial in group.occupied]
+        for number in sorted(running + [lane_trial.number for lane_trial in self._ready]):
+            self._outcomes.end(number, TrialEnd(outcome, self._outcomes.closing))
         self._ready.clear()
 
-    def _progress(self, crew: Crew, *, is_stopped: bool = False) -> Progress:
-        done = sum(self._verdicts.outcomes.values())
+    def _progress(self, scheduler: Scheduler, *, is_stopped: bool = False) -> Progress:
+        done = sum(self._outcomes.counts.values())
         news: tuple[str, ...] = ()
         if self._journal.flush():  # what is told is on the disk
-            news = tuple(self._verdicts.news)
-            self._verdicts.news.clear()
-            self._checkpoints.drop(self._verdicts.ended)  # which are not needed once that is on the disk
-            self._verdicts.ended.clear()
+            news = tuple(self._outcomes.news)
+            self._outcomes.news.clear()
+            self._checkpoints.drop(self._outcomes.ended)  # which are not needed once that is on the disk
+            self._outcomes.ended.clear()
         return Progress(
             done=done,
             total=self._total,
-            busy=crew.busy,
-            lanes=crew.lanes,
-            best=self._champion.standing,
-            examples_per_second=self._clock.examples_per_second(),
-            seconds_left=self._clock.seconds_left(done, self._total),
-            outcomes=dict(self._verdicts.outcomes),
+            busy=scheduler.busy,
+            lanes=scheduler.lanes,
+            best=self._best_trial.standing,
+            examples_per_second=self._timer.examples_per_second(),
+            seconds_left=self._timer.seconds_left(done, self._total),
+            outcomes=dict(self._outcomes.counts),
             compilations=self._programs.compilations,
             news=news,
             is_stopped=is_stopped,

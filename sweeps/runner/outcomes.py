@@ -1,6 +1,6 @@
-"""Verdicts: how a trial ends, and everybody who is told of it. The rule: told in one order, whatever ended the trial.
+"""Outcomes: how a trial ends, and everybody who is told of it. The rule: told in one order, whatever ended the trial.
 
-The study first, then the log, then people, then the champion.
+The study first, then the log, then people, then the best trial.
 """
 
 from __future__ import annotations
@@ -9,74 +9,74 @@ import math
 from collections import Counter
 
 from sweeps.config import SweepConfig
-from sweeps.engine.lane_group import Population
-from sweeps.engine.programs import Occupant
+from sweeps.engine.lane_group import LaneGroup
+from sweeps.engine.programs import LaneTrial
 from sweeps.log.early_stopping import kept_epoch, reached, stalled
 from sweeps.log.trials import Entry
-from sweeps.runner.best_trial import Champion
+from sweeps.runner.best_trial import BestTrial
 from sweeps.runner.budget import reaches_target
-from sweeps.runner.recorder import Chronicle, Ending
+from sweeps.runner.recorder import Recorder, TrialEnd
 from sweeps.study import Study
 
 
-class Verdicts:
-    """`outcomes` counts the ended trials of all runs, `news` is a line for each of this one, `ended` their numbers.
+class Outcomes:
+    """`counts` has the ended trials of all runs, `news` is a line for each of this one, `ended` their numbers.
 
     `closing` is why the sweep is over before its trials are; "" while it is not.
     """
 
     def __init__(
-        self, config: SweepConfig, study: Study, chronicle: Chronicle, champion: Champion, outcomes: Counter[str]
+        self, config: SweepConfig, study: Study, recorder: Recorder, best_trial: BestTrial, counts: Counter[str]
     ) -> None:
-        self._config, self._study, self._chronicle, self._champion = config, study, chronicle, champion
-        self.outcomes, self.closing = outcomes, ""
+        self._config, self._study, self._recorder, self._best_trial = config, study, recorder, best_trial
+        self.counts, self.closing = counts, ""
         self.news: list[str] = []
         self.ended: list[int] = []
-        if champion.standing is not None:
-            self._close_if_reached(champion.standing.number, champion.standing.value)
+        if best_trial.standing is not None:
+            self._close_if_reached(best_trial.standing.number, best_trial.standing.value)
 
-    def is_ended_by(self, occupant: Occupant, number: int, entry: Entry, population: Population | None) -> bool:
+    def is_ended_by(self, lane_trial: LaneTrial, number: int, entry: Entry, group: LaneGroup | None) -> bool:
         """End a trial after its epoch `number`, which is in the log, if that was its last; whether it was.
 
-        It still rides in `population`; in none if it was an earlier run that recorded the epoch, and no more.
+        It still rides in `group`; in none if it was an earlier run that recorded the epoch, and no more.
         """
         value = entry.epochs[0, number].figure(self._config.objective.metric)
-        ending = self._ending(occupant, number, entry, value)
-        if self._config.keep == "best_epoch" and ending is None and population is not None:
-            self._champion.remember(occupant.number, number, value, population)
+        ending = self._ending(lane_trial, number, entry, value)
+        if self._config.keep == "best_epoch" and ending is None and group is not None:
+            self._best_trial.remember(lane_trial.number, number, value, group)
         if ending is not None:
-            self.end(occupant.number, ending)
+            self.end(lane_trial.number, ending)
             if ending.outcome == "completed" and ending.value is not None:
-                self._champion.challenge(occupant, ending.value, population, at_epoch=number)
-            self._champion.forget(occupant.number)
+                self._best_trial.challenge(lane_trial, ending.value, group, at_epoch=number)
+            self._best_trial.forget(lane_trial.number)
         return ending is not None
 
-    def end(self, number: int, ending: Ending, clock: float | None = None) -> None:
-        """End a trial; at a `clock` if an epoch without a result did it."""
+    def end(self, number: int, ending: TrialEnd, virtual_time: float | None = None) -> None:
+        """End a trial; at a `virtual_time` if an epoch without a result did it."""
         outcome, reason, value = ending
         self._study.tell(number, outcome, value)
-        self._chronicle.outcome(number, ending, clock)
-        self.outcomes[outcome] += 1
+        self._recorder.outcome(number, ending, virtual_time)
+        self.counts[outcome] += 1
         self.ended.append(number)
         figure = "" if value is None else f", {self._config.objective.metric} {value:.4g}"
         self.news.append(f"trial {number} {outcome}{figure}{f' ({reason})' if reason else ''}")
         if outcome == "completed" and value is not None:
             self._close_if_reached(number, value)
 
-    def _ending(self, occupant: Occupant, number: int, entry: Entry, value: float) -> Ending | None:
+    def _ending(self, lane_trial: LaneTrial, number: int, entry: Entry, value: float) -> TrialEnd | None:
         """How a trial ends after an epoch, or None; an epoch that was reported before is answered as it was."""
         epoch = entry.epochs[0, number]
         if not all(map(math.isfinite, (epoch.train_loss, epoch.valid_loss, value))):
-            return Ending("diverged", f"not finite from epoch {number}")
-        is_pruned = self._study.report(occupant.number, number, value)
-        if number >= occupant.epochs:
-            return Ending("completed", "", self._kept_value(entry))
+            return TrialEnd("diverged", f"not finite from epoch {number}")
+        is_pruned = self._study.report(lane_trial.number, number, value)
+        if number >= lane_trial.epochs:
+            return TrialEnd("completed", "", self._kept_value(entry))
         if reason := reached(self._config, number, value):
-            return Ending("completed", reason, self._kept_value(entry))
+            return TrialEnd("completed", reason, self._kept_value(entry))
         if is_pruned:
-            return Ending("pruned", f"by {self._config.pruner.use} at epoch {number}", value)
+            return TrialEnd("pruned", f"by {self._config.pruner.use} at epoch {number}", value)
         reason = stalled(self._config, entry)
-        return Ending("completed", reason, self._kept_value(entry)) if reason else None
+        return TrialEnd("completed", reason, self._kept_value(entry)) if reason else None
 
     def _kept_value(self, entry: Entry) -> float:
         epochs = entry.epochs_of(0)

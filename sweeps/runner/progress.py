@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
-class Standing(NamedTuple):
+class BestSoFar(NamedTuple):
     """The best completed trial so far."""
 
     number: int
@@ -23,7 +23,7 @@ class Progress:
     total: int | None
     busy: int
     lanes: int
-    best: Standing | None
+    best: BestSoFar | None
     examples_per_second: float
     seconds_left: float | None
     outcomes: Mapping[str, int]  # ended trials by outcome

@@ -1,7 +1,7 @@
-"""The chronicle: what a run writes down of its trials. The rule: one function a record, and `formation` can read them.
+"""The recorder: what a run writes down of its trials. The rule: one function a record, and `placement` can read them.
 
-Besides what the tables need, records say where each trial rode (`population`, `lane`) and when by the clock of its
-population (`clock`), so that an interrupted sweep can be taken up as it was.
+Besides what the tables need, records say where each trial rode (`group`, `lane`) and when by the virtual time of its
+lane group (`virtual_time`), so that an interrupted sweep can be taken up as it was.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from sweeps.config import SweepConfig, metric_column
 from sweeps.engine.checkpoints import Snapshot
-from sweeps.engine.lane_group import LaneEpoch, Population
-from sweeps.engine.programs import Occupant
+from sweeps.engine.lane_group import LaneEpoch, LaneGroup
+from sweeps.engine.programs import LaneTrial
 from sweeps.engine.restore import Past
 from sweeps.runner.journal import Journal
 from sweeps.study import Proposal
 
 
-class Ending(NamedTuple):
+class TrialEnd(NamedTuple):
     """How a trial ends; `value` is the objective of one that came to the end of an epoch."""
 
     outcome: str
@@ -27,7 +27,7 @@ class Ending(NamedTuple):
     value: float | None = None
 
 
-class Chronicle:
+class Recorder:
     """Writes to a journal. `attempts` counts how often each trial that has not ended was begun, in all runs."""
 
     def __init__(self, config: SweepConfig, journal: Journal, attempts: Counter[int]) -> None:
@@ -39,49 +39,49 @@ class Chronicle:
         ahead = {"ahead": True} if is_ahead else {}
         self._journal.record("ask", number=proposal.number, params=proposal.params, **ahead)
 
-    def start(self, occupant: Occupant, population: Population) -> None:
+    def start(self, lane_trial: LaneTrial, group: LaneGroup) -> None:
         """A trial begins another attempt, in a lane that it was just given."""
-        number = occupant.number
+        number = lane_trial.number
         self.attempts[number] += 1
         self._journal.record(
             "start",
             number=number,
             attempt=self.attempts[number],
-            seed=int(occupant.ints[1]),
-            device=f"{population.device.platform}:{population.device.id}",
-            population=population.index,
-            lane=population.lane_of(number),
-            clock=population.clock,
+            seed=int(lane_trial.ints[1]),
+            device=f"{group.device.platform}:{group.device.id}",
+            group=group.index,
+            lane=group.lane_of(number),
+            virtual_time=group.virtual_time,
         )
 
-    def resume(self, occupant: Occupant, past: Past, population: Population | None) -> None:
-        """A trial's attempt goes on from after `epoch`, in the lane that it had, or in one of `population`."""
-        number, place = occupant.number, {}
-        if population is not None:
-            place = {"population": population.index, "lane": population.lane_of(number), "clock": population.clock}
+    def resume(self, lane_trial: LaneTrial, past: Past, group: LaneGroup | None) -> None:
+        """A trial's attempt goes on from after `epoch`, in the lane that it had, or in one of `group`."""
+        number, place = lane_trial.number, {}
+        if group is not None:
+            place = {"group": group.index, "lane": group.lane_of(number), "virtual_time": group.virtual_time}
         self._journal.record("resume", number=number, attempt=self.attempts[number], epoch=past.taken_up_at, **place)
 
-    def epoch(self, epoch: LaneEpoch, clock: float) -> None:
-        """A trial's epoch has ended, at its population's `clock`."""
-        occupant, scores = epoch.occupant, [float(score) for score in epoch.scores]
+    def epoch(self, epoch: LaneEpoch, virtual_time: float) -> None:
+        """A trial's epoch has ended, at its lane group's `virtual_time`."""
+        lane_trial, scores = epoch.lane_trial, [float(score) for score in epoch.scores]
         self._journal.record(
             "epoch",
-            number=occupant.number,
+            number=lane_trial.number,
             repeat=0,
-            attempt=self.attempts[occupant.number],
+            attempt=self.attempts[lane_trial.number],
             epoch=epoch.epoch,
-            iterations=epoch.epoch * -(-occupant.examples // occupant.batch_size),
-            examples=epoch.epoch * occupant.examples,
+            iterations=epoch.epoch * -(-lane_trial.examples // lane_trial.batch_size),
+            examples=epoch.epoch * lane_trial.examples,
             train_loss=scores[0],
             valid_loss=scores[1],
             metrics=dict(zip(self._metrics, scores[2:], strict=True)),
             seconds=epoch.seconds,
-            clock=clock,
+            virtual_time=virtual_time,
         )
 
-    def outcome(self, number: int, ending: Ending, clock: float | None) -> None:
-        """A trial has ended; at a `clock` if an epoch without a result did it."""
-        when = {} if clock is None else {"clock": clock}
+    def outcome(self, number: int, ending: TrialEnd, virtual_time: float | None) -> None:
+        """A trial has ended; at a `virtual_time` if an epoch without a result did it."""
+        when = {} if virtual_time is None else {"virtual_time": virtual_time}
         self._journal.record(
             "outcome",
             number=number,
@@ -92,11 +92,17 @@ class Chronicle:
         )
         self.attempts.pop(number, None)
 
-    def retry(self, number: int, outcome: str, reason: str, clock: float, *, began: bool) -> None:
+    def retry(self, number: int, outcome: str, reason: str, virtual_time: float, *, began: bool) -> None:
         """A trial's attempt is over and another one follows, counted as one more only if this one `began`."""
         attempt = self.attempts[number]
         self._journal.record(
-            "retry", number=number, attempt=attempt, outcome=outcome, reason=reason, clock=clock, began=began
+            "retry",
+            number=number,
+            attempt=attempt,
+            outcome=outcome,
+            reason=reason,
+            virtual_time=virtual_time,
+            began=began,
         )
         self.attempts[number] -= not began
 

@@ -21,7 +21,7 @@ from sweeps.engine.programs import Programs
 from sweeps.engine.restore import DRIFT
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import read_log
-from sweeps.log.trials import Entry, Ledger, Record
+from sweeps.log.trials import Entry, LoggedTrials, Record
 from sweeps.results.folder import check_folder, read_config
 
 RELATIVE, ABSOLUTE = DRIFT["rtol"], DRIFT["atol"]
@@ -74,7 +74,7 @@ def recorded(folder: Path, number: int) -> Recorded:
     """
     check_folder(folder)
     records = read_log(folder / "log").records
-    trials = Ledger(records).trials
+    trials = LoggedTrials(records).trials
     if number not in trials:
         known = f"its trials are 0 to {max(trials)}" if trials else "it has no trials yet"
         raise ResultsError(f"{folder} has no trial {number}; {known}")
@@ -101,11 +101,11 @@ def replay(trial: Recorded, config: SweepConfig, programs: Programs) -> Iterator
 
     Raises: SweepError where the trial's own choices cannot be trained any more.
     """
-    occupant = programs.occupant(trial.number, space.resolve(config, dict(trial.params)))
+    lane_trial = programs.lane_trial(trial.number, space.resolve(config, dict(trial.params)))
     names = ("train_loss", "valid_loss", *map(metric_column, config.metrics))
-    population = alone(programs, occupant)
+    group = alone(programs, lane_trial)
     for epoch in range(1, max(trial.epochs) + 1):
-        (ridden,) = population.advance(threading.Event())
+        (ridden,) = group.advance(threading.Event())
         now = dict(zip(names, map(float, ridden.scores), strict=True))
         before = trial.epochs.get(epoch, {})
         pairs = [(name, before[name], now.get(name, math.nan)) for name in before]

@@ -87,7 +87,7 @@ def _refuse_what_does_not_fit(folder: RunFolder, config: SweepConfig, journal: J
     from sweeps.study import Study  # noqa: PLC0415  (when something has changed)
 
     try:
-        Study.replay(with_history(config, journal), journal.study_events())
+        Study.from_events(with_history(config, journal), journal.study_events())
     except (LogError, ValueError) as error:
         raise ResultsError(
             f"the trials in {folder.path} do not fit this search space, so it cannot continue them: {error}. Give this "

@@ -21,9 +21,9 @@ from sweeps.runner.journal import Journal
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
 from sweeps.storage.files import remove_leftovers, replace_text
-from sweeps.storage.lock import Owner, refuse_while_owned
+from sweeps.storage.lock import FolderLock, refuse_while_locked
 from sweeps.storage.paths import RunFolder
-from sweeps.storage.retry import Patience
+from sweeps.storage.retry import Retry
 from sweeps.user_code import project_folders
 from sweeps.validation import validate
 from sweeps.version import __version__
@@ -66,7 +66,7 @@ def prepare(draft: Draft, results: Path, datasets: Datasets) -> SweepConfig:
     if draft.sections.name is not None:
         folder = RunFolder(results / draft.sections.name)
         folder.prepare()
-        refuse_while_owned(folder)
+        refuse_while_locked(folder)
     if not draft.complaints:
         config = draft.config()
         datasets.prefetch(config.dataset.use, config.dataset.arguments)
@@ -92,7 +92,7 @@ def follow(
     """
     folder = RunFolder(results / config.name)
     request = request or StopRequest()
-    with Owner(folder) as owner, Journal(config, folder, Patience(request)) as journal:
+    with FolderLock(folder) as owner, Journal(config, folder, Retry(request)) as journal:
         changed = resume.claim(folder, config, journal, allow_changed=allow_changed)
         remove_leftovers(folder.path)
         studied = resume.with_history(config, journal)

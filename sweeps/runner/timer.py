@@ -8,7 +8,7 @@ from sweeps.config import SweepConfig
 from sweeps.runner.journal import Journal
 
 
-class Stopwatch:
+class Timer:
     """Starts when it is made."""
 
     def __init__(self, config: SweepConfig, journal: Journal) -> None:

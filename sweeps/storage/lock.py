@@ -27,7 +27,7 @@ BEAT_S = 10.0
 STALE_S = 120.0
 
 
-class Owner:
+class FolderLock:
     """The ownership of a folder, from here on until the end of the `with` block.
 
     Raises: ResultsError where another process has it, or the folder cannot be written.
@@ -73,38 +73,38 @@ class Owner:
         os.close(self._descriptor)
 
 
-class Standing(NamedTuple):
+class LockState(NamedTuple):
     """Who owns a folder, as a mere reader sees it: `words` are "" where nobody does; it is stale where not live."""
 
     words: str
     is_live: bool
 
 
-def standing(folder: RunFolder) -> Standing:
+def standing(folder: RunFolder) -> LockState:
     """Who owns a folder, by the text alone: even a moment's lock could refuse a run that begins in that moment."""
     try:
         text = folder.owner.read_bytes().decode("utf-8", errors="replace")
         age_s = time.time() - folder.owner.stat().st_mtime
     except OSError:
-        return Standing("", is_live=False)
+        return LockState("", is_live=False)
     if not text:
-        return Standing("", is_live=False)
+        return LockState("", is_live=False)
     owner = _parsed(text)
     born = _born(owner.get("process"))
     if owner.get("host") == platform.node() and born != "":
-        return Standing(_words(text), is_live=born is not None and born == owner.get("born"))
-    return Standing(_words(text), is_live=age_s < STALE_S)
+        return LockState(_words(text), is_live=born is not None and born == owner.get("born"))
+    return LockState(_words(text), is_live=age_s < STALE_S)
 
 
-def refuse_while_owned(folder: RunFolder) -> None:
-    """Take nothing, but refuse what `Owner` would refuse, so that nobody waits for it.
+def refuse_while_locked(folder: RunFolder) -> None:
+    """Take nothing, but refuse what `FolderLock` would refuse, so that nobody waits for it.
 
     Raises: ResultsError where another process runs the sweep.
     """
     try:
         descriptor = os.open(folder.owner, os.O_RDWR | NO_LINKS)
     except OSError:
-        return  # nobody has run it yet, or `Owner` will say what is wrong
+        return  # nobody has run it yet, or `FolderLock` will say what is wrong
     try:
         _refuse_others(descriptor, folder.owner)
     except OSError as error:

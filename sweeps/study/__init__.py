@@ -1,7 +1,7 @@
 """The study: which trial comes next, and when one has seen enough.
 
 The rule: everything here can be rebuilt from the log. An ask depends on the sweep's seed, the trial's number and the
-events so far, and on nothing else, so `Study.replay` continues as if the process had never stopped.
+events so far, and on nothing else, so `Study.from_events` continues as if the process had never stopped.
 
 Samplers and pruners are Optuna's. The arithmetic of random, grid, tpe and of all pruners is written anew, over columns
 and sorted tables, so that the ten thousandth trial costs about what the first one did; tests hold it to Optuna's own.
@@ -144,7 +144,7 @@ class Study:
                 return Ending("failed", None, latest)
 
     @classmethod
-    def replay(cls, config: SweepConfig, events: Iterable[StudyEvent]) -> Study:
+    def from_events(cls, config: SweepConfig, events: Iterable[StudyEvent]) -> Study:
         """The study after `events`, in the order of the log: its next ask is the one that would have come next.
 
         The log is believed: parameters are taken from it, also where another machine's arithmetic or another

@@ -23,7 +23,7 @@ SAMPLER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 PRUNER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "hyperband": {"min_resource": 1, "reduction_factor": 3},
-    # Optuna's own default, "auto", guesses the first rung from the trials that happen to be complete.
+    # Optuna's own default, "auto", guesses the first size from the trials that happen to be complete.
     "successive_halving": {"min_resource": 1, "reduction_factor": 4, "min_early_stopping_rate": 0},
     "median": {"n_startup_trials": 5, "n_warmup_steps": 0, "interval_steps": 1},
 }

@@ -45,24 +45,24 @@ class Never:
 class Halving(Never):
     """Asynchronous successive halving (Li et al., 2020, arXiv:1810.05934).
 
-    A trial reaches rung r after `min_resource * factor ** (rate + r)` epochs. It goes on when its value is among the
-    best `1 / factor` of all that have reached the rung so far, its own included, or the best of fewer than `factor`.
+    A trial reaches size r after `min_resource * factor ** (rate + r)` epochs. It goes on when its value is among the
+    best `1 / factor` of all that have reached the size so far, its own included, or the best of fewer than `factor`.
     """
 
     def __init__(self, sign: int, min_resource: int, factor: int, rate: int) -> None:
         self._sign, self._min_resource, self._factor, self._rate = sign, min_resource, factor, rate
         self._rungs: list[array[float]] = []
-        self._reached: dict[int, int] = {}  # rungs, of each running trial
+        self._reached: dict[int, int] = {}  # sizes, of each running trial
 
     def report(self, number: int, epoch: int, value: float) -> bool:
-        rung = self._reached.get(number, 0)
-        while epoch >= self._min_resource * self._factor ** (self._rate + rung):
-            if rung == len(self._rungs):
+        size = self._reached.get(number, 0)
+        while epoch >= self._min_resource * self._factor ** (self._rate + size):
+            if size == len(self._rungs):
                 self._rungs.append(array("d"))
-            values = self._rungs[rung]
+            values = self._rungs[size]
             insort(values, self._sign * value)
-            rung += 1
-            self._reached[number] = rung
+            size += 1
+            self._reached[number] = size
             if self._sign * value > values[max(len(values) // self._factor, 1) - 1]:
                 return True
         return False

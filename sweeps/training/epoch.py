@@ -37,7 +37,7 @@ class _Walk(NamedTuple):
 
 def mapped_epoch(
     lane: LaneProgram,
-    ladder: microbatch.Ladder,
+    micro_batches: microbatch.MicroBatches,
     state: LaneState,
     values: LaneValues,
     data: Data,
@@ -45,20 +45,18 @@ def mapped_epoch(
 ) -> tuple[LaneState, jax.Array]:
     """One lane, with real branches: a loop over updates, and in it one over the parts of a large batch."""
     batch_size = values.ints[lanes.BATCH_SIZE]
-    largest = ladder.sizes[-1]
+    largest = micro_batches.sizes[-1]
     order = lane.order(state, data, largest)
 
-    def one_update(state: LaneState, micro_batches: tuple[int, ...], rung: jax.Array) -> LaneState:
+    def one_update(state: LaneState, sizes: tuple[int, ...], choice: jax.Array) -> LaneState:
         def part(index: jax.Array) -> lanes.Batch:
             return lane.batch(values, state.update, data, order, index, largest)
 
         # The first part stands outside the loop: a batch of one part then costs no accumulator.
         none, first = jnp.zeros((), jnp.int32), part(jnp.zeros((), jnp.int32))
-        sizes = [
-            lambda size=size: lane.gradient(values, state, data, first.first(size), none) for size in micro_batches
-        ]
-        whole = jax.lax.switch(rung, sizes)
-        if ladder.splits:
+        branches = [lambda size=size: lane.gradient(values, state, data, first.first(size), none) for size in sizes]
+        whole = jax.lax.switch(choice, branches)
+        if micro_batches.splits:
             size = jnp.clip(lane.rows - state.update * batch_size, 1, batch_size)
             whole = jax.lax.fori_loop(
                 1,
@@ -68,19 +66,19 @@ def mapped_epoch(
             )
         return lane.update(values, state, whole)
 
-    def stretch(state: LaneState, micro_batches: tuple[int, ...], last: jax.Array) -> LaneState:
-        rung = microbatch.rung(batch_size, micro_batches)
-        update = functools.partial(one_update, micro_batches=micro_batches, rung=rung)
+    def stretch(state: LaneState, sizes: tuple[int, ...], last: jax.Array) -> LaneState:
+        choice = microbatch.choice_of(batch_size, sizes)
+        update = functools.partial(one_update, sizes=sizes, choice=choice)
         return jax.lax.while_loop(lambda state: state.update < last, update, state)
 
-    for micro_batches, last in _stretches(lane, ladder, span.last):
-        state = stretch(state, micro_batches, last)
+    for sizes, last in _stretches(lane, micro_batches, span.last):
+        state = stretch(state, sizes, last)
     return _end_of_call(lane, state, values, data, span, jax.lax.cond)
 
 
 def vmapped_epoch(
     lane: LaneProgram,
-    ladder: microbatch.Ladder,
+    micro_batches: microbatch.MicroBatches,
     state: LaneState,
     values: LaneValues,
     data: Data,
@@ -91,7 +89,7 @@ def vmapped_epoch(
     A lane that has got to its last update is masked until the others get there; a call ends between two updates of
     every lane.
     """
-    order = jax.vmap(functools.partial(lane.order, data=data, micro_batch=ladder.sizes[-1]))(state)
+    order = jax.vmap(functools.partial(lane.order, data=data, micro_batch=micro_batches.sizes[-1]))(state)
     batch_sizes = values.ints[:, lanes.BATCH_SIZE]
 
     def one_part(walk: _Walk, micro_batch: int, last: jax.Array) -> _Walk:
@@ -121,8 +119,8 @@ def vmapped_epoch(
         part = functools.partial(one_part, micro_batch=micro_batch, last=last)
         return jax.lax.while_loop(lambda walk: (walk.state.update < last).any(), part, start).state
 
-    for micro_batches, last in _stretches(lane, ladder, span.last):
-        state = stretch(state, micro_batches[-1], last)
+    for sizes, last in _stretches(lane, micro_batches, span.last):
+        state = stretch(state, sizes[-1], last)
 
     def evaluate_if_any(
         finished: jax.Array, evaluate: Callable[..., jax.Array], skip: Callable[..., jax.Array], *lane_by_lane: Any
@@ -133,12 +131,15 @@ def vmapped_epoch(
 
 
 def _stretches(
-    lane: LaneProgram, ladder: microbatch.Ladder, last: jax.Array
+    lane: LaneProgram, micro_batches: microbatch.MicroBatches, last: jax.Array
 ) -> list[tuple[tuple[int, ...], jax.Array]]:
     """Micro-batch sizes, and the update that they serve up to; a last batch of its own size follows the whole ones."""
-    if not ladder.tail:
-        return [(ladder.sizes, last)]
-    return [(ladder.sizes, jnp.minimum(last, lane.rows // ladder.sizes[-1])), ((ladder.tail,), last)]
+    if not micro_batches.tail:
+        return [(micro_batches.sizes, last)]
+    return [
+        (micro_batches.sizes, jnp.minimum(last, lane.rows // micro_batches.sizes[-1])),
+        ((micro_batches.tail,), last),
+    ]
 
 
 def _end_of_call(

@@ -1,6 +1,6 @@
 """Numbers of a model that are not known while it is made: they are those of the lane that computes.
 
-The rule: a `LaneNumber` never pretends to be a number that it is not. Computing with it needs `bound`, and gives
+The rule: a `LanePlaceholder` never pretends to be a number that it is not. Computing with it needs `bound`, and gives
 arrays; a comparison with a plain number is answered only where the whole searched interval answers alike. Whatever else
 a model asks of it raises, and then the argument selects programs as any other does.
 """
@@ -34,13 +34,13 @@ def _operators(compute: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], 
 
 
 @dataclass(frozen=True, eq=False)
-class LaneNumber:
+class LanePlaceholder:
     """Stands for the argument called `name`, whose values are searched from `low` to `high`.
 
     Equality with a plain number between them is answered False, and the number is remembered: see `asked`. To JAX it
     is a tree of one array, a weakly typed f32 scalar as a Python float is, and so may be passed to jitted functions.
 
-    >>> rate = LaneNumber("model.shown", 0.0, 0.5)
+    >>> rate = LanePlaceholder("model.shown", 0.0, 0.5)
     >>> rate == 0.0, 0 <= rate <= 1, asked(rate)
     (False, True, frozenset({0.0}))
     >>> with bound({"model.shown": jnp.float32(0.25)}):
@@ -69,7 +69,7 @@ class LaneNumber:
         return hash((self.name, self.low, self.high))
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, LaneNumber):
+        if isinstance(other, LanePlaceholder):
             return (self.name, self.low, self.high) == (other.name, other.low, other.high)
         return self._answer(operator.eq, float(other)) if isinstance(other, Real) else NotImplemented
 
@@ -116,7 +116,7 @@ class LaneNumber:
         return is_so
 
 
-def asked(number: LaneNumber) -> frozenset[float]:
+def asked(number: LanePlaceholder) -> frozenset[float]:
     """Values of this number for which a comparison has been answered as it is for all the others."""
     return frozenset(_ASKED.get(number, ()))
 
@@ -136,7 +136,7 @@ def bound(values: Mapping[str, Any]) -> Iterator[None]:
 
 
 _VALUES: ContextVar[Mapping[str, jax.Array]] = ContextVar("values", default=MappingProxyType({}))
-_ASKED: dict[LaneNumber, set[float]] = {}
+_ASKED: dict[LanePlaceholder, set[float]] = {}
 
 
 def _weak(value: jax.Array) -> jax.Array:
@@ -145,13 +145,13 @@ def _weak(value: jax.Array) -> jax.Array:
     return weak
 
 
-def _flatten(number: LaneNumber) -> tuple[tuple[jax.Array, ...], LaneNumber]:
+def _flatten(number: LanePlaceholder) -> tuple[tuple[jax.Array, ...], LanePlaceholder]:
     return ((number.__jax_array__(),) if number.name in _VALUES.get() else ()), number
 
 
-def _unflatten(number: LaneNumber, arrays: Iterable[Any]) -> Any:
+def _unflatten(number: LanePlaceholder, arrays: Iterable[Any]) -> Any:
     return next(iter(arrays), number)
 
 
 # A jitted function takes no other object than a tree of arrays, and what it gets is the array itself.
-jax.tree_util.register_pytree_node(LaneNumber, _flatten, _unflatten)
+jax.tree_util.register_pytree_node(LanePlaceholder, _flatten, _unflatten)

@@ -1,9 +1,9 @@
 """Micro-batch arithmetic: how a lane of any batch size walks its epoch in fixed-size parts.
 
-A program has a ladder of micro-batch sizes. A batch that fits one of them is one part of the smallest that it fits,
-masked at its end; a larger one is several parts of the largest, their gradients summed with weight `1 / len(batch)`.
-The last batch of an epoch may be smaller, and counts. Every quantity here may be a traced value; only micro-batch sizes
-are Python ints.
+A program has a few micro-batch sizes. A batch that fits one of them is one part of the smallest that it fits, masked at
+its end; a larger one is several parts of the largest, their gradients summed with weight `1 / len(batch)`. The last
+batch of an epoch may be smaller, and counts. Every quantity here may be a traced value; only micro-batch sizes are
+Python ints.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ STEP_OVERHEAD_ROWS = 12
 """What a part costs besides its rows, in rows: measured on MNIST's MLP-128, micro-batches 32 to 512 on a CPU core."""
 UPDATE_OVERHEAD_ROWS = 16
 """What an optimizer update costs, in rows: Adam on the same model."""
-RUNG_GAIN = 0.025
+SIZE_GAIN = 0.025
 """Another size must save this fraction of the modelled cost: it is compiled too (0.1 s for a small model)."""
 MOST_RUNGS = 4
 LARGEST = 256
 """Past this many rows a matrix product gains nothing more, and activations leave the cache."""
 
 
-class Ladder(NamedTuple):
+class MicroBatches(NamedTuple):
     """The micro-batch sizes of a program, ascending."""
 
     sizes: tuple[int, ...]
@@ -33,13 +33,13 @@ class Ladder(NamedTuple):
     tail: int = 0  # rows of an epoch's last batch, where it is taken in a size of its own
 
 
-def whole_batches(batch_size: int, examples: int) -> Ladder:
+def whole_batches(batch_size: int, examples: int) -> MicroBatches:
     """For a model whose batches are neither split nor padded: this size, and what is left of an epoch's rows.
 
     >>> whole_batches(100, 1050)
-    Ladder(sizes=(100,), splits=False, tail=50)
+    MicroBatches(sizes=(100,), splits=False, tail=50)
     """
-    return Ladder((batch_size,), splits=False, tail=examples % batch_size)
+    return MicroBatches((batch_size,), splits=False, tail=examples % batch_size)
 
 
 class Part(NamedTuple):
@@ -75,45 +75,45 @@ def part(update: jax.Array, index: jax.Array, batch_size: jax.Array, examples: i
     )
 
 
-def rung(batch_size: jax.Array, ladder: Sequence[int]) -> jax.Array:
+def choice_of(batch_size: jax.Array, micro_batches: Sequence[int]) -> jax.Array:
     """The index of the smallest micro-batch that a batch fits in, or else of the largest."""
-    return sum((batch_size > size).astype(jnp.int32) for size in ladder[:-1]) + jnp.zeros((), jnp.int32)
+    return sum((batch_size > size).astype(jnp.int32) for size in micro_batches[:-1]) + jnp.zeros((), jnp.int32)
 
 
-def micro_batch_of(batch_size: int, ladder: Sequence[int]) -> int:
+def micro_batch_of(batch_size: int, micro_batches: Sequence[int]) -> int:
     """The same on the host, as a size.
 
     >>> [micro_batch_of(size, (32, 128)) for size in (20, 32, 33, 500)]
     [32, 32, 128, 128]
     """
-    return next((size for size in ladder if size >= batch_size), ladder[-1])
+    return next((size for size in micro_batches if size >= batch_size), micro_batches[-1])
 
 
-def padding(batch_size: int, ladder: Sequence[int]) -> float:
+def padding(batch_size: int, micro_batches: Sequence[int]) -> float:
     """The fraction of computed rows that are masked.
 
     >>> padding(48, (32, 64))
     0.25
     """
-    micro_batch = micro_batch_of(batch_size, ladder)
+    micro_batch = micro_batch_of(batch_size, micro_batches)
     return 1 - batch_size / (-(-batch_size // micro_batch) * micro_batch)
 
 
-def cost_per_example(batch_size: int, ladder: Sequence[int]) -> float:
+def cost_per_example(batch_size: int, micro_batches: Sequence[int]) -> float:
     """Modelled cost of an example of a batch, in rows: 1 would be a machine without overhead or padding."""
-    micro_batch = micro_batch_of(batch_size, ladder)
+    micro_batch = micro_batch_of(batch_size, micro_batches)
     parts = -(-batch_size // micro_batch)
     return (parts * (micro_batch + STEP_OVERHEAD_ROWS) + UPDATE_OVERHEAD_ROWS) / batch_size
 
 
-def choose_ladder(batch_sizes: Sequence[int]) -> tuple[int, ...]:
+def choose_micro_batches(batch_sizes: Sequence[int]) -> tuple[int, ...]:
     """The few micro-batch sizes that serve all these batch sizes best, by modelled cost, ascending.
 
-    A ladder that holds the largest batch saves the loop over parts, which is compiled like another size.
+    A set that holds the largest batch saves the loop over parts, which is compiled like another size.
 
-    >>> choose_ladder([100]), choose_ladder([1_000])
+    >>> choose_micro_batches([100]), choose_micro_batches([1_000])
     ((100,), (250,))
-    >>> choose_ladder([32, 64, 128, 256]), choose_ladder([32, 64, 128, 256, 512])
+    >>> choose_micro_batches([32, 64, 128, 256]), choose_micro_batches([32, 64, 128, 256, 512])
     ((32, 64, 128, 256), (32, 64, 128))
     """
     largest = max(batch_sizes)
@@ -121,10 +121,10 @@ def choose_ladder(batch_sizes: Sequence[int]) -> tuple[int, ...]:
     even = {-(-size // parts) for size in batch_sizes for parts in [-(-size // LARGEST)]}
     candidates = sorted(powers | even)
 
-    def cost(ladder: tuple[int, ...]) -> float:
-        bodies = len(ladder) + (ladder[-1] < largest)
-        mean = sum(cost_per_example(size, ladder) for size in batch_sizes) / len(batch_sizes)
-        return mean * (1 - RUNG_GAIN) ** -bodies
+    def cost(micro_batches: tuple[int, ...]) -> float:
+        bodies = len(micro_batches) + (micro_batches[-1] < largest)
+        mean = sum(cost_per_example(size, micro_batches) for size in batch_sizes) / len(batch_sizes)
+        return mean * (1 - SIZE_GAIN) ** -bodies
 
     chosen: tuple[int, ...] = min(((candidate,) for candidate in candidates), key=cost)
     while len(chosen) < MOST_RUNGS:

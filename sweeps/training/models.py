@@ -19,7 +19,7 @@ from sweeps.training import row_mixing
 from sweeps.training.adapters import equinox, functions, keras, linen, nnx
 from sweeps.training.adapters.layers import Layer
 from sweeps.training.adapters.model import Inputs, Model, Params, State, abstract_key, abstract_values
-from sweeps.training.lane_placeholder import LaneNumber, bound
+from sweeps.training.lane_placeholder import LanePlaceholder, bound
 from sweeps.training.ops.convolution import as_products, has_products
 from sweeps.user_code import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
 
@@ -177,8 +177,8 @@ def _check_state(use: str, before: State, after: State) -> None:
             )
 
 
-def _numbers(given: Mapping[str, Any]) -> tuple[LaneNumber, ...]:
-    return tuple(value for value in given.values() if isinstance(value, LaneNumber))
+def _numbers(given: Mapping[str, Any]) -> tuple[LanePlaceholder, ...]:
+    return tuple(value for value in given.values() if isinstance(value, LanePlaceholder))
 
 
 def _layers(model: Model) -> list[Layer]:

@@ -1,7 +1,7 @@
 """What selects a program: the choices of a trial that change shapes or Python control flow.
 
 The rule: the split is derived. A numeric argument of the optimizer, the loss, the schedule or the model that can be
-traced is a value of the lane; every other argument is part of the signature.
+traced is a value of the lane; every other argument is part of the program key.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sweeps.datasets.dataset import Dataset
 from sweeps.errors import ModelError
 from sweeps.training import losses, metrics, optimizers, schedules
 from sweeps.training.lane import LaneProgram
-from sweeps.training.lane_placeholder import LaneNumber
-from sweeps.training.microbatch import Ladder
+from sweeps.training.lane_placeholder import LanePlaceholder
+from sweeps.training.microbatch import MicroBatches
 from sweeps.training.models import build_model
 
 Arguments = tuple[tuple[str, Any], ...]
@@ -33,24 +33,27 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Signature:
-    """Two trials of equal signature ride in lanes of one program."""
+class ProgramKey:
+    """Two trials of equal program key ride in lanes of one program."""
 
     dataset: tuple[str, Arguments]
-    model: tuple[str, Arguments]  # numbers that ride in lanes are `LaneNumber`s
+    model: tuple[str, Arguments]  # numbers that ride in lanes are `LanePlaceholder`s
     loss: tuple[str, Arguments]
     metrics: tuple[str, ...]
     optimizer: tuple[str, Arguments]
     schedule: tuple[str, Arguments]
     float_names: tuple[str, ...]  # an argument of the optimizer by its own name, others as `model.dropout`
     whole_names: frozenset[str]  # those that the optimizer takes as whole numbers
-    ladder: Ladder
+    micro_batches: MicroBatches
 
 
 def sign(
-    trial: Trial, metric_names: tuple[str, ...], ladder: Ladder, of_model: Mapping[str, LaneNumber] = NOTHING
-) -> tuple[Signature, tuple[float, ...]]:
-    """A trial's signature, with the micro-batch sizes that its batches are taken in; its values as in `float_names`.
+    trial: Trial,
+    metric_names: tuple[str, ...],
+    micro_batches: MicroBatches,
+    of_model: Mapping[str, LanePlaceholder] = NOTHING,
+) -> tuple[ProgramKey, tuple[float, ...]]:
+    """A trial's program key, with the micro-batch sizes that its batches are taken in; its values as in `float_names`.
 
     `of_model` are the arguments of the model that ride in lanes.
 
@@ -68,7 +71,7 @@ def sign(
     of_images = {f"augmentation.{name}": value for name, value in trial.augmentation.items()}
     numbers = {number.name: trial.model.arguments[name] for name, number in of_model.items()}
     values = {name: arguments[name] for name in names} | of_loss | of_schedule | of_images | numbers
-    signature = Signature(
+    program_key = ProgramKey(
         dataset=frozen(trial.dataset),
         model=(trial.model.use, tuple(sorted({**trial.model.arguments, **of_model}.items()))),
         loss=loss,
@@ -77,9 +80,9 @@ def sign(
         schedule=schedule,
         float_names=tuple(sorted(values)),
         whole_names=names & optimizers.whole_arguments(trial.optimizer.use, arguments),
-        ladder=ladder,
+        micro_batches=micro_batches,
     )
-    return signature, tuple(float(values[name]) for name in signature.float_names)
+    return program_key, tuple(float(values[name]) for name in program_key.float_names)
 
 
 def _split(
@@ -105,15 +108,15 @@ def frozen(component: Component) -> tuple[str, Arguments]:
     return component.use, tuple(sorted(component.arguments.items()))
 
 
-def lane_program(signature: Signature, dataset: Dataset, chunk_rows: int) -> LaneProgram:
-    """The pure functions of a lane of this signature, on data like `dataset`.
+def lane_program(program_key: ProgramKey, dataset: Dataset, chunk_rows: int) -> LaneProgram:
+    """The pure functions of a lane of this program key, on data like `dataset`.
 
     Raises:
         DataError: the loss does not take the targets.
         ModelError: the model, the loss or a metric cannot be found or built.
     """
-    model, arguments = signature.model
-    loss, of_loss = signature.loss
+    model, arguments = program_key.model
+    loss, of_loss = program_key.loss
     outputs = losses.outputs_needed(loss, dataset)
     threshold = losses.decision_threshold(loss, dict(of_loss))
 
@@ -123,26 +126,26 @@ def lane_program(signature: Signature, dataset: Dataset, chunk_rows: int) -> Lan
     return LaneProgram(
         model=build_model(model, dict(arguments), dataset.input_shape, outputs, dataset.input_dtype),
         build_loss=build_loss,
-        metrics=tuple(metrics.find_metric(metric, threshold) for metric in signature.metrics),
-        build_optimizer=functools.partial(_build_optimizer, signature),
-        float_names=signature.float_names,
+        metrics=tuple(metrics.find_metric(metric, threshold) for metric in program_key.metrics),
+        build_optimizer=functools.partial(_build_optimizer, program_key),
+        float_names=program_key.float_names,
         rows=dataset.train.rows,
         chunk_rows=chunk_rows,
     )
 
 
 def _build_optimizer(
-    signature: Signature, floats: Mapping[str, Any], epochs: Any, key: Callable[[], Any]
+    program_key: ProgramKey, floats: Mapping[str, Any], epochs: Any, key: Callable[[], Any]
 ) -> optax.GradientTransformationExtraArgs:
     """The optimizer at a point of its schedule."""
-    use, static = signature.optimizer
+    use, static = program_key.optimizer
     values = {
-        name: value.astype(jnp.int32) if name in signature.whole_names else value
+        name: value.astype(jnp.int32) if name in program_key.whole_names else value
         for name, value in floats.items()
         if "." not in name
     }
     if EPOCHS in floats:
-        schedule, of_schedule = signature.schedule
+        schedule, of_schedule = program_key.schedule
         given = {**dict(of_schedule), **_of("schedule", floats)}
         total = given.pop("epochs")
         values["learning_rate"] = values["learning_rate"] * schedules.build_schedule(schedule, given)(epochs / total)

@@ -1,8 +1,8 @@
 """Which numbers among a model's arguments ride in lanes. The rule: found out by trying, never declared.
 
-An argument rides if the model can be made and traced with a `LaneNumber` in its place, and then computes what one that
-is made with a plain number does. A value that the model's own code asks about (a dropout layer leaves out its work at a
-rate of 0) is tried by itself when a trial has it, and rides if it is no more than the limit of the others.
+An argument rides if the model can be made and traced with a `LanePlaceholder` in its place, and then computes what one
+that is made with a plain number does. A value that the model's own code asks about (a dropout layer leaves out its work
+at a rate of 0) is tried by itself when a trial has it, and rides if it is no more than the limit of the others.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 
 from sweeps.config import Choices, Component, FloatRange, Parameter
 from sweeps.training.adapters.model import Inputs, Model
-from sweeps.training.lane_placeholder import LaneNumber, asked
+from sweeps.training.lane_placeholder import LanePlaceholder, asked
 from sweeps.training.models import build_model, in_bfloat16
 from sweeps.training.tracing import is_number
 
-Numbers = Mapping[str, LaneNumber]
+Numbers = Mapping[str, LanePlaceholder]
 """By the names of a model's arguments."""
 Build: TypeAlias = Callable[[Mapping[str, Any]], Model]
 """A model with these arguments in the place of a trial's own."""
@@ -42,7 +42,7 @@ def searched(parameters: Mapping[str, Parameter]) -> Numbers:
         section, _, argument = name.partition(".")
         ends = _ends(entry)
         if section == "model" and ends is not None:
-            found[argument] = LaneNumber(name, *ends)
+            found[argument] = LanePlaceholder(name, *ends)
     return found
 
 
@@ -87,7 +87,7 @@ def _recalled(key: Any, find: Callable[[], Any]) -> Any:
     return _FOUND[key]
 
 
-def _is_in(number: LaneNumber, value: Any) -> bool:
+def _is_in(number: LanePlaceholder, value: Any) -> bool:
     """Whether a lane's number may be this one; a trial of another search space may have one that is not."""
     return is_number(value) and number.low <= value <= number.high
 

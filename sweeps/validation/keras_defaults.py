@@ -15,12 +15,12 @@ from sweeps.config.schema import LEFT_TO_MODEL
 from sweeps.config.wording import show
 from sweeps.datasets.dataset import Dataset
 from sweeps.errors import SweepError
-from sweeps.validation.sample_configs import Variant
+from sweeps.validation.sample_configs import SampleConfig
 
 DEFAULTS: dict[str, Any] = {"optimizer": {"use": "adam"}, "metrics": []}
 
 
-def settle(draft: Draft, looks: Iterable[Variant], datasets: Sequence[Dataset]) -> None:
+def settle(draft: Draft, looks: Iterable[SampleConfig], datasets: Sequence[Dataset]) -> None:
     """Fill in the sections that are left to the model; what a compiled model has brought is `draft.brought` too.
 
     Nothing happens while the data or the model's arguments are wrong, since those are mistakes of their own.
@@ -48,7 +48,7 @@ def settle(draft: Draft, looks: Iterable[Variant], datasets: Sequence[Dataset]) 
             draft.complain((section,), "must be given, for the model brings none", "", advice)
 
 
-def _made(draft: Draft, looks: Iterable[Variant], datasets: Sequence[Dataset], *, tell: bool) -> list[Any]:
+def _made(draft: Draft, looks: Iterable[SampleConfig], datasets: Sequence[Dataset], *, tell: bool) -> list[Any]:
     """Every model that trials can have, None in the place of one that is not of Keras; [] where one cannot be made.
 
     What is wrong with it is told where nobody else will, for without a loss no model is built.

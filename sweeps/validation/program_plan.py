@@ -1,7 +1,7 @@
 """What a run would do: which programs its search space needs, and what a lane of each takes.
 
-The rule: the split between lanes and programs is derived, by making the signatures of sample trials. Shapes are traced;
-nothing is compiled or trained.
+The rule: the split between lanes and programs is derived, by making the program keys of sample trials. Shapes are
+traced; nothing is compiled or trained.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sweeps.engine.memory import LaneBytes
 from sweeps.engine.programs import Programs
 from sweeps.study.grid import walk
 from sweeps.training import microbatch, traced_arguments
-from sweeps.training.program_key import Signature
+from sweeps.training.program_key import ProgramKey
 from sweeps.validation import sample_configs
 
 MOST_COMBINATIONS = 64
@@ -32,7 +32,7 @@ class Planned(NamedTuple):
     choices: Mapping[str, Value]
     parameters: int
     lane: LaneBytes
-    lanes: int  # of a population
+    lanes: int  # of a lane group
 
 
 class Taken(NamedTuple):
@@ -54,7 +54,9 @@ class Plan:
     policy: Policy
     in_lanes: tuple[str, ...]
     static: Mapping[str, float]
-    micro_batches: tuple[tuple[int, ...], ...]  # the ladder of each program that one choice needs; () if all are whole
+    micro_batches: tuple[
+        tuple[int, ...], ...
+    ]  # the set of micro-batch sizes of each program that one choice needs; () if all are whole
     batches: tuple[Taken, ...]
     programs: tuple[Planned, ...]
     is_whole: bool
@@ -72,13 +74,13 @@ def make_plan(config: SweepConfig, programs: Programs) -> Plan:
     Raises:
         SweepError: some choice cannot be trained.
     """
-    seen: dict[str, set[Signature]] = {}
-    samples: dict[Signature, Mapping[str, Value]] = {}
+    seen: dict[str, set[ProgramKey]] = {}
+    samples: dict[ProgramKey, Mapping[str, Value]] = {}
     for place, chosen in sample_configs.assignments(config.search_space):
         params = _active(config, chosen)
-        signature = _signature(config, programs, params)
-        samples.setdefault(signature, params)
-        seen.setdefault(str(place[1]) if place else "", set()).add(signature)
+        program_key = _program_key(config, programs, params)
+        samples.setdefault(program_key, params)
+        seen.setdefault(str(place[1]) if place else "", set()).add(program_key)
     parameters = config.parameters()
     static = {
         name: _count(entry, seen[name])
@@ -88,17 +90,19 @@ def make_plan(config: SweepConfig, programs: Programs) -> Plan:
     }
     is_whole = math.prod(static.values()) <= MOST_COMBINATIONS
     found = _every(config, programs, static) if is_whole else samples
-    are_split = not any(programs.model(signature).is_whole for signature in found)
+    are_split = not any(programs.model(program_key).is_whole for program_key in found)
     return Plan(
         policy=programs.policy,
         in_lanes=tuple(name for name in config.search_space if name in _riding(samples) and name not in static),
         static=static,
-        micro_batches=tuple(ladder.sizes for ladder in programs.ladders) if are_split else (),
+        micro_batches=tuple(micro_batches.sizes for micro_batches in programs.program_micro_batches)
+        if are_split
+        else (),
         batches=tuple(
             _taken(programs, size) if are_split else Taken(size, size, 1, 0.0)
             for size in _few(space.batch_sizes(config))
         ),
-        programs=tuple(_planned(programs, signature, params, static) for signature, params in found.items()),
+        programs=tuple(_planned(programs, program_key, params, static) for program_key, params in found.items()),
         is_whole=is_whole,
     )
 
@@ -110,57 +114,61 @@ def numbers_in_lanes(config: SweepConfig, datasets: Datasets) -> tuple[str, ...]
     return make_plan(config, Programs(config, datasets)).in_lanes
 
 
-def _every(config: SweepConfig, programs: Programs, static: Mapping[str, Any]) -> dict[Signature, Mapping[str, Value]]:
-    """Every signature that the static choices can make, each with the first parameters that make it."""
+def _every(config: SweepConfig, programs: Programs, static: Mapping[str, Any]) -> dict[ProgramKey, Mapping[str, Value]]:
+    """Every program key that the static choices can make, each with the first parameters that make it."""
     pinned = {
         name: next(iter(sample_configs.samples(name, entry)))[1]
         for name, entry in config.parameters().items()
         if name not in static
     }
-    found: dict[Signature, Mapping[str, Value]] = {}
+    found: dict[ProgramKey, Mapping[str, Value]] = {}
     for params in walk(config, pinned):
-        found.setdefault(_signature(config, programs, params), params)
+        found.setdefault(_program_key(config, programs, params), params)
     return found
 
 
-def _signature(config: SweepConfig, programs: Programs, params: Mapping[str, Value]) -> Signature:
-    """A trial's signature, whatever its batch size, unless the model takes batches whole."""
-    signature = programs.occupant(0, space.resolve(config, params)).signature
-    return signature if programs.model(signature).is_whole else replace(signature, ladder=programs.ladders[0])
+def _program_key(config: SweepConfig, programs: Programs, params: Mapping[str, Value]) -> ProgramKey:
+    """A trial's program key, whatever its batch size, unless the model takes batches whole."""
+    program_key = programs.lane_trial(0, space.resolve(config, params)).program_key
+    return (
+        program_key
+        if programs.model(program_key).is_whole
+        else replace(program_key, micro_batches=programs.program_micro_batches[0])
+    )
 
 
 def _active(config: SweepConfig, chosen: Mapping[str, Value]) -> dict[str, Value]:
     return {name: chosen[name] for name in config.parameters() if space.active(config, chosen, name)}
 
 
-def _count(entry: Parameter, signatures: set[Signature]) -> float:
+def _count(entry: Parameter, program_keys: set[ProgramKey]) -> float:
     """How many programs a parameter asks for by itself: every choice has been tried, of a range both ends."""
     if isinstance(entry, Choices):
-        return len(signatures)
+        return len(program_keys)
     return math.inf if entry.count is None else entry.count
 
 
-def _riding(signatures: Iterable[Signature]) -> set[str]:
+def _riding(program_keys: Iterable[ProgramKey]) -> set[str]:
     """What these programs hold as values of a lane, by the names of a search space."""
-    floats = {name for signature in signatures for name in signature.float_names}
+    floats = {name for program_key in program_keys for name in program_key.float_names}
     return {"epochs", "batch_size", "seed", "learning_rate"} | {
         name if "." in name else f"optimizer.{name}" for name in floats
     }
 
 
 def _planned(
-    programs: Programs, signature: Signature, params: Mapping[str, Value], static: Mapping[str, Any]
+    programs: Programs, program_key: ProgramKey, params: Mapping[str, Value], static: Mapping[str, Any]
 ) -> Planned:
     return Planned(
         choices={name: value for name, value in params.items() if name in static},
-        parameters=programs.model(signature).parameter_count,
-        lane=programs.lane_bytes(signature),
-        lanes=programs.lane_count(signature) or 1,
+        parameters=programs.model(program_key).parameter_count,
+        lane=programs.lane_bytes(program_key),
+        lanes=programs.lane_count(program_key) or 1,
     )
 
 
 def _taken(programs: Programs, batch_size: int) -> Taken:
-    sizes = programs.ladder(batch_size).sizes
+    sizes = programs.micro_batches(batch_size).sizes
     micro_batch = microbatch.micro_batch_of(batch_size, sizes)
     return Taken(batch_size, micro_batch, -(-batch_size // micro_batch), microbatch.padding(batch_size, sizes))
 

@@ -13,7 +13,7 @@ from sweeps.config import Choices, Component, Draft, FloatRange, IntRange, Value
 from sweeps.config.wording import Path
 
 
-class Variant(NamedTuple):
+class SampleConfig(NamedTuple):
     """A component as some trials have it; `place` is where the choice is written that makes it so."""
 
     use: str
@@ -21,13 +21,13 @@ class Variant(NamedTuple):
     place: Path
 
 
-def variants(draft: Draft, section: str) -> dict[str, list[Variant]]:
+def sample_configs(draft: Draft, section: str) -> dict[str, list[SampleConfig]]:
     """How a component can look, by `use`: each choice and each end of a range once; {} where the section is wrong.
 
     So it is where it is still left to the model, because that cannot be made.
     """
     component: Component | None = None if draft.leaves_to_model(section) else getattr(draft.sections, section)
-    found: dict[Component, Variant] = {}
+    found: dict[Component, SampleConfig] = {}
     for place, chosen in assignments(draft.sections.search_space) if component is not None else ():
         active = {
             name.partition(".")[2]: value
@@ -37,8 +37,8 @@ def variants(draft: Draft, section: str) -> dict[str, list[Variant]]:
         if section in chosen:
             active["use"] = chosen[section]  # the name of a loss is `loss` alone
         made = component.with_arguments(**active) if component is not None else Component(use="")
-        found.setdefault(made, Variant(made.use, made.arguments, place or (section,)))
-    by_use: dict[str, list[Variant]] = {}
+        found.setdefault(made, SampleConfig(made.use, made.arguments, place or (section,)))
+    by_use: dict[str, list[SampleConfig]] = {}
     for variant in found.values():
         by_use.setdefault(variant.use, []).append(variant)
     return by_use

@@ -21,7 +21,7 @@ from sweeps.errors import ModelError, SweepError
 from sweeps.training.optax_names import ARGUMENTS
 from sweeps.user_code import ArgumentFault, argument_faults, taken_by
 from sweeps.validation import keras_defaults
-from sweeps.validation.sample_configs import Variant, samples, variants
+from sweeps.validation.sample_configs import SampleConfig, sample_configs, samples
 
 Found = TypeVar("Found")
 
@@ -29,7 +29,7 @@ Found = TypeVar("Found")
 def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
     """Add to the draft what is wrong with the things it names; the dataset, where it is right."""
     found = _datasets(draft, datasets)
-    keras_defaults.settle(draft, (look for looks in variants(draft, "model").values() for look in looks), found)
+    keras_defaults.settle(draft, (look for looks in sample_configs(draft, "model").values() for look in looks), found)
     _optimizers(draft)
     _batch_sizes(draft, found)
     _augmentation(draft, found)
@@ -39,7 +39,7 @@ def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
 
 
 def _optimizers(draft: Draft) -> None:
-    for use, looks in variants(draft, "optimizer").items():
+    for use, looks in sample_configs(draft, "optimizer").items():
         taken = _taken_by_optimizer(draft, use)
         if taken is None:
             continue
@@ -71,7 +71,7 @@ def _taken_by_optimizer(draft: Draft, use: str) -> Mapping[str, bool] | None:
 def _datasets(draft: Draft, datasets: Datasets) -> list[Dataset]:
     """The datasets that trials can have, where they are right."""
     found = []
-    for use, looks in variants(draft, "dataset").items():
+    for use, looks in sample_configs(draft, "dataset").items():
         faults = _tried(draft, _use_place(draft, "dataset", use), loading.faults, use, dict.fromkeys(_names(looks)))
         for fault in faults or ():
             _complain(draft, "dataset", fault)
@@ -117,7 +117,7 @@ class Shape(NamedTuple):
 
 
 def _models(draft: Draft, found: list[Dataset]) -> None:
-    for use, looks in variants(draft, "model").items():
+    for use, looks in sample_configs(draft, "model").items():
         place = _use_place(draft, "model", use)
         if ":" not in use:
             draft.complain(place, "must be `module:name` of a model, such as `models.mlp:MLP`", repr(use))
@@ -135,13 +135,13 @@ def _models(draft: Draft, found: list[Dataset]) -> None:
                         _suits(draft, look, built)
 
 
-def _suits(draft: Draft, look: Variant, built: Any) -> None:
+def _suits(draft: Draft, look: SampleConfig, built: Any) -> None:
     """Hold a model against the sections that it has to do with."""
     if built.is_whole and draft.sections.micro_batch not in {None, "auto"}:
         rule = f"{look.use} mixes the rows of a batch, or keeps a state, and takes batches whole"
         draft.complain(("micro_batch",), rule, "", "Remove it")
     meaning = importlib.import_module("sweeps.training.losses").meaning
-    for loss in [each for looks in variants(draft, "loss").values() for each in looks]:
+    for loss in [each for looks in sample_configs(draft, "loss").values() for each in looks]:
         if built.ending and meaning(loss.use, loss.arguments) in ("softmax", "sigmoid"):
             rule = f"{look.use} ends in a {built.ending}, and {loss.use} takes what is before it (logits)"
             advice = "Leave that activation out of the model"
@@ -171,16 +171,16 @@ def _schedules(draft: Draft) -> None:
             fit = importlib.import_module("sweeps.training.check_signatures")
             _tried(draft, look.place, fit.check_schedule, look.use, look.arguments)
     rated = {"learning_rate", "optimizer.learning_rate"} & draft.sections.names
-    for use, optimizers in variants(draft, "optimizer").items() if looks and not rated else ():
+    for use, optimizers in sample_configs(draft, "optimizer").items() if looks and not rated else ():
         if not all("learning_rate" in look.arguments for look in optimizers):
             rule = f"a schedule needs a learning rate, but {use} is given none"
             draft.complain(("schedule",), rule, "", "Add `learning_rate` to `search_space`")
 
 
-def _taken(draft: Draft, section: str, known: Mapping[str, Options]) -> list[Variant]:
+def _taken(draft: Draft, section: str, known: Mapping[str, Options]) -> list[SampleConfig]:
     """How a loss or a schedule can look, but for those built-in ones that do not take their arguments."""
     taken = []
-    for use, looks in variants(draft, section).items():
+    for use, looks in sample_configs(draft, section).items():
         for look in looks:
             strange = [name for name in look.arguments if use in known and name not in known[use]]
             for name in strange:
@@ -192,7 +192,7 @@ def _taken(draft: Draft, section: str, known: Mapping[str, Options]) -> list[Var
     return taken
 
 
-def _names(looks: list[Variant]) -> list[str]:
+def _names(looks: list[SampleConfig]) -> list[str]:
     return list(dict.fromkeys(name for look in looks for name in look.arguments))
 
 

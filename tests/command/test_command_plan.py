@@ -112,12 +112,12 @@ def test_a_wide_range_of_batch_sizes_shows_a_few_of_them_and_their_padding(plan:
     lines = plan(LINEAR, "--set", "search_space.batch_size={type: int, low: 1, high: 4096, log: true}")
     sizes = list(map(int, value(lines, "batch size").split()))
     assert (len(sizes), sizes[0], sizes[-1]) == (8, 1, 4096)
-    ladder = list(map(int, value(lines, "micro-batch").removesuffix(" rows").split(", ")))
+    micro_batches = list(map(int, value(lines, "micro-batch").removesuffix(" rows").split(", ")))
     for size, taken, padding in zip(
         sizes, value(lines, "taken as").split(), value(lines, "padding").split(), strict=True
     ):
         parts, micro_batch = map(int, taken.split("x"))
-        assert micro_batch in ladder
+        assert micro_batch in micro_batches
         assert parts * micro_batch - micro_batch < size <= parts * micro_batch
         assert padding == f"{1 - size / (parts * micro_batch):.0%}"
 
@@ -125,7 +125,7 @@ def test_a_wide_range_of_batch_sizes_shows_a_few_of_them_and_their_padding(plan:
 def test_lanes_side_by_side_have_a_program_for_each_bucket(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, lambda config: vmapped_policy((CPU,), config))
     lines = plan(MNIST, "--set", "budget.trials=20")
-    assert value(lines, "device") == "1 cpu: 2 populations of at most 10 lanes side by side (vmapped)"
+    assert value(lines, "device") == "1 cpu: 2 groups of at most 10 lanes side by side (vmapped)"
     assert value(lines, "micro-batch") == "32 or 64 rows, a program for each"
     assert value(lines, "programs") == "2, each compiled once"
     assert value(lines, "taken as").split() == ["1x32", "1x64", "2x64", "4x64", "8x64"]
@@ -134,8 +134,8 @@ def test_lanes_side_by_side_have_a_program_for_each_bucket(plan: Plan, monkeypat
 def test_memory_that_holds_fewer_lanes_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, lambda config: vmapped_policy((CPU,), config)._replace(memory_bytes=20_000_000))
     (line,) = [line for line in plan(MNIST) if line.startswith("program 1")]
-    # 80 % of it, for the states of two populations, the next state of one, and a gradient: 4,070,824 bytes a lane
-    assert line.endswith("; memory holds at most 3 lanes a population")
+    # 80 % of it, for the states of two lane groups, the next state of one, and a gradient: 4,070,824 bytes a lane
+    assert line.endswith("; memory holds at most 3 lanes a group")
 
 
 def test_no_line_is_wider_than_a_terminal_of_80_columns(

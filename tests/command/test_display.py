@@ -13,7 +13,7 @@ from rich.console import Console
 from sweeps.command import display
 from sweeps.command import show as command_show
 from sweeps.log.trials import Entry
-from sweeps.runner.progress import Progress, Standing
+from sweeps.runner.progress import BestSoFar, Progress
 
 MANY: dict[str, Any] = {f"optimizer.argument_{number}": number / 7 for number in range(12)}
 LONG: dict[str, Any] = {"model.hidden": tuple(range(100)), "epochs": 3}
@@ -25,7 +25,7 @@ def progress(**changes: Any) -> Progress:
         "total": 32,
         "busy": 3,
         "lanes": 4,
-        "best": Standing(7, 0.96379, {"epochs": 20, "learning_rate": 0.0320512, "model.hidden": (64, 64)}),
+        "best": BestSoFar(7, 0.96379, {"epochs": 20, "learning_rate": 0.0320512, "model.hidden": (64, 64)}),
         "examples_per_second": 25377.4,
         "seconds_left": 67.0,
         "outcomes": {"completed": 9, "pruned": 3},
@@ -70,18 +70,18 @@ def test_without_a_number_of_trials_there_is_no_bar() -> None:
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 @pytest.mark.parametrize("params", [{}, MANY, LONG], ids=["none", "many", "long"])
 def test_no_line_is_wider_than_the_terminal_and_a_long_list_is_cut(width: int, params: dict[str, Any]) -> None:
-    lines = drawn(progress(best=Standing(7, 0.9, params)), width)
+    lines = drawn(progress(best=BestSoFar(7, 0.9, params)), width)
     assert max(map(len, lines)) <= width
     assert len(lines) <= 3 + display.MOST_BEST_LINES + 2
 
 
 def test_twelve_parameters_fit_80_columns_unbroken() -> None:
-    text = " ".join(drawn(progress(best=Standing(7, 0.9, MANY))))
+    text = " ".join(drawn(progress(best=BestSoFar(7, 0.9, MANY))))
     assert all(f"{name}={display.short(value)}" in text for name, value in MANY.items())
 
 
 def test_plain_output_has_a_line_for_each_new_best_only() -> None:
-    better = Standing(9, 0.97, {"epochs": 1})
+    better = BestSoFar(9, 0.97, {"epochs": 1})
     looks = [
         progress(best=None),
         progress(),

@@ -13,7 +13,7 @@ from sweeps.command import display
 from sweeps.command import show as command_show
 from sweeps.command.terminal import clean, clean_lines
 from sweeps.log.trials import Entry
-from sweeps.runner.progress import Progress, Standing
+from sweeps.runner.progress import BestSoFar, Progress
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\r\x08red\x7f\u202etxt\u2066"
 
@@ -44,7 +44,7 @@ def text_of(console: Console) -> str:
 @pytest.mark.parametrize("metric", ["valid_loss", HOSTILE])
 def test_what_a_config_names_cannot_reach_the_terminal(metric: str) -> None:
     console, params = printed(), {"model.activation": HOSTILE, HOSTILE: (HOSTILE, 1)}
-    look = Progress(1, 2, 1, 1, Standing(0, 0.5, params), 1.0, 1.0, {HOSTILE: 1}, 1, ())
+    look = Progress(1, 2, 1, 1, BestSoFar(0, 0.5, params), 1.0, 1.0, {HOSTILE: 1}, 1, ())
     console.print(display.picture(look, metric, 200))
     display.facts(console, [("model", HOSTILE)])
     display.line(console, display.parameters(params))
@@ -59,7 +59,7 @@ def test_what_a_config_names_cannot_reach_the_terminal(metric: str) -> None:
 
 def test_plain_lines_of_a_hostile_sweep_are_clean_too() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=False, highlight=False)
-    look = Progress(1, 2, 1, 1, Standing(0, 0.5, {HOSTILE: HOSTILE}), 1.0, 1.0, {HOSTILE: 1}, 1, ())
+    look = Progress(1, 2, 1, 1, BestSoFar(0, 0.5, {HOSTILE: HOSTILE}), 1.0, 1.0, {HOSTILE: 1}, 1, ())
     display.watch(console, HOSTILE, iter([look]))
     (line,) = text_of(console).splitlines()
     assert line == clean(line)

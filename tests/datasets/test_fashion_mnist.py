@@ -17,7 +17,7 @@ import pytest
 
 from sweeps.datasets import loading
 from sweeps.datasets.builtin import fashion_mnist as fashion
-from sweeps.datasets.builtin.download import Wanted
+from sweeps.datasets.builtin.download import RemoteFile
 from sweeps.errors import DataError
 
 ROWS = {"train": 40, "t10k": 10}
@@ -75,7 +75,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: Served) -> Pat
     files = []
     for wanted in fashion.FILES:
         content = (served.folder / wanted.name).read_bytes()
-        files.append(Wanted(wanted.name, hashlib.md5(content).hexdigest(), len(content)))
+        files.append(RemoteFile(wanted.name, hashlib.md5(content).hexdigest(), len(content)))
     monkeypatch.setattr(fashion, "FILES", tuple(files))
     return tmp_path / "home"
 

@@ -19,7 +19,7 @@ import sweeps
 from sweeps.cli import app
 from sweeps.datasets import loading, new_rows
 from sweeps.datasets.builtin import mnist
-from sweeps.datasets.new_rows import Wanted
+from sweeps.datasets.new_rows import TrainedOn
 from sweeps.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
@@ -157,7 +157,7 @@ def test_the_array_of_a_file_is_the_one_that_the_config_named(project: Path) -> 
 def test_rows_that_no_image_can_be_are_refused_with_their_shape() -> None:
     for shape, dtype in (((5,), "uint8"), ((4, 4, 2), "uint8"), ((4, 4), "float32")):
         with pytest.raises(DataError, match="which are not made of images"):
-            new_rows.read("a.png", Wanted(shape, dtype, {}))
+            new_rows.read("a.png", TrainedOn(shape, dtype, {}))
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------

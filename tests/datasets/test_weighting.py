@@ -13,7 +13,7 @@ import sweeping
 import tolerances
 import yaml
 from reference import batches
-from sweeping import CPU, Ridden, assert_same, config, mapped, occupant, refer, ride, vmapped
+from sweeping import CPU, Ridden, assert_same, config, lane_trial, mapped, refer, ride, vmapped
 
 from sweeps.command import data_facts
 from sweeps.config import SweepConfig, json_schema, parse_config, to_yaml
@@ -60,7 +60,7 @@ def swept(use: str = "test_weighting:important", **arguments: Any) -> SweepConfi
 
 def trained(config: SweepConfig, policy: Policy) -> dict[int, Ridden]:
     programs = Programs(config, Datasets(), policy, chunk_bytes=CHUNK_BYTES)
-    return ride(programs, policy, [occupant(programs, config, *each) for each in enumerate(TRIALS)])
+    return ride(programs, policy, [lane_trial(programs, config, *each) for each in enumerate(TRIALS)])
 
 
 def layers() -> keras.Model:

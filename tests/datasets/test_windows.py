@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sweeps.datasets import loading
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.sequences import windows
-from sweeps.datasets.sequences.windows import Windows
+from sweeps.datasets.sequences.windows import SequenceWindows
 from sweeps.errors import DataError
 
 COUNTS = st.integers(1, 6)
@@ -32,7 +32,7 @@ def refused(make: Callable[[], object]) -> str:
 @given(steps=st.integers(1, 60), window=COUNTS, stride=COUNTS, horizon=COUNTS)
 def test_windows_are_those_of_a_plain_loop(steps: int, window: int, stride: int, horizon: int) -> None:
     sequence = list(range(100, 100 + steps))
-    rows = Windows(window, stride, horizon).rows(np.array(sequence), np.array(sequence))
+    rows = SequenceWindows(window, stride, horizon).rows(np.array(sequence), np.array(sequence))
     wanted = [
         (sequence[start : start + window], sequence[start + window + horizon - 1])
         for start in range(0, steps, stride)
@@ -58,7 +58,7 @@ def test_no_step_is_in_two_splits_and_later_splits_are_later(
 ) -> None:
     sequence = np.arange(steps)
     parts = windows.pieces(steps, 0.3, 0.3)
-    cut = Windows(window, stride, horizon)
+    cut = SequenceWindows(window, stride, horizon)
     if min(part.stop - part.start for part in parts.values()) < window + horizon:
         assert "split must have at least" in refused(lambda: windows.windowed("file", sequence, sequence, parts, cut))
         return

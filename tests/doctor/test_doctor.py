@@ -28,7 +28,7 @@ from sweeps.results.manifest import TABLES
 from sweeps.runner import start
 from sweeps.stop_request import StopRequest
 from sweeps.storage import npz
-from sweeps.storage.lock import Owner
+from sweeps.storage.lock import FolderLock
 from sweeps.storage.paths import RunFolder
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
@@ -226,8 +226,8 @@ def test_nothing_is_made_anew_while_a_run_goes_on(folder: Path) -> None:
     before = contents(folder)
     program = (
         "import sys; from pathlib import Path\n"
-        "from sweeps.storage.lock import Owner; from sweeps.storage.paths import RunFolder\n"
-        f"with Owner(RunFolder(Path({str(folder)!r}))):\n    print('ready', flush=True); sys.stdin.read()"
+        "from sweeps.storage.lock import FolderLock; from sweeps.storage.paths import RunFolder\n"
+        f"with FolderLock(RunFolder(Path({str(folder)!r}))):\n    print('ready', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -289,7 +289,7 @@ def test_a_damaged_checkpoint_is_named(folder: Path) -> None:
 
 
 def test_a_dead_owner_is_said_to_be_dead_and_no_damage(folder: Path) -> None:
-    with Owner(RunFolder(folder)):
+    with FolderLock(RunFolder(folder)):
         text = (folder / ".owner").read_text()
     (folder / ".owner").write_text(json.dumps(json.loads(text) | {"process": 2**22 + 1}))
     assert wrong(folder) == []

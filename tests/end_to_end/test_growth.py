@@ -18,7 +18,7 @@ import pytest
 from sweeps.config import parse_config
 from sweeps.config.schema import SweepConfig
 from sweeps.log.line import decode, encode
-from sweeps.log.trials import Ledger
+from sweeps.log.trials import LoggedTrials
 from sweeps.study import Study, StudyEvent
 
 EPOCHS = 4
@@ -103,16 +103,16 @@ def test_ten_thousand_trials_would_take_less_than_10_mib_in_a_study(sampler: str
 
 def test_ten_thousand_trials_would_take_less_than_40_mib_in_a_ledger() -> None:
     """Of four epochs each."""
-    chance, ledger = random.Random(0), Ledger()
+    chance, logged = random.Random(0), LoggedTrials()
     tracemalloc.start()
     try:
         for number in range(500):
             for record in records(number, chance):
-                ledger.add(record)
+                logged.add(record)
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(ledger.trials) == 500
+    assert len(logged.trials) == 500
     assert 20 * grown < 40 * 2**20
 
 
@@ -146,7 +146,7 @@ def test_ten_thousand_trials_are_replayed_in_seconds(sampler: str) -> None:
     events: list[StudyEvent] = []
     live(Study(sweep("random", "hyperband")), 1000, random.Random(0), events)
     started = time.process_time()
-    Study.replay(sweep(sampler, "hyperband"), events)
+    Study.from_events(sweep(sampler, "hyperband"), events)
     assert time.process_time() - started < 0.4  # of the processor's time, for a tenth of them
 
 

@@ -11,7 +11,7 @@ import sweeping
 import tolerances
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeping import assert_same, config, counting_compilations, occupant, refer, ride, vmapped
+from sweeping import assert_same, config, counting_compilations, lane_trial, refer, ride, vmapped
 
 from sweeps.config import SweepConfig, space
 from sweeps.engine.buckets import BUCKET_GAIN, MOST_BUCKETS, STEP_ROWS, bucket_cost, choose_buckets
@@ -94,10 +94,10 @@ def sweep(**changes: Any) -> SweepConfig:
 
 @pytest.mark.usefixtures("compiling_once")
 def test_a_trial_in_its_bucket_is_the_trial_in_the_plain_loop() -> None:
-    policy = vmapped(2, populations=2)
+    policy = vmapped(2, groups=2)
     programs = sweeping.make_programs(sweep(), policy)
-    riders = [occupant(programs, sweep(), *each) for each in enumerate(TRIALS)]
-    assert len({rider.signature.ladder for rider in riders}) == len(programs.ladders) == 3
+    riders = [lane_trial(programs, sweep(), *each) for each in enumerate(TRIALS)]
+    assert len({rider.program_key.micro_batches for rider in riders}) == len(programs.program_micro_batches) == 3
     ridden = ride(programs, policy, riders)
     for number in (0, 1, 2, 5):
         assert_same(ridden[number], refer(sweep(), number, TRIALS[number]), tolerances.TRAINED)
@@ -107,7 +107,7 @@ def test_every_bucket_is_compiled_once_and_ahead_of_the_first_trial(monkeypatch:
     begin, begun = Program.begin_to_compile, []
 
     def watched(self: Program) -> None:
-        begun.append(self.ladder.sizes)
+        begun.append(self.micro_batches.sizes)
         begin(self)
 
     monkeypatch.setattr(Program, "begin_to_compile", watched)
@@ -115,17 +115,17 @@ def test_every_bucket_is_compiled_once_and_ahead_of_the_first_trial(monkeypatch:
     with counting_compilations() as compiled:
         programs = sweeping.make_programs(sweep(), policy)
         programs.compile_ahead()
-        assert begun == [ladder.sizes for ladder in programs.ladders]
-        ride(programs, policy, [occupant(programs, sweep(), *each) for each in enumerate(TRIALS)])
+        assert begun == [micro_batches.sizes for micro_batches in programs.program_micro_batches]
+        ride(programs, policy, [lane_trial(programs, sweep(), *each) for each in enumerate(TRIALS)])
     assert len(compiled) == 3
 
 
 def test_a_micro_batch_that_is_given_makes_one_bucket() -> None:
     programs = sweeping.make_programs(sweep(micro_batch=7), vmapped(2))
-    assert [ladder.sizes for ladder in programs.ladders] == [(7,)]
+    assert [micro_batches.sizes for micro_batches in programs.program_micro_batches] == [(7,)]
 
 
 def test_lanes_one_after_the_other_keep_their_sizes_in_one_program() -> None:
     programs = sweeping.make_programs(sweep(), sweeping.mapped(2))
-    (ladder,) = programs.ladders
-    assert len(ladder.sizes) > 1
+    (micro_batches,) = programs.program_micro_batches
+    assert len(micro_batches.sizes) > 1

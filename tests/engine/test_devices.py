@@ -1,4 +1,4 @@
-"""The lane policy: how many lanes, in how many populations, on which devices."""
+"""The lane policy: how many lanes, in how many lane groups, on which devices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def gpu(limit: int | None = None) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("changes", "devices", "populations", "lanes"),
+    ("changes", "devices", "groups", "lanes"),
     [
         ({"lanes": "auto", "budget": {"trials": 10_000}}, 1, 2, MOST_LANES // 2),
         ({"lanes": "auto", "budget": {"trials": 10_000}}, 4, 8, MOST_LANES // 2),
@@ -39,10 +39,10 @@ def gpu(limit: int | None = None) -> Any:
     ],
 )
 def test_lanes_side_by_side_are_as_many_as_there_are_trials_up_to_a_cap(
-    changes: dict[str, Any], devices: int, populations: int, lanes: int
+    changes: dict[str, Any], devices: int, groups: int, lanes: int
 ) -> None:
     policy = vmapped_policy(tuple(gpu() for _ in range(devices)), small(**changes))
-    assert (policy.populations, policy.lanes_per_population) == (populations, lanes)
+    assert (policy.groups, policy.lanes_per_group) == (groups, lanes)
     assert not policy.is_mapped
 
 

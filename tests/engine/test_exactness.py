@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import sweeping
 import tolerances
-from sweeping import Ridden, assert_same, config, mapped, occupant, refer, ride, shared_programs, vmapped
+from sweeping import Ridden, assert_same, config, lane_trial, mapped, refer, ride, shared_programs, vmapped
 
 from sweeps.config import SweepConfig
 from sweeps.engine.devices import Policy
 from sweeps.engine.program import Program
-from sweeps.engine.programs import Occupant, Programs
+from sweeps.engine.programs import LaneTrial, Programs
 
 pytestmark = pytest.mark.usefixtures("ordinary_promotion", "compiling_once")
 
@@ -47,11 +47,11 @@ def parameters(optimizer: str) -> list[dict[str, Any]]:
     return trials
 
 
-def programs_of(optimizer: str, policy: Policy, **changes: Any) -> tuple[Programs, list[Occupant]]:
-    """The eight trials, and what they ride in, compiled once for each number of lanes in a population."""
+def programs_of(optimizer: str, policy: Policy, **changes: Any) -> tuple[Programs, list[LaneTrial]]:
+    """The eight trials, and what they ride in, compiled once for each number of lanes in a lane group."""
     swept = sweep(optimizer, **changes)
     programs = shared_programs(swept, policy)
-    return programs, [occupant(programs, swept, *each) for each in enumerate(parameters(optimizer))]
+    return programs, [lane_trial(programs, swept, *each) for each in enumerate(parameters(optimizer))]
 
 
 def crowd(optimizer: str, policy: Policy) -> dict[int, Ridden]:
@@ -80,7 +80,7 @@ def test_images_are_scaled_on_the_device_as_in_the_plain_loop() -> None:
     swept = sweep("adam", dataset={"use": "sweeping:blobs", "grey": True})
     assert sweeping.blobs(grey=True).train.x.dtype == np.uint8
     programs, params = shared_programs(swept, mapped(1)), parameters("adam")[2]
-    ridden = ride(programs, mapped(1), [occupant(programs, swept, 2, params)])
+    ridden = ride(programs, mapped(1), [lane_trial(programs, swept, 2, params)])
     assert_same(ridden[2], refer(swept, 2, params), tolerances.trained("adam"))
 
 
@@ -89,7 +89,7 @@ def test_every_seed_is_the_seed_of_the_plain_loop(seed: int) -> None:
     space = {**sweep("sgd").search_space, "seed": {"type": "int", "low": 0, "high": 2**32 - 1}}
     swept = sweep("sgd", search_space=space)
     programs, params = shared_programs(swept, mapped(1)), {**parameters("sgd")[3], "seed": seed}
-    ridden = ride(programs, mapped(1), [occupant(programs, swept, 7, params)])
+    ridden = ride(programs, mapped(1), [lane_trial(programs, swept, 7, params)])
     assert_same(ridden[7], refer(swept, 7, params), tolerances.TRAINED)
 
 
@@ -97,7 +97,7 @@ def test_trials_of_one_searched_seed_are_the_same_whatever_their_numbers() -> No
     space = {**sweep("sgd").search_space, "seed": {"type": "int", "low": 0, "high": 2**32 - 1}}
     swept = sweep("sgd", search_space=space)
     programs, params = shared_programs(swept, mapped(1)), parameters("sgd")[3]
-    riders = [occupant(programs, swept, number, {**params, "seed": seed}) for number, seed in enumerate([5, 5, 6])]
+    riders = [lane_trial(programs, swept, number, {**params, "seed": seed}) for number, seed in enumerate([5, 5, 6])]
     ridden = ride(programs, mapped(3), riders)
     assert_same(ridden[0], ridden[1], tolerances.EXACT)
     assert not np.array_equal(ridden[0].scores, ridden[2].scores)
@@ -105,7 +105,7 @@ def test_trials_of_one_searched_seed_are_the_same_whatever_their_numbers() -> No
 
 def test_trials_of_equal_parameters_differ_by_their_numbers() -> None:
     programs, swept, params = programs_of("sgd", mapped(1))[0], sweep("sgd"), parameters("sgd")[3]
-    ridden = ride(programs, mapped(2), [occupant(programs, swept, number, params) for number in (0, 1)])
+    ridden = ride(programs, mapped(2), [lane_trial(programs, swept, number, params) for number in (0, 1)])
     assert not np.array_equal(ridden[0].scores, ridden[1].scores)
 
 
@@ -132,7 +132,7 @@ def test_vmapped_trials_are_the_same_in_any_number_of_lanes(lanes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "policy", [mapped(3), vmapped(3), vmapped(3, populations=2)], ids=["mapped", "vmapped", "two vmapped"]
+    "policy", [mapped(3), vmapped(3), vmapped(3, groups=2)], ids=["mapped", "vmapped", "two vmapped"]
 )
 def test_the_order_in_which_lanes_are_refilled_does_not_matter(policy: Policy) -> None:
     # Lanes take the next trial when they are free: other orders put other trials before, beside and after each.
@@ -144,7 +144,7 @@ def test_the_order_in_which_lanes_are_refilled_does_not_matter(policy: Policy) -
 
 def test_permuting_vmapped_lanes_permutes_the_result() -> None:
     programs, riders = programs_of("sgd", vmapped(4))
-    program = programs.program(riders[0].signature, sweeping.CPU)
+    program = programs.program(riders[0].program_key, sweeping.CPU)
     program.compile()
 
     def train(order: tuple[int, ...]) -> Any:
@@ -165,7 +165,7 @@ def test_an_epoch_cut_into_many_calls_changes_no_bit(
     expected = crowd("adam", policy)
     programs, riders = programs_of("adam", policy)
     monkeypatch.setattr(Program, "pace", lambda self, parts, seconds: None)
-    program, calls = programs.program(riders[0].signature, sweeping.CPU), []
+    program, calls = programs.program(riders[0].program_key, sweeping.CPU), []
     monkeypatch.setattr(program, "parts_per_call", parts_per_call)
     whole = program.epoch
     monkeypatch.setattr(program, "epoch", lambda *arguments: calls.append(1) or whole(*arguments))
@@ -176,7 +176,7 @@ def test_an_epoch_cut_into_many_calls_changes_no_bit(
 def test_a_model_that_draws_at_random_draws_the_same_in_a_crowd() -> None:
     swept = sweep("sgd", model={"use": "sweeping:forgetful"})
     programs = shared_programs(swept, mapped(1))
-    riders = [occupant(programs, swept, *each) for each in enumerate(parameters("sgd"))]
+    riders = [lane_trial(programs, swept, *each) for each in enumerate(parameters("sgd"))]
     together = ride(programs, mapped(4), riders)
     for rider in riders[::3]:
         assert_same(ride(programs, mapped(1), [rider])[rider.number], together[rider.number], tolerances.EXACT)
@@ -187,7 +187,7 @@ def test_a_model_that_draws_at_random_draws_as_in_the_plain_loop() -> None:
     # One part a batch: a part is what a draw belongs to.
     swept = sweep("sgd", model={"use": "sweeping:forgetful"}, micro_batch=53)
     programs, params = shared_programs(swept, mapped(1)), parameters("sgd")[6]
-    ridden = ride(programs, mapped(1), [occupant(programs, swept, 6, params)])
+    ridden = ride(programs, mapped(1), [lane_trial(programs, swept, 6, params)])
     assert_same(ridden[6], refer(swept, 6, params), tolerances.TRAINED)
 
 
@@ -203,8 +203,8 @@ PLANE: dict[str, Any] = {
 """Least squares, which overflows under a huge learning rate."""
 
 
-def overflowing(programs: Programs, number: int) -> Occupant:
-    return occupant(programs, sweep("sgd", **PLANE), number, {"epochs": 4, "batch_size": 8, "learning_rate": 1e30})
+def overflowing(programs: Programs, number: int) -> LaneTrial:
+    return lane_trial(programs, sweep("sgd", **PLANE), number, {"epochs": 4, "batch_size": 8, "learning_rate": 1e30})
 
 
 def is_nan(ridden: Ridden) -> bool:
@@ -242,7 +242,7 @@ def test_linear_regression_recovers_its_coefficients_and_reaches_the_noise() -> 
         search_space=sweeping.fixed(epochs=5, batch_size=100, learning_rate=0.02),
     )
     programs = shared_programs(swept, mapped(1))
-    ridden = ride(programs, mapped(1), [occupant(programs, swept, 0, {})])[0]
+    ridden = ride(programs, mapped(1), [lane_trial(programs, swept, 0, {})])[0]
     np.testing.assert_allclose(ridden.params["dense"]["kernel"][:, 0], np.arange(1, 9), atol=0.02)
     np.testing.assert_allclose(ridden.params["dense"]["bias"], [0.5], atol=0.02)
     np.testing.assert_allclose(ridden.scores[-1], 0.1**2, rtol=0.15)
@@ -253,7 +253,7 @@ def test_exclusive_or_is_learnt_by_the_mlp_and_not_by_the_linear_model(model: st
     arguments = {"hidden": [16]} if learns else {}
     swept = sweep("adam", dataset={"use": "sweeping:xor"}, model={"use": model, **arguments})
     programs, params = shared_programs(swept, mapped(1)), {"epochs": 4, "batch_size": 4, "learning_rate": 0.05}
-    riders = [occupant(programs, swept, number, params) for number in range(3)]
+    riders = [lane_trial(programs, swept, number, params) for number in range(3)]
     accuracies = [ridden.scores[-1, 2] for ridden in ride(programs, mapped(2), riders).values()]
     if learns:
         assert max(accuracies) == 1.0

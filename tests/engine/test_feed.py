@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 import tolerances
-from sweeping import CPU, Ridden, assert_same, config, mapped, occupant, refer, ride, vmapped
+from sweeping import CPU, Ridden, assert_same, config, lane_trial, mapped, refer, ride, vmapped
 
 from sweeps.datasets.dataset import Dataset, Split
 from sweeps.datasets.loading import Datasets
@@ -37,7 +37,7 @@ SWEPT = config(
 
 def trained(policy: Policy) -> dict[int, Ridden]:
     programs = Programs(SWEPT, Datasets(), policy, chunk_bytes=CHUNK_BYTES)
-    riders = [occupant(programs, SWEPT, *each) for each in enumerate(TRIALS)]
+    riders = [lane_trial(programs, SWEPT, *each) for each in enumerate(TRIALS)]
     return ride(programs, policy, riders)
 
 
@@ -48,7 +48,7 @@ def streamed(policy: Policy) -> Policy:
 @pytest.mark.parametrize("policy", [mapped(3), vmapped(2), vmapped(5)], ids=["mapped", "vmapped", "vmapped together"])
 def test_streamed_rows_train_as_resident_rows_do(policy: Policy) -> None:
     resident, passing = trained(policy), trained(streamed(policy))
-    exact = policy.lanes_per_population is None
+    exact = policy.lanes_per_group is None
     for number, ridden in passing.items():
         assert_same(ridden, resident[number], tolerances.EXACT if exact else tolerances.TRAINED)
 

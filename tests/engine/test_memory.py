@@ -11,7 +11,7 @@ import pytest
 import sweeping
 from hypothesis import given
 from hypothesis import strategies as st
-from sweeping import config, fixed, occupant, vmapped
+from sweeping import config, fixed, lane_trial, vmapped
 
 from sweeps.engine.memory import (
     LaneBytes,
@@ -39,31 +39,31 @@ def analysis(lanes: int, *, rows: int, state: int, temporary: int) -> Any:
 def test_what_a_lane_holds_is_what_its_arrays_take() -> None:
     swept = config(optimizer={"use": "adam"}, search_space=fixed())
     programs = sweeping.make_programs(swept, vmapped(3))
-    rider = occupant(programs, swept, 0, {})
-    program = programs.program(rider.signature, sweeping.CPU)
+    rider = lane_trial(programs, swept, 0, {})
+    program = programs.program(rider.program_key, sweeping.CPU)
     program.compile()
     state = program.init(sweeping.lane_values([rider] * 3))
     taken = [
         sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
         for tree in (state.params, state.optimizer_state, state.model_state)
     ]
-    assert [3 * each for each in programs.lane_bytes(rider.signature)] == taken
+    assert [3 * each for each in programs.lane_bytes(rider.program_key)] == taken
 
 
 def test_a_program_that_fits_is_left_alone() -> None:
-    # 100 of rows, two populations of 4 lanes of 10 each, and 4 x 5 for the one that advances: 200.
-    check_memory(analysis(4, rows=100, state=10, temporary=5), 4, Share(device_bytes=250, populations=2))
+    # 100 of rows, two lane groups of 4 lanes of 10 each, and 4 x 5 for the one that advances: 200.
+    check_memory(analysis(4, rows=100, state=10, temporary=5), 4, Share(device_bytes=250, groups=2))
 
 
 def test_a_program_that_does_not_fit_is_told_how_many_lanes_would() -> None:
     with pytest.raises(TooManyLanesError) as caught:
-        check_memory(analysis(4, rows=100, state=10, temporary=5), 4, Share(device_bytes=249, populations=2))
+        check_memory(analysis(4, rows=100, state=10, temporary=5), 4, Share(device_bytes=249, groups=2))
     assert caught.value.fitting == 3
 
 
 @given(st.integers(2, 300), st.integers(0, 10**9), st.integers(1, 10**8), st.integers(0, 10**8), st.integers(1, 4))
 def test_the_lanes_that_are_said_to_fit_do_fit(lanes: int, rows: int, state: int, temporary: int, shared: int) -> None:
-    share = Share(device_bytes=8 * 10**9, populations=shared)
+    share = Share(device_bytes=8 * 10**9, groups=shared)
 
     def fitting(wanted: int) -> int:
         try:
@@ -78,11 +78,11 @@ def test_the_lanes_that_are_said_to_fit_do_fit(lanes: int, rows: int, state: int
 
 
 def test_a_single_lane_is_tried_in_any_case() -> None:
-    check_memory(analysis(1, rows=100, state=10, temporary=5), 1, Share(device_bytes=1, populations=1))
+    check_memory(analysis(1, rows=100, state=10, temporary=5), 1, Share(device_bytes=1, groups=1))
 
 
 def test_a_backend_that_says_nothing_of_memory_is_believed() -> None:
-    check_memory(None, 64, Share(device_bytes=1, populations=1))
+    check_memory(None, 64, Share(device_bytes=1, groups=1))
 
 
 def test_xla_says_of_a_real_program_that_its_state_is_shared_between_calls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,17 +90,17 @@ def test_xla_says_of_a_real_program_that_its_state_is_shared_between_calls(monke
     monkeypatch.setattr("sweeps.engine.program.check_memory", lambda analysis, *_: said.append(analysis))
     swept, policy = config(search_space=fixed()), vmapped(8)._replace(memory_bytes=2**40)
     programs = sweeping.make_programs(swept, policy)
-    rider = occupant(programs, swept, 0, {})
-    programs.program(rider.signature, sweeping.CPU).compile()
-    assert said[0].alias_size_in_bytes >= 8 * programs.lane_bytes(rider.signature).total
+    rider = lane_trial(programs, swept, 0, {})
+    programs.program(rider.program_key, sweeping.CPU).compile()
+    assert said[0].alias_size_in_bytes >= 8 * programs.lane_bytes(rider.program_key).total
     rows = sweeping.blobs().train
     assert said[0].argument_size_in_bytes >= said[0].alias_size_in_bytes + rows.x.nbytes + rows.y.nbytes
 
 
 @pytest.mark.parametrize(("state", "lanes"), [(1, 26_666), (10**5, 1), (100, 266)])
 def test_shapes_alone_bound_the_lanes(state: int, lanes: int) -> None:
-    # Two populations' states, the next state of one, and a gradient, which are as large as the parameters: 3 of state.
-    assert most_lanes(LaneBytes(0, state), Share(device_bytes=100_000, populations=2)) == lanes
+    # Two lane groups' states, the next state of one, and a gradient, which are as large as the parameters: 3 of state.
+    assert most_lanes(LaneBytes(0, state), Share(device_bytes=100_000, groups=2)) == lanes
 
 
 def test_an_array_larger_than_the_machine_is_out_of_memory() -> None:

@@ -13,11 +13,11 @@ import sweeping
 import tolerances
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeping import counting_compilations, fixed, mapped, occupant, regression, restart, single, vmapped
+from sweeping import counting_compilations, fixed, lane_trial, mapped, regression, restart, single, vmapped
 
 from sweeps.engine.program import Program
 from sweeps.errors import DataError
-from sweeps.training.microbatch import Ladder
+from sweeps.training.microbatch import MicroBatches
 
 Shape = tuple[int, list[int], int | str]
 
@@ -66,8 +66,8 @@ def test_vmapped_lanes_of_several_batch_sizes_make_each_their_own_number_of_upda
         search_space=fixed(batch_size={"type": "categorical", "choices": [1, 10, 100, 105]}),
     )
     programs, sizes = sweeping.make_programs(config, vmapped(4)), [10, 1, 105, 100]
-    riders = [occupant(programs, config, number, {"batch_size": size}) for number, size in enumerate(sizes)]
-    program = programs.program(riders[0].signature, sweeping.CPU)
+    riders = [lane_trial(programs, config, number, {"batch_size": size}) for number, size in enumerate(sizes)]
+    program = programs.program(riders[0].program_key, sweeping.CPU)
     program.compile()
     values = sweeping.lane_values(riders)
     state, report = program.epoch(program.init(values), values, program.feed.open()(0), 2**30)
@@ -136,7 +136,7 @@ def check_gradients(examples: int, batch_sizes: list[int], micro_batch: int | st
     )
     programs = sweeping.make_programs(config, mapped(1))
     for number, batch_size in enumerate(batch_sizes):
-        trial = restart(programs, occupant(programs, config, number, {"batch_size": batch_size}))
+        trial = restart(programs, lane_trial(programs, config, number, {"batch_size": batch_size}))
         gradients = gradients_of_rows(trial.state.params, examples)
         for rows in reference.batches(examples, batch_size, seed=0, number=number, epoch=0):
             trial, _ = trial.call(1)  # one update
@@ -208,8 +208,8 @@ def test_rows_of_a_vmapped_neighbour_do_not_touch_a_lane_even_where_they_are_nan
         micro_batch=4,
     )
     programs = sweeping.make_programs(config, vmapped(2))
-    riders = [occupant(programs, config, number, {"batch_size": size}) for number, size in enumerate([1, 24])]
-    program = programs.program(riders[0].signature, sweeping.CPU)
+    riders = [lane_trial(programs, config, number, {"batch_size": size}) for number, size in enumerate([1, 24])]
+    program = programs.program(riders[0].program_key, sweeping.CPU)
     program.compile()
     values = sweeping.lane_values(riders)
     state, _ = program.epoch(program.init(values), values, program.feed.open()(0), 2**30)
@@ -257,7 +257,7 @@ def test_yes_or_no_targets_that_are_neither_are_refused() -> None:
 def test_an_epoch_in_many_calls_is_bitwise_the_epoch_in_one(limit: int) -> None:
     config = sweeping.config(micro_batch=4, search_space=fixed(batch_size=7))
     programs = sweeping.shared_programs(config, mapped(1))
-    rider = occupant(programs, config, 3, {})
+    rider = lane_trial(programs, config, 3, {})
     whole, expected = restart(programs, rider).call(2**30)
     trial, calls, finished = restart(programs, rider), 0, False
     while not finished:
@@ -274,7 +274,7 @@ def test_other_values_of_a_lane_compile_nothing() -> None:
     with counting_compilations() as compiled:
         for number, batch_size in enumerate([8, 20, 53]):
             params = {"batch_size": batch_size, "learning_rate": 0.1 / (1 + number), "optimizer.momentum": 0.1 * number}
-            restart(programs, occupant(programs, config, number, params)).whole_epoch()
+            restart(programs, lane_trial(programs, config, number, params)).whole_epoch()
     assert len(compiled) == 1
 
 
@@ -289,13 +289,13 @@ def test_a_learning_rate_of_another_type_or_size_shares_the_program() -> None:
     config = sweeping.config(search_space=_numeric_space())
     programs = sweeping.make_programs(config, mapped(1))
     tried = [{"batch_size": 8, "learning_rate": rate, "optimizer.momentum": 0.5} for rate in (1e-30, 0.5, 1.0, 1e9)]
-    assert len({occupant(programs, config, number, params).signature for number, params in enumerate(tried)}) == 1
+    assert len({lane_trial(programs, config, number, params).program_key for number, params in enumerate(tried)}) == 1
 
 
 def test_a_vmapped_program_takes_one_micro_batch_size() -> None:
     made = watched(53, 8).program
     with pytest.raises(ValueError, match="one micro-batch size"):
-        Program(made.lane, made.feed, Ladder((4, 8), splits=False), 2, sweeping.CPU)
+        Program(made.lane, made.feed, MicroBatches((4, 8), splits=False), 2, sweeping.CPU)
 
 
 def _numeric_space() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from sweeps.config import SweepConfig
 from sweeps.datasets.loading import Datasets
 from sweeps.engine import checkpoints
 from sweeps.engine.devices import Policy
-from sweeps.engine.lane_group import Population
+from sweeps.engine.lane_group import LaneGroup
 from sweeps.runner import start
 from sweeps.stop_request import StopRequest
 
@@ -65,8 +65,8 @@ def hoarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     return monkeypatch
 
 
-def keep_at_once(self: checkpoints.Checkpoints, population: int, snapshots: Any) -> None:
-    self._pool.submit(self._keep, population, snapshots).result()
+def keep_at_once(self: checkpoints.Checkpoints, group: int, snapshots: Any) -> None:
+    self._pool.submit(self._keep, group, snapshots).result()
 
 
 def used(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,10 +113,10 @@ def test_vmapped_lanes_that_must_catch_up_by_different_numbers_of_epochs_come_to
     leaving: tuple[str, ...], hoarding: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept = sweep(budget={"trials": 6}, micro_batch=8)
-    used(vmapped(2, populations=2), monkeypatch)
+    used(vmapped(2, groups=2), monkeypatch)
     whole = finish(swept, tmp_path / "whole")
     hoarding.undo()
-    used(vmapped(2, populations=2), monkeypatch)
+    used(vmapped(2, groups=2), monkeypatch)
     for kept in range(3, len(log_of(tmp_path / "whole").read_bytes().splitlines()), 2):
         cut(tmp_path / "whole", tmp_path / "cut", kept, leaving=leaving)
         assert_same_tables(finish(swept, tmp_path / "cut"), whole, **tolerances.TRAINED)
@@ -166,14 +166,14 @@ def test_a_sweep_that_is_stopped_again_and_again_is_the_same_sweep_and_trains_no
     swept = sweep()
     whole = finish(swept, tmp_path / "whole")
     trained: list[int] = []
-    train = Population._train
+    train = LaneGroup._train
 
-    def counted(self: Population, training: list[int], stop: Any) -> list[int]:
+    def counted(self: LaneGroup, training: list[int], stop: Any) -> list[int]:
         ended = train(self, training, stop)
         trained.extend(ended)
         return ended
 
-    monkeypatch.setattr(Population, "_train", counted)
+    monkeypatch.setattr(LaneGroup, "_train", counted)
     assert run_in_pieces(swept, tmp_path / "pieces", looks) > 3
     assert_same_tables(sweeps.load(tmp_path / "pieces" / "small"), whole)
     assert story(tmp_path / "pieces") == story(tmp_path / "whole")
@@ -183,7 +183,7 @@ def test_a_sweep_that_is_stopped_again_and_again_is_the_same_sweep_and_trains_no
 def test_vmapped_lanes_that_are_stopped_again_and_again_come_to_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used(vmapped(2, populations=2), monkeypatch)
+    used(vmapped(2, groups=2), monkeypatch)
     swept = sweep("random", micro_batch=8)
     whole = finish(swept, tmp_path / "whole")
     assert run_in_pieces(swept, tmp_path / "pieces", 2) > 2
@@ -211,9 +211,9 @@ def test_an_epoch_that_is_given_up_when_a_stop_is_overdue_goes_on_within(
     whole = finish(swept, tmp_path / "whole")
     monkeypatch.setattr("sweeps.stop_request.GRACE_S", 0.0)
     request, calls = StopRequest(), []
-    call = Population._call
+    call = LaneGroup._call
 
-    def slowly(self: Population, *arguments: Any) -> Any:
+    def slowly(self: LaneGroup, *arguments: Any) -> Any:
         self.program.parts_per_call = 5
         calls.append(self._trained[0])
         if len(calls) == 15:
@@ -221,7 +221,7 @@ def test_an_epoch_that_is_given_up_when_a_stop_is_overdue_goes_on_within(
             time.sleep(1)  # until the run has looked
         return call(self, *arguments)
 
-    monkeypatch.setattr(Population, "_call", slowly)
+    monkeypatch.setattr(LaneGroup, "_call", slowly)
     for _ in start.follow(swept, tmp_path / "cut", Datasets(), request=request):
         pass
     (stopped,) = records(tmp_path / "cut", "stop")

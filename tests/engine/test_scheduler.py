@@ -1,4 +1,4 @@
-"""The crew: populations in threads, whose events come in the order of modelled work."""
+"""The scheduler: lane groups in threads, whose events come in the order of modelled work."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import sweeping
-from sweeping import UnfinishedError, config, fixed, mapped, occupant, shared_programs, vmapped
+from sweeping import UnfinishedError, config, fixed, lane_trial, mapped, shared_programs, vmapped
 
 from sweeps.config import SweepConfig
 from sweeps.engine.devices import Policy
-from sweeps.engine.lane_group import LaneEpoch, Population
-from sweeps.engine.programs import Occupant, Programs
-from sweeps.engine.scheduler import Crew
+from sweeps.engine.lane_group import LaneEpoch, LaneGroup
+from sweeps.engine.programs import LaneTrial, Programs
+from sweeps.engine.scheduler import Scheduler
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
 
@@ -29,47 +29,47 @@ def sweep(**changes: Any) -> SweepConfig:
     return config(search_space={**space, **changes.pop("space", {})}, micro_batch=8, **changes)
 
 
-def riders(programs: Programs, swept: SweepConfig, count: int = 6, **params: Any) -> list[Occupant]:
+def riders(programs: Programs, swept: SweepConfig, count: int = 6, **params: Any) -> list[LaneTrial]:
     return [
-        occupant(programs, swept, number, {"epochs": 1 + number % 3, "batch_size": SIZES[number], **params})
+        lane_trial(programs, swept, number, {"epochs": 1 + number % 3, "batch_size": SIZES[number], **params})
         for number in range(count)
     ]
 
 
 def events(policy: Policy) -> list[tuple[int, int]]:
-    """What ends when, as (trial, epoch), in a crew that six trials go through."""
+    """What ends when, as (trial, epoch), in a scheduler that six trials go through."""
     swept, seen = sweep(), []
     programs = shared_programs(swept, policy)
     waiting = riders(programs, swept)
-    with Crew(policy, programs) as crew:
+    with Scheduler(policy, programs) as scheduler:
         while True:
-            waiting = [each for each in waiting if crew.place(each) is None]
-            crew.start()
-            population = crew.earliest()
-            if population is None:
+            waiting = [each for each in waiting if scheduler.place(each) is None]
+            scheduler.start()
+            group = scheduler.earliest()
+            if group is None:
                 return seen
-            while not crew.is_ready(population, 1):
+            while not scheduler.is_ready(group, 1):
                 pass
-            for epoch in crew.collect(population):
-                seen.append((epoch.occupant.number, epoch.epoch))
-                if epoch.epoch == epoch.occupant.epochs:
-                    population.retire(epoch.lane)
+            for epoch in scheduler.collect(group):
+                seen.append((epoch.lane_trial.number, epoch.epoch))
+                if epoch.epoch == epoch.lane_trial.epochs:
+                    group.retire(epoch.lane)
 
 
-@pytest.mark.parametrize("policy", [mapped(3), vmapped(2, populations=2)], ids=["mapped", "vmapped"])
+@pytest.mark.parametrize("policy", [mapped(3), vmapped(2, groups=2)], ids=["mapped", "vmapped"])
 def test_events_come_in_the_order_of_modelled_work_however_long_each_took(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = events(policy)
-    advance = Population.advance
+    advance = LaneGroup.advance
     for seed in range(3):
         delays = random.Random(seed)
 
-        def late(self: Population, stop: threading.Event, delays: random.Random = delays) -> list[LaneEpoch]:
+        def late(self: LaneGroup, stop: threading.Event, delays: random.Random = delays) -> list[LaneEpoch]:
             time.sleep(delays.random() * 0.03)
             return advance(self, stop)
 
-        monkeypatch.setattr(Population, "advance", late)
+        monkeypatch.setattr(LaneGroup, "advance", late)
         assert events(policy) == expected
 
 
@@ -80,39 +80,39 @@ def test_every_trial_goes_through_all_its_epochs() -> None:
 def test_a_trial_finds_no_lane_while_all_are_taken() -> None:
     swept = sweep()
     programs = shared_programs(swept, mapped(1))
-    with Crew(mapped(2), programs) as crew:
+    with Scheduler(mapped(2), programs) as scheduler:
         first, second, third = riders(programs, swept, 3)
-        assert crew.place(first) is not crew.place(second)
-        assert crew.place(third) is None
-        assert (crew.busy, crew.lanes) == (2, 2)
+        assert scheduler.place(first) is not scheduler.place(second)
+        assert scheduler.place(third) is None
+        assert (scheduler.busy, scheduler.lanes) == (2, 2)
 
 
 def test_a_trial_finds_no_lane_in_a_population_that_is_advancing() -> None:
     swept = sweep()
     programs = shared_programs(swept, vmapped(2))
-    with Crew(vmapped(2), programs) as crew:
+    with Scheduler(vmapped(2), programs) as scheduler:
         first, second = riders(programs, swept, 2)
-        population = crew.place(first)
-        assert population is not None
-        crew.start()
-        assert crew.place(second) is None
-        while not crew.is_ready(population, 1):
+        group = scheduler.place(first)
+        assert group is not None
+        scheduler.start()
+        assert scheduler.place(second) is None
+        while not scheduler.is_ready(group, 1):
             pass
-        crew.collect(population)
-        assert crew.place(second) is population
+        scheduler.collect(group)
+        assert scheduler.place(second) is group
 
 
 def test_trials_of_one_program_share_a_vmapped_population_and_another_gets_its_own() -> None:
     swept = sweep(space={"model.width": {"type": "categorical", "choices": [4, 6]}})
     programs = shared_programs(swept, vmapped(2))
-    with Crew(vmapped(2), programs) as crew:
+    with Scheduler(vmapped(2), programs) as scheduler:
         narrow, alike, wide = (
-            occupant(programs, swept, number, {"epochs": 1, "batch_size": 8, "model.width": width})
+            lane_trial(programs, swept, number, {"epochs": 1, "batch_size": 8, "model.width": width})
             for number, width in enumerate([4, 4, 6])
         )
-        place = crew.place(narrow)
-        assert crew.place(alike) is place
-        elsewhere = crew.place(wide)
+        place = scheduler.place(narrow)
+        assert scheduler.place(alike) is place
+        elsewhere = scheduler.place(wide)
         assert elsewhere is not None
         assert elsewhere is not place
 
@@ -123,32 +123,32 @@ def test_an_epoch_that_raises_empties_its_population_and_leaves_the_others() -> 
         space={"model.activation": {"type": "categorical", "choices": ["tanh", "unfinished"]}},
     )
     programs = shared_programs(swept, mapped(1))
-    with Crew(mapped(2), programs) as crew:
+    with Scheduler(mapped(2), programs) as scheduler:
         places = {
-            activation: crew.place(
-                occupant(programs, swept, 0, {"epochs": 1, "batch_size": 8, "model.activation": activation})
+            activation: scheduler.place(
+                lane_trial(programs, swept, 0, {"epochs": 1, "batch_size": 8, "model.activation": activation})
             )
             for activation in ("unfinished", "tanh")
         }
-        crew.start()
-        for activation, population in places.items():
-            assert population is not None
-            while not crew.is_ready(population, 1):
+        scheduler.start()
+        for activation, group in places.items():
+            assert group is not None
+            while not scheduler.is_ready(group, 1):
                 pass
             if activation == "unfinished":
                 with pytest.raises(UnfinishedError):
-                    crew.collect(population)
-                assert population.occupied == []
+                    scheduler.collect(group)
+                assert group.occupied == []
             else:
-                assert [epoch.epoch for epoch in crew.collect(population)] == [1]
-                assert len(population.occupied) == 1
+                assert [epoch.epoch for epoch in scheduler.collect(group)] == [1]
+                assert len(group.occupied) == 1
 
 
 def test_leaving_a_crew_stops_an_epoch_between_two_calls() -> None:
     swept = config(dataset={"use": "sweeping:blobs", "rows": 20_000}, search_space=fixed(batch_size=1))
     programs = sweeping.make_programs(swept, mapped(1))
-    rider = occupant(programs, swept, 0, {})
-    program = programs.program(rider.signature, sweeping.CPU)
+    rider = lane_trial(programs, swept, 0, {})
+    program = programs.program(rider.program_key, sweeping.CPU)
     program.compile()
     slow, whole = threading.Event(), program.epoch
 
@@ -158,9 +158,9 @@ def test_leaving_a_crew_stops_an_epoch_between_two_calls() -> None:
         return whole(state, values, data, 1)
 
     program.epoch = one_update  # type: ignore[method-assign]
-    with Crew(mapped(1), programs) as crew:
-        crew.place(rider)
-        crew.start()
+    with Scheduler(mapped(1), programs) as scheduler:
+        scheduler.place(rider)
+        scheduler.start()
         assert slow.wait(10)
         left = time.monotonic()
     assert time.monotonic() - left < 5, "an epoch of 20,000 such calls takes minutes"

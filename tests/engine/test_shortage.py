@@ -20,7 +20,7 @@ from sweeps.engine.program import Program
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
 
-POLICIES = {"mapped": mapped(4), "vmapped": vmapped(4, populations=2)}
+POLICIES = {"mapped": mapped(4), "vmapped": vmapped(4, groups=2)}
 LEARNING = {"search_space": {"epochs": 3, "batch_size": 8, "learning_rate": 0.01}}
 
 
@@ -69,7 +69,7 @@ def test_one_shortage_costs_the_trials_that_rode_an_attempt_and_changes_no_resul
     found = finish(small(), tmp_path / "short")
     assert found.trials["outcome"].tolist() == ["completed"] * 8
     again = int((found.trials["attempt"] == 2).sum())
-    assert 1 <= again <= (policy.lanes_per_population or 1)
+    assert 1 <= again <= (policy.lanes_per_group or 1)
     assert found.trials["attempt"].max() == 2
     assert_same_tables(found, expected, tolerances.EXACT if policy.is_mapped else tolerances.TRAINED)
 

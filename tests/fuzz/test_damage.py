@@ -200,7 +200,7 @@ def check_shown(original: Original, folder: Path) -> None:
     except ResultsError:
         return
     assert (seen.metric, seen.direction) == ("valid_loss", "minimize")
-    for number, entry in seen.ledger.trials.items():
+    for number, entry in seen.logged.trials.items():
         row = before.loc[number]
         assert math.isnan(entry.value) or entry.value == row["value"]
         assert entry.outcome in (*LATE, row["outcome"])

@@ -165,7 +165,7 @@ def test_the_best_epochs_parameters_are_made_again_where_they_were_lost(tmp_path
 
 def test_nothing_is_copied_where_the_last_epoch_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    monkeypatch.setattr("sweeps.runner.best_trial.Champion.remember", lambda *arguments: taken.append(arguments))
+    monkeypatch.setattr("sweeps.runner.best_trial.BestTrial.remember", lambda *arguments: taken.append(arguments))
     finish(small(), tmp_path)
     assert taken == []
 

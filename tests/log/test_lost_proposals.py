@@ -27,20 +27,20 @@ def test_what_comes_after_a_lost_proposal_is_what_would_have_come(sampler: str) 
     first, last = proposals[0], proposals[3]
     assert first is not None
     events: list[StudyEvent] = [("ask", *first), ("lost", 1), ("tell", 1, "failed", None), ("lost", 2)]
-    assert Study.replay(config, events).ask() == last
+    assert Study.from_events(config, events).ask() == last
 
 
 def test_a_lost_point_of_a_grid_is_passed_over() -> None:
     space = {"epochs": 1, "batch_size": 8, "learning_rate": {"type": "categorical", "choices": [0.1, 0.2, 0.3]}}
     config = small(search_space=space, sampler={"use": "grid"})
-    proposal = Study.replay(config, [("lost", 0), ("lost", 1)]).ask()
+    proposal = Study.from_events(config, [("lost", 0), ("lost", 1)]).ask()
     assert proposal is not None
     assert (proposal.number, proposal.params) == (2, {"learning_rate": 0.3})
 
 
 def test_a_lost_proposal_out_of_order_is_refused() -> None:
     with pytest.raises(LogError, match="must be numbered in order, but 1"):
-        Study.replay(small(), [("lost", 1)])
+        Study.from_events(small(), [("lost", 1)])
 
 
 @pytest.mark.parametrize("is_ended", [True, False])
@@ -63,6 +63,6 @@ def test_the_journal_tells_of_lost_proposals_in_their_order(tmp_path: Path, is_e
         assert journal.lost() == ([2] if is_ended else [1, 2])
         assert sorted(journal.trials) == [0, 1, 2, 3]
         assert math.isnan(journal.trials[2].value)
-        proposal = Study.replay(small(), events).ask()
+        proposal = Study.from_events(small(), events).ask()
         assert proposal is not None
         assert proposal.number == 4

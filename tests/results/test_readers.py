@@ -53,7 +53,7 @@ def read_once(folder: Path, before: dict[int, tuple[float, str]]) -> dict[int, t
     results = sweeps.load(folder)
     torn = [damage for damage in results.damaged if "under way" not in damage.reason]
     assert not torn, torn
-    found = {number: (entry.value, entry.outcome) for number, entry in results.ledger.trials.items() if entry.ending}
+    found = {number: (entry.value, entry.outcome) for number, entry in results.logged.trials.items() if entry.ending}
     assert all(found.get(number) == ended for number, ended in before.items())
     wrong = [finding for finding in examine(folder) if finding.is_wrong]
     assert not wrong, wrong

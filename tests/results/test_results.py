@@ -98,7 +98,7 @@ def test_the_tables_are_those_of_the_log(results: Results) -> None:
 
 
 def test_the_tables_are_those_that_pandas_reads_from_the_files(results: Results, tmp_path: Path) -> None:
-    TableFiles(results.ledger, results.metric, results.direction, tmp_path).write()
+    TableFiles(results.logged, results.metric, results.direction, tmp_path).write()
     pd.testing.assert_frame_equal(results.trials, pd.read_parquet(tmp_path / "trials.parquet"))
     pd.testing.assert_frame_equal(results.history, pd.read_parquet(tmp_path / "history.parquet"))
 

@@ -16,12 +16,12 @@ from rich.console import Console
 from sweeps.command import show as command_show
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import LogWriter, read_log, timestamp
-from sweeps.log.trials import Ledger
+from sweeps.log.trials import LoggedTrials
 from sweeps.results import summary
-from sweeps.results.manifest import write_note
+from sweeps.results.manifest import write_manifest
 from sweeps.results.summary import look
 from sweeps.results.tables import TableFiles
-from sweeps.storage.lock import Owner
+from sweeps.storage.lock import FolderLock
 from sweeps.storage.paths import RunFolder
 
 CONFIG = """\
@@ -73,9 +73,9 @@ def folder_with(folder: Path, before: list[dict[str, Any]], since: list[dict[str
         for record in before:
             writer.append(record)
         writer.flush()
-        ledger = Ledger(read_log(folder / "log").records)
-        TableFiles(ledger, "valid_loss", "minimize", folder).write()
-        write_note(folder, ledger, "valid_loss", "minimize", is_whole=True)
+        logged = LoggedTrials(read_log(folder / "log").records)
+        TableFiles(logged, "valid_loss", "minimize", folder).write()
+        write_manifest(folder, logged, "valid_loss", "minimize", is_whole=True)
         for record in since:
             writer.append(record)
     return folder
@@ -90,7 +90,7 @@ def shown(folder: Path) -> str:
 def through(folder: Path, monkeypatch: pytest.MonkeyPatch, short_log: int) -> tuple[str, int | None]:
     """What `sweep show` prints, and whose parameters are kept, with logs of fewer bytes taken for short ones."""
     monkeypatch.setattr(summary, "SHORT_LOG_BYTES", short_log)
-    return shown(folder), look(folder).ledger.kept
+    return shown(folder), look(folder).logged.kept
 
 
 @pytest.mark.parametrize("count", range(len(RECORDS) + 1))
@@ -107,15 +107,15 @@ def test_it_says_what_the_log_says(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(summary, "SHORT_LOG_BYTES", LONG)
     seen = look(folder_with(tmp_path, RECORDS, []))
     assert (seen.metric, seen.direction, seen.damaged, seen.warnings) == ("valid_loss", "minimize", (), ())
-    assert [(trial.number, trial.outcome, trial.attempt) for trial in seen.ledger.trials.values()] == [
+    assert [(trial.number, trial.outcome, trial.attempt) for trial in seen.logged.trials.values()] == [
         (0, "completed", 1), (1, "diverged", 1), (2, "completed", 2), (3, "completed", 1), (4, "pruned", 1),
         (5, "running", 1), (6, "waiting", 0),
     ]  # fmt: skip
-    best = seen.ledger.best("minimize")
+    best = seen.logged.best("minimize")
     assert best is not None
     assert (best.number, best.value, best.params) == (2, 0.25, {"a": 3, "b": "[1]", "c": "relu"})
-    assert seen.ledger.trials[3].test["test_loss"] == 0.3
-    assert seen.ledger.kept == 3
+    assert seen.logged.trials[3].test["test_loss"] == 0.3
+    assert seen.logged.kept == 3
 
 
 @pytest.mark.parametrize("name", ["tables.jsonl", "trials.parquet"])
@@ -143,7 +143,7 @@ def test_tables_that_are_being_replaced_are_no_cause_for_a_warning(
 ) -> None:
     folder = folder_with(tmp_path, RECORDS[:20], RECORDS[20:])
     expected = through(folder, monkeypatch, SHORT)
-    with Owner(RunFolder(folder)):
+    with FolderLock(RunFolder(folder)):
         (folder / "trials.parquet").write_bytes(b"")
         assert through(folder, monkeypatch, LONG) == expected
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.errors import ResultsError
-from sweeps.log.trials import Ledger
+from sweeps.log.trials import LoggedTrials
 from sweeps.results import tables
 from sweeps.results.tables import PIECE, TableFiles, tabulate
 
@@ -87,7 +87,7 @@ class Frames(NamedTuple):
 
 def fold(records: Iterable[Record], metric: str = "valid_accuracy", direction: str = "maximize") -> Frames:
     """The tables of a log, in pandas."""
-    return Frames(*(table.to_pandas() for table in tabulate(Ledger(records), metric, direction)))
+    return Frames(*(table.to_pandas() for table in tabulate(LoggedTrials(records), metric, direction)))
 
 
 def folded(*records: Record) -> Frames:
@@ -95,7 +95,7 @@ def folded(*records: Record) -> Frames:
 
 
 def write(records: Iterable[Record], folder: Path) -> None:
-    TableFiles(Ledger(records), "valid_accuracy", "maximize", folder).write()
+    TableFiles(LoggedTrials(records), "valid_accuracy", "maximize", folder).write()
 
 
 def only_row(*records: Record) -> Any:
@@ -281,11 +281,11 @@ def awkward() -> list[Record]:
     return [*records, ask(len(AWKWARD))]
 
 
-def same_as_pandas(ledger: Ledger, folder: Path) -> None:
-    """Whether every file in `folder` says what pandas would have made of the ledger, to the letter."""
+def same_as_pandas(logged: LoggedTrials, folder: Path) -> None:
+    """Whether every file in `folder` says what pandas would have made of the logged trials, to the letter."""
     expected = {
-        "trials": pandas_tables.trials(ledger, "valid_accuracy", "maximize"),
-        "history": pandas_tables.history(ledger),
+        "trials": pandas_tables.trials(logged, "valid_accuracy", "maximize"),
+        "history": pandas_tables.history(logged),
     }
     for name, table in expected.items():
         pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{name}.parquet"), table, check_exact=True)
@@ -327,12 +327,12 @@ def test_every_file_is_what_pandas_makes_of_the_same_log(
 ) -> None:
     folder = tmp_path_factory.mktemp("tables")
     write(records, folder)
-    same_as_pandas(Ledger(records), folder)
+    same_as_pandas(LoggedTrials(records), folder)
 
 
 def test_awkward_text_and_numbers_are_what_pandas_makes_of_them(tmp_path: Path) -> None:
     write(awkward(), tmp_path)
-    same_as_pandas(Ledger(awkward()), tmp_path)
+    same_as_pandas(LoggedTrials(awkward()), tmp_path)
 
 
 @given(logs(), st.data())
@@ -340,10 +340,10 @@ def test_files_that_grow_are_those_that_are_made_anew(
     tmp_path_factory: pytest.TempPathFactory, records: list[Record], data: st.DataObject
 ) -> None:
     grown, anew = tmp_path_factory.mktemp("grown"), tmp_path_factory.mktemp("anew")
-    ledger = Ledger()
-    files = TableFiles(ledger, "valid_accuracy", "maximize", grown)
+    logged = LoggedTrials()
+    files = TableFiles(logged, "valid_accuracy", "maximize", grown)
     for record in records:
-        ledger.add(record)
+        logged.add(record)
         files.touch(record["number"])
         if data.draw(st.booleans()):
             files.write()
@@ -418,31 +418,31 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
 def test_only_the_pieces_that_a_record_has_touched_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = Ledger(record for number in range(3 * PIECE) for record in trained(number, 0.5, p=1))
-    files = TableFiles(ledger, "valid_accuracy", "maximize", tmp_path)
+    logged = LoggedTrials(record for number in range(3 * PIECE) for record in trained(number, 0.5, p=1))
+    files = TableFiles(logged, "valid_accuracy", "maximize", tmp_path)
     files.write()
     made: list[int] = []
     columns = tables.trial_columns
     monkeypatch.setattr(
         tables, "trial_columns", lambda trials, shape: made.append(trials[0].number) or columns(trials, shape)
     )
-    ledger.add(epoch(PIECE, 2, 0.6))
+    logged.add(epoch(PIECE, 2, 0.6))
     files.touch(PIECE)
     files.write()
     assert made == [PIECE]
-    ledger.add(ask(3 * PIECE, p=0.5))
+    logged.add(ask(3 * PIECE, p=0.5))
     files.touch(3 * PIECE)
     files.write()
     assert made == [PIECE, 0, PIECE, 2 * PIECE, 3 * PIECE], "a parameter of another kind changes every piece"
 
 
 def test_ten_thousand_trials_of_ten_epochs_are_tables_in_seconds_and_again_in_much_less(tmp_path: Path) -> None:
-    ledger = Ledger(record for number in range(10_000) for record in trained(number, *[0.5] * 10, epochs=10))
-    files = TableFiles(ledger, "valid_accuracy", "maximize", tmp_path)
+    logged = LoggedTrials(record for number in range(10_000) for record in trained(number, *[0.5] * 10, epochs=10))
+    files = TableFiles(logged, "valid_accuracy", "maximize", tmp_path)
     begun = time.process_time()
     files.write()
     first = time.process_time() - begun
-    ledger.add(ask(10_000, epochs=10))
+    logged.add(ask(10_000, epochs=10))
     files.touch(10_000)
     begun = time.process_time()
     files.write()

@@ -20,7 +20,7 @@ from sweeping import config, finish, follow, records, small, timeless
 import sweeps
 from sweeps.config import SweepConfig, metric_column
 from sweeps.engine.devices import vmapped_policy
-from sweeps.engine.lane_group import LaneEpoch, Population
+from sweeps.engine.lane_group import LaneEpoch, LaneGroup
 from sweeps.errors import ResultsError
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
@@ -97,13 +97,13 @@ def test_the_same_seed_gives_the_same_tables_and_another_seed_gives_others(tmp_p
 
 
 def test_the_tables_do_not_depend_on_how_long_anything_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected, advance, delays = finish(small(**TUNED), tmp_path / "quick"), Population.advance, random.Random(0)
+    expected, advance, delays = finish(small(**TUNED), tmp_path / "quick"), LaneGroup.advance, random.Random(0)
 
-    def late(self: Population, stop: threading.Event) -> list[LaneEpoch]:
+    def late(self: LaneGroup, stop: threading.Event) -> list[LaneEpoch]:
         time.sleep(delays.random() * 0.03)
         return advance(self, stop)
 
-    monkeypatch.setattr(Population, "advance", late)
+    monkeypatch.setattr(LaneGroup, "advance", late)
     assert_same_tables(expected, finish(small(**TUNED), tmp_path / "late"))
 
 

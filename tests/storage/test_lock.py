@@ -17,17 +17,17 @@ import pytest
 
 from sweeps.errors import ResultsError
 from sweeps.storage import lock
-from sweeps.storage.lock import STALE_S, Owner, refuse_while_owned
+from sweeps.storage.lock import STALE_S, FolderLock, refuse_while_locked
 from sweeps.storage.paths import RunFolder
 
 HOLD = """\
 import sys
 from pathlib import Path
 from sweeps.errors import ResultsError
-from sweeps.storage.lock import Owner
+from sweeps.storage.lock import FolderLock
 from sweeps.storage.paths import RunFolder
 try:
-    with Owner(RunFolder(Path(sys.argv[1]))):
+    with FolderLock(RunFolder(Path(sys.argv[1]))):
         print("has it", flush=True)
         sys.stdin.read()
 except ResultsError as error:
@@ -58,7 +58,7 @@ def said(process: subprocess.Popen[str]) -> str:
 
 def leave(folder: RunFolder, age_s: float = 0.0, **changes: Any) -> None:
     """What an owner leaves that could not clean up: this process of this host, but for `changes`."""
-    with Owner(folder):
+    with FolderLock(folder):
         text = {**json.loads(folder.owner.read_text()), **changes}
     folder.owner.write_text(json.dumps(text))
     then = time.time() - age_s
@@ -66,11 +66,11 @@ def leave(folder: RunFolder, age_s: float = 0.0, **changes: Any) -> None:
 
 
 def test_an_owner_says_who_it_is_and_leaves_nothing_behind(folder: RunFolder) -> None:
-    with Owner(folder):
+    with FolderLock(folder):
         text = json.loads(folder.owner.read_text())
         assert (text["process"], text["host"]) == (os.getpid(), platform.node())
     assert folder.owner.read_text() == ""
-    with Owner(folder):
+    with FolderLock(folder):
         pass
 
 
@@ -80,10 +80,10 @@ def test_a_folder_that_another_process_has_is_refused_with_process_host_and_time
         since = json.loads(folder.owner.read_text())["since"]
         expected = f"is being run by process {process.pid} on {platform.node()} since {since}. Wait for it to end"
         with pytest.raises(ResultsError) as refused:
-            Owner(folder)
+            FolderLock(folder)
         assert str(refused.value).startswith(f"{folder.path} {expected}")
         with pytest.raises(ResultsError) as refused_early:
-            refuse_while_owned(folder)
+            refuse_while_locked(folder)
         assert str(refused_early.value) == str(refused.value)
 
 
@@ -93,8 +93,8 @@ def test_what_a_killed_process_leaves_is_taken_over_at_once(folder: RunFolder) -
         process.kill()
         process.wait(timeout=10)
         assert folder.owner.read_text() != ""
-        refuse_while_owned(folder)
-        with Owner(folder):
+        refuse_while_locked(folder)
+        with FolderLock(folder):
             assert json.loads(folder.owner.read_text())["process"] == os.getpid()
 
 
@@ -106,21 +106,21 @@ def test_of_several_processes_that_start_together_one_has_it(folder: RunFolder) 
 
 
 def test_looking_for_an_owner_takes_and_makes_nothing(folder: RunFolder) -> None:
-    refuse_while_owned(folder)
+    refuse_while_locked(folder)
     assert not folder.path.exists()
     leave(folder)
     before = folder.owner.read_bytes(), folder.owner.stat().st_mtime
-    refuse_while_owned(folder)
+    refuse_while_locked(folder)
     assert (folder.owner.read_bytes(), folder.owner.stat().st_mtime) == before
 
 
 def test_another_host_is_believed_until_its_file_is_stale(folder: RunFolder) -> None:
     leave(folder, host="elsewhere", process=7, age_s=STALE_S - 30)
     with pytest.raises(ResultsError, match="process 7 on elsewhere since"):
-        Owner(folder)
+        FolderLock(folder)
     leave_again = time.time() - STALE_S - 30
     os.utime(folder.owner, (leave_again, leave_again))
-    with Owner(folder):
+    with FolderLock(folder):
         pass
 
 
@@ -131,18 +131,18 @@ def test_without_locks_a_process_of_this_host_is_believed_while_it_lives(
     monkeypatch.setattr(lock, "lock", lambda descriptor: None)
     leave(folder)
     with pytest.raises(ResultsError, match=f"process {os.getpid()}"):
-        Owner(folder)
+        FolderLock(folder)
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait(timeout=30)
     for changes in ({"process": ended.pid}, {"born": "1"}, {"age_s": STALE_S + 30}):
         folder.owner.write_text("")
         leave(folder, **changes)
-        with Owner(folder):
+        with FolderLock(folder):
             pass
 
 
 def test_a_beat_renews_the_file_but_not_at_every_look(folder: RunFolder) -> None:
-    with Owner(folder) as owned:
+    with FolderLock(folder) as owned:
         long_ago = time.time() - 1000
         os.utime(folder.owner, (long_ago, long_ago))
         owned.beat()
@@ -154,7 +154,7 @@ def test_a_beat_renews_the_file_but_not_at_every_look(folder: RunFolder) -> None
 
 def test_an_owner_that_was_held_for_dead_stops_and_leaves_the_new_owners_text(folder: RunFolder) -> None:
     text = json.dumps({"process": 7, "host": "elsewhere", "since": "now"})
-    with Owner(folder) as owned:
+    with FolderLock(folder) as owned:
         folder.owner.write_text(text)
         with pytest.raises(ResultsError, match="was taken by process 7 on elsewhere since now"):
             owned.beat()
@@ -167,7 +167,7 @@ def test_a_damaged_text_without_a_lock_stops_nobody_for_long(folder: RunFolder, 
     folder.owner.write_bytes(content)
     long_ago = time.time() - STALE_S - 30
     os.utime(folder.owner, (long_ago, long_ago))
-    with Owner(folder):
+    with FolderLock(folder):
         assert json.loads(folder.owner.read_text())["process"] == os.getpid()
 
 
@@ -177,7 +177,7 @@ def test_a_text_that_is_not_whole_is_of_a_process_that_died_while_it_wrote_it(
 ) -> None:
     folder.path.mkdir()
     folder.owner.write_bytes(content)
-    with Owner(folder):
+    with FolderLock(folder):
         assert json.loads(folder.owner.read_text())["process"] == os.getpid()
 
 
@@ -188,11 +188,11 @@ def test_a_damaged_process_of_this_host_is_a_dead_one(
     monkeypatch.setattr(lock, "lock", lambda descriptor: None)
     folder.path.mkdir()
     folder.owner.write_bytes(json.dumps({**json.loads(content), "host": platform.node()}).encode())
-    with Owner(folder):
+    with FolderLock(folder):
         pass
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "small").write_text("in the way")
     with pytest.raises(ResultsError, match=r"small/\.owner cannot be written: "):
-        Owner(RunFolder(tmp_path / "small"))
+        FolderLock(RunFolder(tmp_path / "small"))

@@ -10,7 +10,7 @@ import pytest
 
 from sweeps.errors import DiskError, ResultsError
 from sweeps.log.jsonl import LogWriter
-from sweeps.storage.lock import Owner, refuse_while_owned
+from sweeps.storage.lock import FolderLock, refuse_while_locked
 from sweeps.storage.paths import RunFolder
 
 
@@ -73,8 +73,8 @@ def test_a_link_that_comes_later_is_not_followed(folder: RunFolder, elsewhere: P
     folder.owner.symlink_to(elsewhere)
     (folder.log / "worker-0.jsonl").symlink_to(elsewhere)
     with pytest.raises(ResultsError, match=r"\.owner cannot be written: Too many levels of symbolic links"):
-        Owner(folder)
-    refuse_while_owned(folder)
+        FolderLock(folder)
+    refuse_while_locked(folder)
     with pytest.raises(ResultsError, match=r"worker-0\.jsonl cannot be written: Too many levels of symbolic links"):
         LogWriter(folder.log, "worker-0")
     assert elsewhere.read_text() == "dear diary"
@@ -108,8 +108,8 @@ def test_an_owner_that_cannot_write_its_name_is_refused_in_one_line(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", refuse)
         with pytest.raises(DiskError, match=r"\.owner cannot be written: No space left on device"):
-            Owner(folder)
-    with Owner(folder):  # the lock was given back
+            FolderLock(folder)
+    with FolderLock(folder):  # the lock was given back
         pass
 
 
@@ -119,10 +119,10 @@ def test_an_owner_goes_on_where_its_name_can_be_neither_renewed_nor_removed(
     def refuse(*_: object) -> None:
         raise OSError(errno.EIO, "")
 
-    with Owner(folder) as owner:
+    with FolderLock(folder) as owner:
         monkeypatch.setattr(os, "utime", refuse)
         monkeypatch.setattr(os, "ftruncate", refuse)
         owner.beat()
     monkeypatch.undo()
-    with Owner(folder):
+    with FolderLock(folder):
         pass

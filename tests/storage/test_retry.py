@@ -18,7 +18,7 @@ from sweeps.log.jsonl import LogWriter, read_log
 from sweeps.stop_request import StopRequest
 from sweeps.storage import retry
 from sweeps.storage.files import replace_text
-from sweeps.storage.retry import PASSING, Patience
+from sweeps.storage.retry import PASSING, Retry
 
 
 class Disk:
@@ -38,19 +38,19 @@ class Disk:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "RETRY_S", 0.01)
-    monkeypatch.setattr(retry, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(retry, "RETRY_S", 0.4)
     monkeypatch.setattr(retry, "_LOOK_S", 0.005)
 
 
 def test_a_disk_that_takes_it_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
-    assert Patience().insist(Disk(0).write) == "written"
-    assert Patience().attempt("the tables", Disk(0).write)
+    assert Retry().insist(Disk(0).write) == "written"
+    assert Retry().attempt("the tables", Disk(0).write)
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize("number", sorted(PASSING), ids=errno.errorcode.get)
 def test_a_refusal_is_told_once_and_tried_again_until_it_passes(number: int, caplog: pytest.LogCaptureFixture) -> None:
-    assert Patience().insist(Disk(5, number).write) == "written"
+    assert Retry().insist(Disk(5, number).write) == "written"
     refusal = f"results/a/trials.csv cannot be written: {os.strerror(number)}"
     assert caplog.messages == [
         f"paused: {refusal}. Results are kept in memory; trying for 0.4 s",
@@ -59,7 +59,7 @@ def test_a_refusal_is_told_once_and_tried_again_until_it_passes(number: int, cap
 
 
 def test_patience_ends_and_is_not_begun_again(caplog: pytest.LogCaptureFixture) -> None:
-    patient, started = Patience(), time.monotonic()
+    patient, started = Retry(), time.monotonic()
     with pytest.raises(DiskError, match=r"No space left on device\. The same command continues once"):
         patient.insist(Disk(float("inf")).write)
     assert 0.4 <= time.monotonic() - started < 2
@@ -73,20 +73,20 @@ def test_patience_ends_and_is_not_begun_again(caplog: pytest.LogCaptureFixture) 
 def test_what_does_not_pass_is_raised_at_once() -> None:
     for disk in (Disk(1, errno.ENOTDIR), Disk(1, errno.ENAMETOOLONG)):
         with pytest.raises(ResultsError) as caught:
-            Patience().insist(disk.write)
+            Retry().insist(disk.write)
         assert not isinstance(caught.value, DiskError)
         assert disk.tries == 1
         with pytest.raises(ResultsError):
-            Patience().attempt("the tables", Disk(1, disk.number).write)
+            Retry().attempt("the tables", Disk(1, disk.number).write)
 
 
 def test_a_request_to_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(retry, "RETRY_S", 60.0)
     request = StopRequest()
     threading.Timer(0.1, request.make, ["SIGTERM"]).start()
     started = time.monotonic()
     with pytest.raises(DiskError):
-        Patience(request).insist(Disk(float("inf")).write)
+        Retry(request).insist(Disk(float("inf")).write)
     assert time.monotonic() - started < 5
 
 
@@ -94,12 +94,12 @@ def test_a_run_that_is_to_stop_does_not_begin_to_wait(caplog: pytest.LogCaptureF
     request, disk = StopRequest(), Disk(float("inf"))
     request.make("SIGTERM")
     with pytest.raises(DiskError):
-        Patience(request).insist(disk.write)
+        Retry(request).insist(disk.write)
     assert (disk.tries, caplog.messages) == (1, [])
 
 
 def test_what_can_be_written_later_stops_nothing_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    patient, disk = Patience(), Disk(3)
+    patient, disk = Retry(), Disk(3)
     assert [patient.attempt("the tables", disk.write) for _ in range(5)] == [False, False, False, True, True]
     refusal = "results/a/trials.csv cannot be written: No space left on device"
     assert caplog.messages == [f"{refusal}. The sweep goes on; the tables follow when they can be written"]
@@ -146,7 +146,7 @@ def test_lines_that_were_refused_are_written_once_when_the_disk_takes_them(
     with pytest.raises(DiskError):
         writer.flush()
     writer.append(ask(2))
-    Patience().insist(writer.flush)
+    Retry().insist(writer.flush)
     writer.close()
     assert numbers(tmp_path) == [0, 1, 2]
     assert read_log(tmp_path).damaged == []

@@ -333,7 +333,7 @@ def test_a_replayed_study_goes_on_as_the_uninterrupted_one(sampler: str, space: 
         events = whole[:cut]
         if cut < len(whole) and whole[cut][0] == "tell" and whole[cut][2] == "pruned":
             continue  # the answer to the last report belongs to it
-        drive(Study.replay(sweep, events), events, 100)
+        drive(Study.from_events(sweep, events), events, 100)
         assert events == whole
 
 
@@ -342,11 +342,11 @@ def test_a_log_of_another_search_space_is_refused() -> None:
     drive(Study(config()), events, 10)
     narrow = PLAIN | {"epochs": {"type": "int", "low": 100, "high": 101}}
     with pytest.raises(LogError, match="epochs must be from 100 to 101, but got"):
-        Study.replay(config(narrow), events)
+        Study.from_events(config(narrow), events)
     with pytest.raises(LogError, match="trial 0 has the parameters"):
-        Study.replay(config(PLAIN | {"model.activation": {"type": "categorical", "choices": ["relu"]}}), events)
+        Study.from_events(config(PLAIN | {"model.activation": {"type": "categorical", "choices": ["relu"]}}), events)
     with pytest.raises(LogError, match=r"epochs=.* was to be tried"):
-        Study.replay(config(enqueue=[{"epochs": 1 + proposals(events)[0][2]["epochs"] % 9}]), events)
+        Study.from_events(config(enqueue=[{"epochs": 1 + proposals(events)[0][2]["epochs"] % 9}]), events)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_a_log_of_another_search_space_is_refused() -> None:
 def test_a_log_that_contradicts_itself_is_refused(events: list[Any]) -> None:
     fixed = {"epochs": 1, "batch_size": 32, "learning_rate": 0.1}
     with pytest.raises(LogError, match="the log does not fit the config"):
-        Study.replay(config(fixed), events)
+        Study.from_events(config(fixed), events)
 
 
 # Reports and outcomes
@@ -375,7 +375,7 @@ def test_hyperband_stops_the_worse_half_of_separated_curves() -> None:
     stopped: set[int] = set()
     for epoch in range(1, 10):
         for number in running:
-            # Good ones first: a rung compares with those that reached it before.
+            # Good ones first: a size compares with those that reached it before.
             if number not in stopped and study.report(number, epoch, number + 1 / epoch):
                 stopped.add(number)
     assert {number for number in running if number >= 20} <= stopped

@@ -14,7 +14,7 @@ import pytest
 import sweeping
 import tolerances
 from reference import moved
-from sweeping import Ridden, assert_same, config, counting_compilations, mapped, occupant, refer, ride, vmapped
+from sweeping import Ridden, assert_same, config, counting_compilations, lane_trial, mapped, refer, ride, vmapped
 
 from sweeps.config import SweepConfig, as_draft, parse_config, to_yaml
 from sweeps.datasets.dataset import Dataset, Split
@@ -70,7 +70,7 @@ def programs_of(swept: SweepConfig, policy: Policy) -> Programs:
 
 def trained(swept: SweepConfig, policy: Policy) -> dict[int, Ridden]:
     programs = programs_of(swept, policy)
-    return ride(programs, policy, [occupant(programs, swept, *each) for each in enumerate(TRIALS)])
+    return ride(programs, policy, [lane_trial(programs, swept, *each) for each in enumerate(TRIALS)])
 
 
 def values(shift: float | None = None, flip: float | None = None) -> dict[str, jax.Array]:
@@ -156,13 +156,13 @@ def test_lanes_of_different_augmentations_are_each_the_trial_in_the_plain_loop(
 def test_colours_move_together_in_lanes_too() -> None:
     coloured = swept(dataset={"use": "test_augmentation:pictures", "colours": 3})
     programs = Programs(coloured, Datasets(), mapped(1))
-    found = ride(programs, mapped(1), [occupant(programs, coloured, 0, TRIALS[0])])[0]
+    found = ride(programs, mapped(1), [lane_trial(programs, coloured, 0, TRIALS[0])])[0]
     assert_same(found, refer(coloured, 0, TRIALS[0]), tolerances.TRAINED)
 
 
 def test_an_epoch_cut_into_many_calls_changes_no_bit() -> None:
     programs = programs_of(swept(), mapped(1))
-    rider = occupant(programs, swept(), 0, TRIALS[0])
+    rider = lane_trial(programs, swept(), 0, TRIALS[0])
     whole, cut = (sweeping.restart(programs, rider) for _ in range(2))
     whole, report = whole.call(2**30)
     while int(cut.state.epoch) == 0:
@@ -174,7 +174,7 @@ def test_an_epoch_cut_into_many_calls_changes_no_bit() -> None:
 def test_parts_of_a_batch_draw_for_themselves() -> None:
     # A batch of twins, in two parts: one draw for both would leave them alike.
     programs = programs_of(swept(micro_batch=8), mapped(1))
-    rider = occupant(programs, swept(micro_batch=8), 0, TRIALS[1] | {"augmentation.shift": 3})
+    rider = lane_trial(programs, swept(micro_batch=8), 0, TRIALS[1] | {"augmentation.shift": 3})
     trial = sweeping.restart(programs, rider)
     lane, data = trial.program.lane, trial.program.feed.open()(0)
     order = jnp.zeros(64, jnp.int32)  # always the same image
@@ -208,10 +208,10 @@ def test_a_section_and_the_search_space_say_the_same() -> None:
     section = swept(search_space=fixed, augmentation={"shift": 2, "flip": 0.25})
     space = swept(search_space={**fixed, "augmentation.flip": 0.25}, augmentation={"shift": 2})
     one, other = (
-        programs_of(each, mapped(1)).occupant(0, sweeping.space.resolve(each, {})) for each in (section, space)
+        programs_of(each, mapped(1)).lane_trial(0, sweeping.space.resolve(each, {})) for each in (section, space)
     )
-    assert one.signature.float_names == ("augmentation.flip", "augmentation.shift", "learning_rate")
-    assert one.signature == other.signature
+    assert one.program_key.float_names == ("augmentation.flip", "augmentation.shift", "learning_rate")
+    assert one.program_key == other.program_key
     np.testing.assert_array_equal(one.floats, other.floats)
     np.testing.assert_array_equal(one.floats[:2], [0.25, 2])
 

@@ -13,7 +13,7 @@ import sweeping
 import tolerances
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeping import fixed, mapped, occupant, vmapped
+from sweeping import fixed, lane_trial, mapped, vmapped
 
 from sweeps.datasets.dataset import Dataset, Split, checked
 from sweeps.errors import DataError, ModelError
@@ -203,9 +203,9 @@ def test_lanes_of_one_program_train_with_their_own_losses(
     policy = mapped(2) if lanes is None else vmapped(lanes)
     programs = sweeping.make_programs(config, policy)
     trials = [{f"loss.{argument}": value} for value in values]
-    occupants = [occupant(programs, config, number, params) for number, params in enumerate(trials)]
-    assert occupants[0].signature == occupants[1].signature
-    ridden = sweeping.ride(programs, policy, occupants)
+    lane_trials = [lane_trial(programs, config, number, params) for number, params in enumerate(trials)]
+    assert lane_trials[0].program_key == lane_trials[1].program_key
+    ridden = sweeping.ride(programs, policy, lane_trials)
     assert programs.compilations == 1
     for number, params in enumerate(trials):
         expected = sweeping.refer(config, number, params)

@@ -229,8 +229,8 @@ def test_every_metric_of_classes_is_the_same_in_lanes(lanes: int | None) -> None
     config = sweeping.config(metrics=metrics, search_space=sweeping.fixed(epochs=2), micro_batch=8)
     policy = sweeping.mapped(2) if lanes is None else sweeping.vmapped(lanes)
     programs = sweeping.make_programs(config, policy)
-    occupants = [sweeping.occupant(programs, config, number, {}) for number in range(3)]
-    ridden = sweeping.ride(programs, policy, occupants)
+    lane_trials = [sweeping.lane_trial(programs, config, number, {}) for number in range(3)]
+    ridden = sweeping.ride(programs, policy, lane_trials)
     for number in range(3):
         sweeping.assert_same(ridden[number].scores, sweeping.refer(config, number, {}).scores, tolerances.TRAINED)
 

@@ -90,40 +90,44 @@ def test_a_part_past_the_end_of_its_batch_has_no_rows_and_starts_inside_the_orde
     assert 0 <= int(part.start) <= examples
 
 
-ladders = st.lists(st.integers(1, 300), min_size=1, max_size=4, unique=True).map(lambda found: tuple(sorted(found)))
+program_micro_batches = st.lists(st.integers(1, 300), min_size=1, max_size=4, unique=True).map(
+    lambda found: tuple(sorted(found))
+)
 
 
-@given(st.integers(1, 400), ladders)
+@given(st.integers(1, 400), program_micro_batches)
 def test_a_batch_takes_the_smallest_micro_batch_that_holds_it_or_else_the_largest(
-    batch_size: int, ladder: tuple[int, ...]
+    batch_size: int, micro_batches: tuple[int, ...]
 ) -> None:
-    holding = [size for size in ladder if size >= batch_size]
-    expected = min(holding, default=max(ladder))
-    assert microbatch.micro_batch_of(batch_size, ladder) == expected
-    assert ladder[int(microbatch.rung(jnp.asarray(batch_size), ladder))] == expected
+    holding = [size for size in micro_batches if size >= batch_size]
+    expected = min(holding, default=max(micro_batches))
+    assert microbatch.micro_batch_of(batch_size, micro_batches) == expected
+    assert micro_batches[int(microbatch.choice_of(jnp.asarray(batch_size), micro_batches))] == expected
 
 
 @given(st.lists(st.integers(1, 2_000), min_size=1, max_size=20))
 @settings(max_examples=50)
 def test_a_ladder_is_short_ascending_and_never_wider_than_the_largest_batch(batch_sizes: list[int]) -> None:
-    ladder = microbatch.choose_ladder(batch_sizes)
-    assert 1 <= len(ladder) <= microbatch.MOST_RUNGS
-    assert list(ladder) == sorted(set(ladder))
-    assert max(ladder) <= max(batch_sizes)
-    assert max(ladder) <= microbatch.LARGEST
+    micro_batches = microbatch.choose_micro_batches(batch_sizes)
+    assert 1 <= len(micro_batches) <= microbatch.MOST_RUNGS
+    assert list(micro_batches) == sorted(set(micro_batches))
+    assert max(micro_batches) <= max(batch_sizes)
+    assert max(micro_batches) <= microbatch.LARGEST
 
 
 @given(st.integers(1, microbatch.LARGEST))
 @settings(max_examples=50)
 def test_one_batch_size_is_one_part_without_padding(batch_size: int) -> None:
-    assert microbatch.choose_ladder([batch_size]) == (batch_size,)
+    assert microbatch.choose_micro_batches([batch_size]) == (batch_size,)
     assert microbatch.padding(batch_size, (batch_size,)) == 0
 
 
-@given(st.integers(1, 500), ladders)
+@given(st.integers(1, 500), program_micro_batches)
 def test_padding_is_the_fraction_of_the_computed_rows_that_do_not_count(
-    batch_size: int, ladder: tuple[int, ...]
+    batch_size: int, micro_batches: tuple[int, ...]
 ) -> None:
-    size = microbatch.micro_batch_of(batch_size, ladder)
+    size = microbatch.micro_batch_of(batch_size, micro_batches)
     computed = size * len(range(0, batch_size, size))
-    np.testing.assert_allclose(microbatch.padding(batch_size, ladder), (computed - batch_size) / computed, atol=1e-12)
+    np.testing.assert_allclose(
+        microbatch.padding(batch_size, micro_batches), (computed - batch_size) / computed, atol=1e-12
+    )

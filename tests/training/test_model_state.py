@@ -12,7 +12,7 @@ import pytest
 import sweeping
 import tolerances
 from flax import nnx
-from sweeping import assert_same, config, mapped, occupant, refer, ride, shared_programs, vmapped
+from sweeping import assert_same, config, lane_trial, mapped, refer, ride, shared_programs, vmapped
 
 from sweeps.config import SweepConfig, read_draft, to_yaml
 from sweeps.datasets.loading import Datasets
@@ -21,7 +21,7 @@ from sweeps.engine.memory import LaneBytes
 from sweeps.errors import ConfigError, ModelError
 from sweeps.runner import start
 from sweeps.stop_request import StopRequest
-from sweeps.training.microbatch import Ladder, whole_batches
+from sweeps.training.microbatch import MicroBatches, whole_batches
 from sweeps.training.models import build_model
 from sweeps.validation.program_plan import make_plan
 from sweeps.validation.validate import examine
@@ -95,7 +95,7 @@ def trials(use: str, policy: Policy) -> tuple[SweepConfig, dict[int, Any], dict[
         number: {"epochs": 1 + number % 2, "batch_size": size, "learning_rate": 0.05 + 0.01 * number}
         for number, size in enumerate(np.repeat(SIZES, 2).tolist())
     }
-    riders = [occupant(programs, swept, number, each) for number, each in params.items()]
+    riders = [lane_trial(programs, swept, number, each) for number, each in params.items()]
     return swept, params, ride(programs, policy, riders)
 
 
@@ -114,7 +114,7 @@ def test_running_statistics_are_those_of_a_lane_s_own_batches() -> None:
     params = {"epochs": 1, "batch_size": 20, "learning_rate": 0.0}
     swept = sweep(search_space={**params, "learning_rate": 1e-30})
     programs = shared_programs(swept, vmapped(2))
-    ridden = ride(programs, vmapped(2), [occupant(programs, swept, number, {}) for number in (0, 1)])
+    ridden = ride(programs, vmapped(2), [lane_trial(programs, swept, number, {}) for number in (0, 1)])
     x = sweeping.blobs().train.x.astype(np.float64)
     for number in (0, 1):
         mean, variance = np.zeros(5), np.ones(5)
@@ -150,9 +150,11 @@ def test_a_program_of_whole_batches_has_the_batch_size_and_what_is_left_of_the_r
     swept = sweep()
     programs = shared_programs(swept, mapped(1))
     params = {"epochs": 1, "learning_rate": 0.1}
-    ladders = [occupant(programs, swept, 0, {**params, "batch_size": size}).signature.ladder for size in SIZES]
-    assert ladders == [
-        Ladder((size,), splits=False, tail=tail) for size, tail in zip(SIZES, (0, 5, 13, 0), strict=True)
+    program_micro_batches = [
+        lane_trial(programs, swept, 0, {**params, "batch_size": size}).program_key.micro_batches for size in SIZES
+    ]
+    assert program_micro_batches == [
+        MicroBatches((size,), splits=False, tail=tail) for size, tail in zip(SIZES, (0, 5, 13, 0), strict=True)
     ]
 
 
@@ -164,8 +166,8 @@ def test_an_epoch_of_whole_batches_is_as_many_iterations_as_any() -> None:
 def test_a_state_is_counted_among_the_bytes_of_a_lane() -> None:
     swept = sweep()
     programs = shared_programs(swept, mapped(1))
-    signature = occupant(programs, swept, 0, {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}).signature
-    assert programs.lane_bytes(signature) == LaneBytes(4 * (2 * 5 + 5 * 3 + 3), 0, 4 * 2 * 5)
+    program_key = lane_trial(programs, swept, 0, {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}).program_key
+    assert programs.lane_bytes(program_key) == LaneBytes(4 * (2 * 5 + 5 * 3 + 3), 0, 4 * 2 * 5)
 
 
 def test_a_plan_counts_a_program_for_every_batch_size() -> None:

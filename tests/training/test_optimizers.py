@@ -14,12 +14,12 @@ import pytest
 import reference
 import sweeping
 import tolerances
-from sweeping import assert_same, fixed, mapped, occupant, regression
+from sweeping import assert_same, fixed, lane_trial, mapped, regression
 
 from sweeps.config.space import resolve
 from sweeps.errors import ModelError
 from sweeps.training import optimizers
-from sweeps.training.microbatch import Ladder
+from sweeps.training.microbatch import MicroBatches
 from sweeps.training.optax_names import ARGUMENTS
 from sweeps.training.program_key import sign
 
@@ -109,7 +109,7 @@ def test_two_iterations_in_a_lane_are_those_of_plain_optax(name: str) -> None:
         model={"use": "sweeping:curved"}, optimizer={"use": name, **arguments}, search_space=space, seed=3
     )
     programs = sweeping.make_programs(config, mapped(1))
-    ridden = sweeping.ride(programs, mapped(1), [occupant(programs, config, 4, {})])[4]
+    ridden = sweeping.ride(programs, mapped(1), [lane_trial(programs, config, 4, {})])[4]
 
     if name == "noisy_sgd":
         arguments["key"] = jax.random.fold_in(LANE_KEY, 3)
@@ -143,7 +143,7 @@ def plain_optax(optimizer: optax.GradientTransformation) -> Any:
 
 def signed(optimizer: dict[str, Any], **space: Any) -> Any:
     config = regression(optimizer=optimizer, search_space=fixed(**space))
-    return sign(resolve(config, {}), (), Ladder((8,), splits=False))
+    return sign(resolve(config, {}), (), MicroBatches((8,), splits=False))
 
 
 def test_a_switch_selects_the_program_and_a_number_does_not() -> None:

@@ -12,7 +12,7 @@ import pytest
 import reference
 import sweeping
 import tolerances
-from sweeping import fixed, mapped, occupant, vmapped
+from sweeping import fixed, lane_trial, mapped, vmapped
 
 from sweeps.config import space
 from sweeps.datasets.loading import Datasets
@@ -137,8 +137,8 @@ def test_lanes_of_one_program_follow_their_own_schedules(lanes: int | None) -> N
     config = sweeping.config(schedule={"use": "cosine", "final": 0.1}, search_space=SPACE, metrics=[], micro_batch=8)
     policy = mapped(2) if lanes is None else vmapped(lanes)
     programs = sweeping.make_programs(config, policy)
-    occupants = [occupant(programs, config, number, params) for number, params in enumerate(TRIALS)]
-    ridden = sweeping.ride(programs, policy, occupants)
+    lane_trials = [lane_trial(programs, config, number, params) for number, params in enumerate(TRIALS)]
+    ridden = sweeping.ride(programs, policy, lane_trials)
     assert programs.compilations == 1
     for number, params in enumerate(TRIALS):
         trained, epochs = by_optax(config, number, params)
@@ -152,7 +152,7 @@ def test_a_schedule_without_a_learning_rate_is_refused() -> None:
         optimizer={"use": "adadelta"}, schedule="cosine", search_space={"epochs": 1, "batch_size": 8}, metrics=[]
     )
     with pytest.raises(ModelError, match="a schedule needs a learning rate"):
-        occupant(sweeping.make_programs(config, mapped(1)), config, 0, {})
+        lane_trial(sweeping.make_programs(config, mapped(1)), config, 0, {})
 
 
 def halved(progress: Any, floor: Any = 0.0) -> Any:
@@ -165,8 +165,8 @@ def test_a_schedule_of_the_users_own_is_called_with_progress() -> None:
         schedule={"use": "test_schedules:halved", "floor": 0.25}, search_space=fixed(epochs=2), metrics=[]
     )
     programs = sweeping.make_programs(config, mapped(1))
-    rider = occupant(programs, config, 0, {})
-    assert dict(zip(rider.signature.float_names, rider.floats.tolist(), strict=True))["schedule.floor"] == 0.25
+    rider = lane_trial(programs, config, 0, {})
+    assert dict(zip(rider.program_key.float_names, rider.floats.tolist(), strict=True))["schedule.floor"] == 0.25
     ridden = sweeping.ride(programs, mapped(1), [rider])[0]
     full = sweeping.refer(sweeping.config(search_space=fixed(epochs=2), metrics=[]), 0, {})
     sweeping.assert_same(ridden.scores[0], full.scores[0], tolerances.TRAINED)

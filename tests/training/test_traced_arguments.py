@@ -22,9 +22,9 @@ from sweeping import (
     counting_compilations,
     finish,
     fixed,
+    lane_trial,
     make_programs,
     mapped,
-    occupant,
     refer,
     ride,
     shared_programs,
@@ -37,12 +37,12 @@ from sweeps.config import SweepConfig, space
 from sweeps.config.parameters import Choices, FloatRange, IntRange
 from sweeps.datasets.loading import Datasets
 from sweeps.engine.devices import Policy
-from sweeps.training.lane_placeholder import LaneNumber, UnboundError, asked, bound
+from sweeps.training.lane_placeholder import LanePlaceholder, UnboundError, asked, bound
 from sweeps.training.models import build_model
 from sweeps.training.traced_arguments import searched
 from sweeps.validation.program_plan import make_plan, numbers_in_lanes
 
-RATE = LaneNumber("model.rate", 0.0, 0.5)
+RATE = LanePlaceholder("model.rate", 0.0, 0.5)
 
 # ---- one number ------------------------------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ RATE = LaneNumber("model.rate", 0.0, 0.5)
 def test_a_comparison_is_answered_as_the_whole_range_answers_it_and_exceptions_are_noted(
     compare: Callable[..., bool], other: float, answer: bool, noted: set[float]
 ) -> None:
-    number = LaneNumber(f"model.{compare.__name__} {other}", 0.0, 0.5)
+    number = LanePlaceholder(f"model.{compare.__name__} {other}", 0.0, 0.5)
     assert compare(number, other) is answer
     assert asked(number) == noted
 
@@ -78,13 +78,13 @@ def test_a_comparison_that_the_range_does_not_decide_is_refused(compare: Callabl
 
 
 def test_a_number_is_true_unless_it_is_zero() -> None:
-    number = LaneNumber("model.truth", 0.0, 0.5)
+    number = LanePlaceholder("model.truth", 0.0, 0.5)
     assert number
     assert asked(number) == {0.0}
 
 
 def test_a_number_equals_itself_alone_and_nothing_that_is_no_number() -> None:
-    same, other = LaneNumber("model.rate", 0.0, 0.5), LaneNumber("model.rate", 0.0, 0.6)
+    same, other = LanePlaceholder("model.rate", 0.0, 0.5), LanePlaceholder("model.rate", 0.0, 0.6)
     assert (same == RATE, hash(same) == hash(RATE)) == (True, True)
     assert other != RATE
     assert RATE is not None
@@ -149,7 +149,10 @@ def test_only_ranges_and_choices_of_fractions_can_ride() -> None:
             "optimizer.b1": FloatRange(type="float", low=0, high=0.5),
         }
     )
-    assert found == {"dropout": LaneNumber("model.dropout", 0, 0.5), "slope": LaneNumber("model.slope", 0, 0.3)}
+    assert found == {
+        "dropout": LanePlaceholder("model.dropout", 0, 0.5),
+        "slope": LanePlaceholder("model.slope", 0, 0.3),
+    }
 
 
 # ---- which of a model's numbers ride ---------------------------------------------------------------------------------
@@ -161,7 +164,7 @@ def sweep(use: str, name: str = "number", low: float = 0.0, high: float = 0.5, *
 
 
 def rides(swept: SweepConfig, **params: float) -> set[str]:
-    names = make_programs(swept, mapped(1)).occupant(0, space.resolve(swept, params)).signature.float_names
+    names = make_programs(swept, mapped(1)).lane_trial(0, space.resolve(swept, params)).program_key.float_names
     return {name for name in names if name.startswith("model.")}
 
 
@@ -254,8 +257,8 @@ def in_lanes(use: str, name: str, policy: Policy, low: float = 0.0) -> None:
     number = {f"model.{name}": {"type": "float", "low": low, "high": 0.5}}
     swept = config(model={"use": use}, search_space=fixed(**number), budget={"trials": 3})
     programs, trials = shared_programs(swept, policy), [{f"model.{name}": value} for value in (low, 0.375)]
-    riders = [occupant(programs, swept, place, params) for place, params in enumerate(trials)]
-    assert riders[0].signature == riders[1].signature
+    riders = [lane_trial(programs, swept, place, params) for place, params in enumerate(trials)]
+    assert riders[0].program_key == riders[1].program_key
     ridden = ride(programs, policy, riders)
     for place, params in enumerate(trials):
         assert_same(ridden[place], refer(swept, place, params), tolerances.TRAINED)
@@ -358,7 +361,7 @@ def test_a_number_is_tried_once_for_all_trials(monkeypatch: pytest.MonkeyPatch) 
         "sweeps.training.traced_arguments.build_model", lambda *given: built.append(given) or build_model(*given)
     )
     for number in range(5):
-        occupant(programs, swept, number, {"model.number": 0.1 * number})
+        lane_trial(programs, swept, number, {"model.number": 0.1 * number})
     assert len(built) == 2
 
 
@@ -395,5 +398,5 @@ def test_an_end_of_a_range_that_is_a_case_of_its_own_does_not_make_all_values_st
 def test_layers_of_a_model_with_such_a_number_are_shown() -> None:
     swept = sweep("models.mlp:MLP", "dropout", hidden=[4])
     programs = make_programs(swept, mapped(1))
-    model = programs.model(occupant(programs, swept, 0, {"model.dropout": 0.3}).signature)
+    model = programs.model(lane_trial(programs, swept, 0, {"model.dropout": 0.3}).program_key)
     assert [layer.name for layer in model.layers()] == ["hidden.0", "dropout", "out"]

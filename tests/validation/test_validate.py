@@ -238,7 +238,7 @@ def test_values_are_tried_one_parameter_at_a_time() -> None:
     draft = as_draft(
         {**CONFIG, "search_space": {**CONFIG["search_space"], "model.width": {"type": "int", "low": 1, "high": 9}}}
     )
-    looks = sample_configs.variants(draft, "model")["parts:model"]
+    looks = sample_configs.sample_configs(draft, "model")["parts:model"]
     assert [(look.arguments["width"], look.place) for look in looks] == [
         (1, ("model",)),
         (9, ("search_space", "model.width", "high")),

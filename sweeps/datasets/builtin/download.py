@@ -21,7 +21,7 @@ PIECE = 2**18
 WIDTH = 30
 
 
-class Wanted(NamedTuple):
+class RemoteFile(NamedTuple):
     """A file: its name, its MD5 as those who publish it say, and about how many bytes it has."""
 
     name: str
@@ -29,7 +29,7 @@ class Wanted(NamedTuple):
     size: int
 
 
-def download(sources: Sequence[str], wanted: Wanted, folder: Path) -> None:
+def download(sources: Sequence[str], wanted: RemoteFile, folder: Path) -> None:
     """Put a file into `folder`, from the first of the sources (URLs that end in `/`) that has it as it should be.
 
     Raises:
@@ -47,7 +47,7 @@ def download(sources: Sequence[str], wanted: Wanted, folder: Path) -> None:
     raise DataError("; ".join(reasons))
 
 
-def _fetched(url: str, wanted: Wanted) -> bytes:
+def _fetched(url: str, wanted: RemoteFile) -> bytes:
     pieces, read = [], 0
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310  (an address of our own)
         while piece := answer.read(PIECE):
@@ -61,7 +61,7 @@ def _fetched(url: str, wanted: Wanted) -> bytes:
     return content
 
 
-def _show(wanted: Wanted, read: int, *, is_over: bool = False) -> None:
+def _show(wanted: RemoteFile, read: int, *, is_over: bool = False) -> None:
     if not sys.stderr.isatty():
         return
     done = WIDTH * min(read, wanted.size) // wanted.size

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sweeps.datasets.builtin import mnist
-from sweeps.datasets.builtin.download import Wanted, download
+from sweeps.datasets.builtin.download import RemoteFile, download
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset, from_splits
 from sweeps.errors import DataError
@@ -24,10 +24,10 @@ SOURCES = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
 )
 FILES = (
-    Wanted("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", 26_421_880),
-    Wanted("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe", 29_515),
-    Wanted("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79", 4_422_102),
-    Wanted("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310", 5_148),
+    RemoteFile("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", 26_421_880),
+    RemoteFile("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe", 29_515),
+    RemoteFile("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79", 4_422_102),
+    RemoteFile("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310", 5_148),
 )
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -78,7 +78,7 @@ def _folder() -> Path:
     return ours
 
 
-def _lacking(folder: Path) -> list[Wanted]:
+def _lacking(folder: Path) -> list[RemoteFile]:
     return [wanted for wanted in FILES if not (folder / wanted.name).is_file()]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.sequences import windows as cutting
-from sweeps.datasets.sequences.windows import Windows
+from sweeps.datasets.sequences.windows import SequenceWindows
 from sweeps.datasets.tabular import cells, preprocessing
 from sweeps.datasets.tabular import table as tables
 from sweeps.datasets.tabular.preprocessing import Wishes
@@ -47,7 +47,7 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
     Raises:
         DataError: no such file or column, a cell that is no number, or too few steps.
     """
-    windows = Windows(window, stride, horizon)
+    windows = SequenceWindows(window, stride, horizon)
     windows.check()
     if missing not in ("refuse", *preprocessing.FILLING):
         raise DataError(f"missing must be one of refuse, mean, median for a series, but got {missing!r}")

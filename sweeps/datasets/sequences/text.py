@@ -14,7 +14,7 @@ import numpy as np
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.sequences import windows as cutting
-from sweeps.datasets.sequences.windows import Windows
+from sweeps.datasets.sequences.windows import SequenceWindows
 from sweeps.errors import DataError
 from sweeps.user_code import find_file
 
@@ -36,7 +36,7 @@ def text(
     Raises:
         DataError: no such file, not UTF-8, or too short.
     """
-    windows = Windows(window, stride, horizon)
+    windows = SequenceWindows(window, stride, horizon)
     windows.check()
     points = _points(path)
     alphabet, steps = np.unique(points, return_inverse=True)

@@ -20,7 +20,7 @@ from sweeps.errors import DataError
 MEMORY_SHARE = 0.5
 
 
-class Windows(NamedTuple):
+class SequenceWindows(NamedTuple):
     """How a sequence is cut into rows."""
 
     window: int
@@ -74,7 +74,7 @@ def pieces(steps: int, valid_fraction: float, test_fraction: float) -> dict[str,
     return {name: piece for name, piece in found.items() if piece.start < piece.stop}
 
 
-def windowed(path: str, x: Array, y: Array, parts: dict[str, slice], windows: Windows) -> Dataset:
+def windowed(path: str, x: Array, y: Array, parts: dict[str, slice], windows: SequenceWindows) -> Dataset:
     """The windows of every split.
 
     Raises:
@@ -97,7 +97,7 @@ def windowed(path: str, x: Array, y: Array, parts: dict[str, slice], windows: Wi
     return Dataset(splits["train"], splits["valid"], splits.get("test"))
 
 
-def notes(path: str, steps: int, dataset: Dataset, windows: Windows) -> tuple[str, ...]:
+def notes(path: str, steps: int, dataset: Dataset, windows: SequenceWindows) -> tuple[str, ...]:
     """What was made of a sequence, for a person."""
     megabytes = sum(split.x.nbytes for split in dataset.splits.values()) / 1e6
     return (

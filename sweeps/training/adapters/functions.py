@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from sweeps.training.adapters.model import Model, Params, State, Variables, shapes_of
-from sweeps.training.lane_placeholder import LaneNumber
+from sweeps.training.lane_placeholder import LanePlaceholder
 from sweeps.user_code import parameters
 
 
@@ -20,7 +20,7 @@ def is_pair(made: object) -> bool:
     return isinstance(made, tuple) and len(made) == 2 and all(callable(part) for part in made)
 
 
-def adapt(made: tuple[Callable[..., Any], Callable[..., Any]], numbers: Sequence[LaneNumber] = ()) -> Model:
+def adapt(made: tuple[Callable[..., Any], Callable[..., Any]], numbers: Sequence[LanePlaceholder] = ()) -> Model:
     """A pair as a model; how many arguments its `apply` takes says which kind it is."""
     init, apply = made
     count = len(parameters(apply))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from sweeps.training.adapters.layers import Layer, numbers
 from sweeps.training.adapters.model import Inputs, Model, Params, State, Variables, shapes_of
-from sweeps.training.lane_placeholder import LaneNumber
+from sweeps.training.lane_placeholder import LanePlaceholder
 
 TRAINING = ("train", "training", "is_training")
 """What people call the argument of `__call__` that is true while a model trains, …"""
@@ -21,7 +21,7 @@ SHOWN = ("intermediates", "losses", "perturbations")
 """Collections that a module only shows."""
 
 
-def adapt(module: Any, inputs: Inputs, lane_numbers: Sequence[LaneNumber] = ()) -> Model:
+def adapt(module: Any, inputs: Inputs, lane_numbers: Sequence[LanePlaceholder] = ()) -> Model:
     """A module, which gets whichever argument of `TRAINING` and `EVALUATING` its `__call__` names."""
 
     def init(key: jax.Array) -> Variables:

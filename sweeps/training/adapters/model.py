@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from sweeps.training.adapters.layers import Layer
-from sweeps.training.lane_placeholder import LaneNumber, bound
+from sweeps.training.lane_placeholder import LanePlaceholder, bound
 
 Params: TypeAlias = Any
 State: TypeAlias = Any
@@ -61,7 +61,7 @@ class Model(NamedTuple):
     layers: Callable[[], list[Layer]] = list  # what `sweep summary` shows; [] where nobody knows
     own: Callable[[Variables], Any] = operator.attrgetter("tree")
     """The user's own object with trained arrays in it; of plain functions, which hold none, the arrays."""
-    numbers: tuple[LaneNumber, ...] = ()
+    numbers: tuple[LanePlaceholder, ...] = ()
     """Arguments whose values are those of the lane: nothing but `shapes` is to be had without `bound`."""
 
     @property
@@ -85,13 +85,13 @@ def abstract_key() -> Any:
     return jax.eval_shape(jax.random.key, 0)
 
 
-def abstract_values(numbers: Iterable[LaneNumber]) -> dict[str, Any]:
+def abstract_values(numbers: Iterable[LanePlaceholder]) -> dict[str, Any]:
     """Values of lane numbers for tracing."""
     scalar = jax.ShapeDtypeStruct((), jnp.float32)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
     return {number.name: scalar for number in numbers}
 
 
-def shapes_of(init: Callable[[jax.Array], Any], numbers: Iterable[LaneNumber] = ()) -> Any:
+def shapes_of(init: Callable[[jax.Array], Any], numbers: Iterable[LanePlaceholder] = ()) -> Any:
     """What `init` makes, as `jax.eval_shape` has it."""
     return jax.eval_shape(lambda key, values: _within(values, init)(key), abstract_key(), abstract_values(numbers))
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from sweeps.training.ops.sliding import Windows, sliding, taps
+from sweeps.training.ops.sliding import SlidingWindows, sliding, taps
 
 LARGEST_LAYOUT_BYTES = 16 * 2**20
 """Windows that take more memory than this are laid out some examples at a time, and again for the gradient.
@@ -34,7 +34,7 @@ class Phase(NamedTuple):
     """Output positions of one spatial dimension that read the same taps of the kernel."""
 
     kernel_taps: slice
-    windows: Windows
+    windows: SlidingWindows
 
 
 class Axis(NamedTuple):
@@ -48,7 +48,7 @@ class Axis(NamedTuple):
 class Multiply(Protocol):
     """Windows of `x` `[rows, *spatial, channels]` times `kernel` `[*taps, channels, outputs]`, summed over taps."""
 
-    def __call__(self, x: jax.Array, kernel: jax.Array, windows: Sequence[Windows]) -> jax.Array: ...
+    def __call__(self, x: jax.Array, kernel: jax.Array, windows: Sequence[SlidingWindows]) -> jax.Array: ...
 
 
 def convolution(x: jax.Array, kernel: jax.Array, parameters: Mapping[str, Any]) -> jax.Array:
@@ -98,7 +98,7 @@ def _axis(size: int, window: int, stride: int, padding: tuple[int, int], base_di
         starts = tuple(offsets[tap] // base_dilation for tap in chosen)
         step = chosen[1] - chosen[0] if len(chosen) > 1 else 1
         taken = slice(chosen[0], chosen[-1] + 1, step) if chosen else slice(0, 0)
-        phases.append(Phase(taken, Windows(starts, -(-length // base_dilation), 1)))
+        phases.append(Phase(taken, SlidingWindows(starts, -(-length // base_dilation), 1)))
     return Axis(tuple(phases), length, stride)
 
 
@@ -121,7 +121,7 @@ def _convolved(x: jax.Array, kernel: jax.Array, axes: Sequence[Axis], multiply: 
 
 
 def _product(
-    x: jax.Array, kernel: jax.Array, windows: Sequence[Windows], precision: Any, preferred_element_type: Any
+    x: jax.Array, kernel: jax.Array, windows: Sequence[SlidingWindows], precision: Any, preferred_element_type: Any
 ) -> jax.Array:
     """One product of all windows, each laid out as a row of `taps * channels` numbers, with the kernel."""
     if kernel.size == 0:  # a phase that no tap reaches
@@ -141,7 +141,7 @@ def _product(
     return _in_cuts(multiplied, x, min(len(x), -(-layout_bytes // CUT_LAYOUT_BYTES)))
 
 
-def _weighted_sum(x: jax.Array, kernel: jax.Array, windows: Sequence[Windows], dtype: Any) -> jax.Array:
+def _weighted_sum(x: jax.Array, kernel: jax.Array, windows: Sequence[SlidingWindows], dtype: Any) -> jax.Array:
     """A kernel for each channel alone (`[*taps, 1, channels * multiplier]`): a product would have one column.
 
     Floats of 16 bits are summed in 32, as a product sums them.
@@ -157,7 +157,7 @@ def _weighted_sum(x: jax.Array, kernel: jax.Array, windows: Sequence[Windows], d
     return _joined(y).astype(dtype)
 
 
-def _tap_slices(x: jax.Array, windows: Sequence[Windows]) -> list[jax.Array]:
+def _tap_slices(x: jax.Array, windows: Sequence[SlidingWindows]) -> list[jax.Array]:
     """What each tap of the kernel meets, in the order of the taps: `[rows, *lengths, channels]`."""
     slices = [x]
     for axis, each in enumerate(windows, 1):
@@ -165,7 +165,7 @@ def _tap_slices(x: jax.Array, windows: Sequence[Windows]) -> list[jax.Array]:
     return slices
 
 
-def _zeros(x: jax.Array, kernel: jax.Array, windows: Sequence[Windows], dtype: Any) -> jax.Array:
+def _zeros(x: jax.Array, kernel: jax.Array, windows: Sequence[SlidingWindows], dtype: Any) -> jax.Array:
     return jnp.zeros((len(x), *(each.length for each in windows), kernel.shape[-1]), dtype or x.dtype)
 
 

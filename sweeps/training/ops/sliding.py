@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 
-class Windows(NamedTuple):
+class SlidingWindows(NamedTuple):
     """`length` windows of one dimension: tap `j` of window `i` lies at `starts[j] + i * stride`, maybe outside."""
 
     starts: tuple[int, ...]
@@ -21,7 +21,7 @@ class Windows(NamedTuple):
     stride: int
 
 
-def sliding(size: int, window: int, stride: int, padding: tuple[int, int], dilation: int) -> Windows:
+def sliding(size: int, window: int, stride: int, padding: tuple[int, int], dilation: int) -> SlidingWindows:
     """The windows of `window` taps, `dilation` apart, on `size` positions with `padding` (which may be negative).
 
     >>> sliding(5, 3, 2, (1, 1), 1)
@@ -29,10 +29,10 @@ def sliding(size: int, window: int, stride: int, padding: tuple[int, int], dilat
     """
     low, high = padding
     room = size + low + high - ((window - 1) * dilation + 1)
-    return Windows(tuple(tap * dilation - low for tap in range(window)), room // stride + 1, stride)
+    return SlidingWindows(tuple(tap * dilation - low for tap in range(window)), room // stride + 1, stride)
 
 
-def taps(x: jax.Array, axis: int, windows: Windows, fill: Any) -> list[jax.Array]:
+def taps(x: jax.Array, axis: int, windows: SlidingWindows, fill: Any) -> list[jax.Array]:
     """Each tap of all windows: like `x` with `windows.length` positions along `axis`; outside `x` lies `fill`.
 
     >>> [tap.tolist() for tap in taps(jnp.arange(1.0, 6.0), 0, sliding(5, 3, 2, (1, 1), 1), 0.0)]
