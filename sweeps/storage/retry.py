@@ -17,7 +17,7 @@ from sweeps.errors import DiskError, ResultsError
 from sweeps.stop_request import StopRequest
 from sweeps.storage.files import FULL
 
-RETRY_S = 60.0
+GIVE_UP_S = 60.0
 RETRY_S = 1.0
 PASSING = FULL | {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV}
 """Errors that may pass while a run waits: no space, no permission, a disk or a file server that does not answer."""
@@ -28,7 +28,7 @@ Written = TypeVar("Written")
 
 
 class Retry:
-    """How one run waits for a disk: it waits `RETRY_S` at a time, and not at all once its `request` to stop is made."""
+    """How one run waits for a disk: it tries for `GIVE_UP_S`, and not at all once its `request` to stop is made."""
 
     def __init__(self, request: StopRequest | None = None) -> None:
         self._request = request or StopRequest()
@@ -39,7 +39,7 @@ class Retry:
         """What `write` returns, once the disk lets it; it must leave nothing behind when the disk does not.
 
         Raises:
-            DiskError: the disk has refused for `RETRY_S`, or has refused and the run is to stop.
+            DiskError: the disk has refused for `GIVE_UP_S`, or has refused and the run is to stop.
             ResultsError: it refuses for a reason that does not pass.
         """
         try:
@@ -49,8 +49,8 @@ class Retry:
                 raise
             refusal = error
         if not self._is_over():
-            LOGGER.warning("paused: %s. Results are kept in memory; trying for %g s", refusal, RETRY_S)
-            until = time.monotonic() + RETRY_S
+            LOGGER.warning("paused: %s. Results are kept in memory; trying for %g s", refusal, GIVE_UP_S)
+            until = time.monotonic() + GIVE_UP_S
             while self._waits(until):
                 try:
                     written = write()

@@ -44,7 +44,7 @@ budget: {{trials: {TRIALS}}}
 SWEEP = "from sweeps.cli import main; main()"
 HASTY = (
     "from sweeps.runner import journal\nfrom sweeps.storage import retry\n"
-    "retry.RETRY_S, journal.TABLES_SECONDS, journal.TABLES_SHARE = 2.0, 0.1, 1\n"
+    "retry.GIVE_UP_S, journal.TABLES_SECONDS, journal.TABLES_SHARE = 2.0, 0.1, 1\n"
     f"{SWEEP}"
 )
 LOOKING_FOR_JAX = f"import sys, atexit; atexit.register(lambda: print('jax' in sys.modules)); {SWEEP}"

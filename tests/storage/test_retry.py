@@ -38,7 +38,7 @@ class Disk:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "RETRY_S", 0.01)
-    monkeypatch.setattr(retry, "RETRY_S", 0.4)
+    monkeypatch.setattr(retry, "GIVE_UP_S", 0.4)
     monkeypatch.setattr(retry, "_LOOK_S", 0.005)
 
 
@@ -81,7 +81,7 @@ def test_what_does_not_pass_is_raised_at_once() -> None:
 
 
 def test_a_request_to_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "RETRY_S", 60.0)
+    monkeypatch.setattr(retry, "GIVE_UP_S", 60.0)
     request = StopRequest()
     threading.Timer(0.1, request.make, ["SIGTERM"]).start()
     started = time.monotonic()
