@@ -35,7 +35,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "command": (
         "__init__ data_facts signals terminal",
         "display",
-        "check doctor notices plan predict replay show summary",
+        "check doctor plan predict replay show summary",
         "run",
     ),
     "config": (
@@ -97,8 +97,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "early_stopping jsonl placement",
     ),
     "results": (
-        "__init__ best_json columns folder manifest predictor",
-        "best csv_text parquet",
+        "__init__ best columns folder manifest predictor",
+        "csv_text parquet",
         "summary tables",
         "results",
     ),

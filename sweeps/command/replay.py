@@ -41,8 +41,8 @@ def command(console: Console, folder: Path, number: int) -> bool:
     draft, datasets = as_draft(trial.config_text, where=f"the config of {folder}"), Datasets()
     with project_folders(None):
         config = _checked(draft, trial, folder, datasets)
-        from sweeps.engine.compile_cache import keep_compiled  # noqa: PLC0415
-        from sweeps.engine.programs import Programs  # noqa: PLC0415  (JAX, once it is known that there is a trial to train)
+        from sweeps.engine.compile_cache import keep_compiled
+        from sweeps.engine.programs import Programs  # JAX, once it is known that there is a trial to train
 
         keep_compiled()
         programs = Programs(config, datasets)

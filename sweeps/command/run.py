@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,13 +14,13 @@ from rich.console import Console
 
 from sweeps.command import display
 from sweeps.command.display import line
-from sweeps.command.notices import Notices
 from sweeps.command.signals import Signals
 from sweeps.config import SweepConfig, read_draft
 from sweeps.datasets.loading import Datasets
-from sweeps.results.summary import look
+from sweeps.results.summary import read_summary
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
+from sweeps.storage.retry import LOGGER
 from sweeps.user_code import project_folders
 
 
@@ -42,16 +43,30 @@ def run(
     if not draft.complaints:
         line(console, headline(draft.config(), results))
     with project_folders(file):
-        from sweeps.runner import start  # noqa: PLC0415  (after the first line, which must not wait)
+        from sweeps.runner import start  # after the first line, which must not wait
 
         config = start.prepare(draft, results, datasets)
         signals.is_patient = True
         # Closed at once when the display or a Ctrl-C ends it, so that the tables are written before we say so.
         looks = start.follow(config, results, datasets, allow_changed=allow_changed, request=signals.request)
-        with Notices(console), contextlib.closing(cast("Generator[Progress]", looks)):
+        with warnings_on(console), contextlib.closing(cast("Generator[Progress]", looks)):
             last = display.watch(console, config.objective.metric, attended(console, looks, signals.request))
     summary(console, config, results / config.name, last, time.monotonic() - started)
     return last is not None and last.is_stopped
+
+
+@contextlib.contextmanager
+def warnings_on(console: Console) -> Iterator[None]:
+    """Print the warnings of the logger `sweeps` (a disk that refuses, a damaged log) among the other lines only."""
+    handler, propagate = logging.Handler(logging.WARNING), LOGGER.propagate
+    handler.emit = lambda record: line(console, record.getMessage())  # type: ignore[method-assign]
+    LOGGER.addHandler(handler)
+    LOGGER.propagate = False
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.propagate = propagate
 
 
 def attended(console: Console, looks: Iterable[Progress], request: StopRequest) -> Iterator[Progress]:
@@ -76,7 +91,7 @@ def headline(config: SweepConfig, results: Path) -> str:
 
 def summary(console: Console, config: SweepConfig, folder: Path, last: Progress | None, seconds: float) -> None:
     """What came of the sweep, and how to read it."""
-    logged = look(folder).logged
+    logged = read_summary(folder).logged
     if last is None:
         line(console, f"nothing left to do: {display.count(len(logged.trials), 'trial')} have ended. {more(config)}")
     else:

@@ -17,7 +17,7 @@ from sweeps.command.display import line
 from sweeps.command.terminal import clean
 from sweeps.log.trials import Entry
 from sweeps.results.columns import text
-from sweeps.results.summary import Summary, look
+from sweeps.results.summary import Summary, read_summary
 
 MOST_DAMAGED = 8
 
@@ -28,30 +28,30 @@ def show(console: Console, folder: Path, rows: int) -> None:
     Raises:
         ResultsError: there are no results in `folder`.
     """
-    glance = look(folder)
-    trials = best_first(glance)
+    summary = read_summary(folder)
+    trials = best_first(summary)
     searched = list(dict.fromkeys(name for trial in sorted(trials, key=_number) for name in trial.params))
     if trials:
-        table = columns(glance.metric, searched, trials[:rows])
+        table = columns(summary.metric, searched, trials[:rows])
         width = Measurement.get(console, console.options.update(max_width=10**6), table).maximum
         if not console.is_terminal:
             console.width = max(console.width, width)
         elif width > console.width:
-            table = compact(glance.metric, searched, trials[:rows])
+            table = compact(summary.metric, searched, trials[:rows])
         console.print(table, markup=False)
         line(console, "")
-    _totals(console, glance)
+    _totals(console, summary)
 
 
-def best_first(glance: Summary) -> list[Entry]:
+def best_first(summary: Summary) -> list[Entry]:
     """All trials, the best value first, of equals the earliest; at the end those without a value."""
-    sign = -1 if glance.direction == "maximize" else 1
+    sign = -1 if summary.direction == "maximize" else 1
 
     def place(trial: Entry) -> tuple[bool, float, int]:
         is_missing = math.isnan(trial.value)
         return is_missing, 0.0 if is_missing else sign * trial.value, trial.number
 
-    return sorted(glance.logged.trials.values(), key=place)
+    return sorted(summary.logged.trials.values(), key=place)
 
 
 def columns(metric: str, searched: Sequence[str], trials: Sequence[Entry]) -> Table:
@@ -92,19 +92,19 @@ def _in_two(name: str) -> str:
     return clean(name).replace("." if "." in name else "_", "\n", 1)
 
 
-def _totals(console: Console, glance: Summary) -> None:
-    trials = glance.logged.trials
+def _totals(console: Console, summary: Summary) -> None:
+    trials = summary.logged.trials
     counted = Counter(trial.outcome for trial in trials.values()).most_common()
     counts = ", ".join(f"{count} {outcome}" for outcome, count in counted)
     line(console, f"{display.count(len(trials), 'trial')}{f': {counts}' if counts else ' yet'}")
-    best = glance.logged.best(glance.direction)
+    best = summary.logged.best(summary.direction)
     if best is not None and best.test:
         line(console, f"trial {best.number} on the test split: {display.scores(best.test)}")
-    for damage in glance.damaged[:MOST_DAMAGED]:
+    for damage in summary.damaged[:MOST_DAMAGED]:
         line(console, f"skipped: {damage.file}:{damage.line}: {damage.reason}")
-    if len(glance.damaged) > MOST_DAMAGED:
-        line(console, f"and {len(glance.damaged) - MOST_DAMAGED:,} more, which `sweep doctor` counts")
-    for warning in glance.warnings:
+    if len(summary.damaged) > MOST_DAMAGED:
+        line(console, f"and {len(summary.damaged) - MOST_DAMAGED:,} more, which `sweep doctor` counts")
+    for warning in summary.warnings:
         line(console, f"warning: {warning}")
 
 

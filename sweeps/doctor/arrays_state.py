@@ -1,41 +1,36 @@
-"""The state of the files of arrays, in `best/` and `checkpoints/`. The rule: each is whole, or it is said which is not.
-
-Both can be made again by training, and only by that: the next run does it where it has to.
-"""
+"""The state of the files of arrays, in `best/` and `checkpoints/`, which only the next run can make again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from sweeps.doctor.finding import Finding, amount
 from sweeps.engine.checkpoints import kept
 from sweeps.errors import ResultsError
 from sweeps.log.trials import Entry
-from sweeps.results import best_json
+from sweeps.results.best import describe
 from sweeps.storage import npz
 from sweeps.storage.paths import RunFolder
 
 AGAIN = "the next `sweep run` puts it right"
 
 
-def best_findings(folder: Path, best: Entry | None, *, is_live: bool) -> Iterator[Finding]:
+def best_findings(folder: RunFolder, best: Entry | None, *, is_live: bool) -> Iterator[Finding]:
     """Whether `best/` has the parameters of the best trial of the log, as they were written."""
-    files = RunFolder(folder)
     if best is None:
         yield Finding("best", "no trial has completed yet")
         return
-    if not files.best.parent.exists():
+    if not folder.best.parent.exists():
         yield Finding("best", f"missing, though trial {best.number} has completed; {AGAIN}", is_wrong=not is_live)
         return
     try:
-        description, digest = best_json.read(files.best), npz.digest(files.parameters)
+        description, digest = describe(folder.best), npz.digest(folder.parameters)
     except ResultsError as error:
         yield Finding("best", f"{error}; {AGAIN}", is_wrong=True)
         return
     number = description["number"]
     if description["parameters_sha256"] != digest:
-        text = f"best.json describes other parameters than parameters.npz holds; {AGAIN}"
+        text = f"{folder.best.name} describes other parameters than {folder.parameters.name} holds; {AGAIN}"
         yield Finding("best", text, is_wrong=not is_live)
     elif number != best.number:
         text = f"the parameters of trial {number}, but trial {best.number} is the best; {AGAIN}"
@@ -44,9 +39,9 @@ def best_findings(folder: Path, best: Entry | None, *, is_live: bool) -> Iterato
         yield Finding("best", f"the parameters of trial {number}, whole")
 
 
-def checkpoint_findings(folder: Path, trials: Mapping[int, Entry], *, is_live: bool) -> Iterator[Finding]:
+def checkpoint_findings(folder: RunFolder, trials: Mapping[int, Entry], *, is_live: bool) -> Iterator[Finding]:
     """Whether the checkpoints are whole, and of trials that have not ended."""
-    found = kept(folder / "checkpoints")
+    found = kept(folder.checkpoints)
     for each in found:
         try:
             npz.checked(each.path)

@@ -1,4 +1,4 @@
-"""What a doctor says: one finding about one part of a results folder. The rule: what is wrong comes with what to do."""
+"""What the doctor says of one part of a results folder; where something is wrong, with what to do."""
 
 from __future__ import annotations
 

@@ -1,24 +1,21 @@
-"""The state of a log and of the trials in it. The rule: a line that cannot be read is named, with its trial if known.
-
-What a damaged line said is gone; what the others say stands. So a trial may have gaps, which `trial_findings` names.
-"""
+"""The state of a log and of its trials: each line that cannot be read, and what each trial has lost by it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from sweeps.doctor.finding import MOST_LISTED, Finding, amount, listed
 from sweeps.log.jsonl import Damage, LogContents
 from sweeps.log.trials import Entry
+from sweeps.storage.paths import RunFolder, torn_files
 
 _NUMBER, _KIND = re.compile(rb'"number":(\d+)'), re.compile(rb'"kind":"([a-z]+)"')
 
 
-def log_findings(folder: Path, log: LogContents, lost: Sequence[Damage], *, is_live: bool) -> Iterator[Finding]:
+def log_findings(folder: RunFolder, log: LogContents, lost: Sequence[Damage], *, is_live: bool) -> Iterator[Finding]:
     """What can be said of the log's files. `lost` are the places where some of it is missing."""
-    files = sorted((folder / "log").glob("*.jsonl"))
+    files = folder.log_files
     ends = {path: path.read_bytes().count(b"\n") + 1 for path in files}
     torn = [damage for damage in log.damaged if damage.line >= ends.get(damage.file, 0)]
     damaged = [damage for damage in log.damaged if damage not in torn]
@@ -34,7 +31,7 @@ def log_findings(folder: Path, log: LogContents, lost: Sequence[Damage], *, is_l
     for damage in lost:
         text = f"{_place(damage)}: {damage.reason}. The next `sweep run` trains again what is not in the log"
         yield Finding("log", text, is_wrong=True)
-    for path in sorted((folder / "log").glob("*.torn-*")):
+    for path in torn_files(folder.log):
         size = amount(path.stat().st_size, "byte")
         yield Finding("log", f"log/{path.name} has {size} that a crash cut short; set aside, and not needed any more")
 

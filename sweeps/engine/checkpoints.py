@@ -8,7 +8,6 @@ each trial the last two are kept, the older one until the newer is on the disk; 
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import numpy as np
 
 from sweeps.errors import ResultsError
 from sweeps.storage import npz
+from sweeps.storage.paths import CHECKPOINT, checkpoint_file
 from sweeps.storage.retry import LOGGER
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ GENERATIONS = 2
 MOST_TIME = 1 / 20
 """Writing never takes more of the time than this; larger lanes are kept less often."""
 STATE = "state."
-_NAME = re.compile(r"trial-(\d+)\.attempt-(\d+)\.epoch-(\d+)\.npz")
 
 
 class Snapshot(NamedTuple):
@@ -59,7 +58,7 @@ class Kept(NamedTuple):
 
 def kept(folder: Path) -> list[Kept]:
     """The checkpoints in a folder, by trial, the latest last. Files of other names are passed over."""
-    found = ((path, _NAME.fullmatch(path.name)) for path in _listed(folder))
+    found = ((path, CHECKPOINT.fullmatch(path.name)) for path in _listed(folder))
     every = [Kept(path, *map(int, match.groups())) for path, match in found if match]
     return sorted(every, key=lambda each: each[1:])
 
@@ -93,7 +92,7 @@ class Checkpoints:
         At most one epoch ahead of the log: what came before that one would be lost.
         """
         for path in reversed(self._files.get(lane_trial.number, [])):
-            match = _NAME.fullmatch(path.name)
+            match = CHECKPOINT.fullmatch(path.name)
             if match is None or int(match[2]) != attempt or int(match[3]) > epochs + 1:
                 continue  # of another past: the log has lost what led to it
             try:
@@ -153,7 +152,7 @@ class Checkpoints:
 
     def _write(self, attempt: int, snapshot: Snapshot) -> None:
         number, epoch = snapshot.number, snapshot.epoch
-        path = self._folder / f"trial-{number}.attempt-{attempt}.epoch-{epoch}.npz"
+        path = checkpoint_file(self._folder, number, attempt, epoch)
         about = {"number": number, "epoch": epoch, "seconds": snapshot.seconds, "config": self._config}
         held = {"scores": snapshot.scores, "ints": snapshot.ints, "floats": snapshot.floats}
         try:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Self
 from sweeps.errors import ResultsError
 from sweeps.log.line import Record, decode, encode
 from sweeps.storage.files import NO_LINKS, lock, make_folder, refused, replace_bytes, sync_folder
+from sweeps.storage.paths import free_torn_file, log_file, log_files
 
 RENAMED = {"population": "group", "clock": "virtual_time"}
 """Fields of records by the names that they had before version 0.2, and by today's."""
@@ -61,7 +62,7 @@ class LogWriter:
         if not _WORKER.match(worker):
             raise ResultsError(f"a worker's name must be letters, digits, '.', '_' and '-', but got {worker!r}")
         self.worker = worker
-        self.path = Path(folder) / f"{worker}.jsonl"
+        self.path = log_file(folder, worker)
         self.set_aside: Path | None = None
         self._pending: list[bytes] = []
         try:
@@ -126,7 +127,7 @@ class LogWriter:
         content = self.path.read_bytes()
         end = _end_of_last_whole_line(content)
         if end < len(content):
-            self.set_aside = _free_name(self.path)
+            self.set_aside = free_torn_file(self.path)
             replace_bytes(self.set_aside, content[end:])
             self._file.truncate(end)
             os.fsync(self._file.fileno())
@@ -142,8 +143,7 @@ def read_log(folder: Path) -> LogContents:
     """
     damaged: list[Damage] = []
     try:
-        files = sorted(path for path in Path(folder).glob("*.jsonl") if path.is_file())
-        workers = [_read_file(path, damaged) for path in files]
+        workers = [_read_file(path, damaged) for path in log_files(folder)]
     except OSError as error:
         raise ResultsError(f"{folder} cannot be read: {error.strerror or error}") from error
     merged = heapq.merge(*map(_with_time, workers), key=lambda pair: pair[0])
@@ -200,10 +200,3 @@ def _end_of_last_whole_line(content: bytes) -> int:
             break
         end = start
     return end
-
-
-def _free_name(path: Path) -> Path:
-    number = 1
-    while path.with_suffix(f".torn-{number}").exists():
-        number += 1
-    return path.with_suffix(f".torn-{number}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sweeps.errors import ResultsError, SweepError
+from sweeps.storage.paths import RunFolder
 
 if TYPE_CHECKING:
     from sweeps.config import SweepConfig
@@ -29,8 +30,8 @@ class Resolved(NamedTuple):
         return self.config.objective.direction
 
 
-def check_folder(path: Path) -> None:
-    """Refuses what is not a results folder, and names those that are near.
+def results_folder(path: Path) -> RunFolder:
+    """The results folder at `path`; what is none is refused, and those that are near are named.
 
     Raises: ResultsError where it is missing, a file, without a log, or cannot be read.
     """
@@ -40,23 +41,23 @@ def check_folder(path: Path) -> None:
         raise ResultsError(f"{path} cannot be read: {reason(error)}") from error
     if complaint:
         raise ResultsError(complaint)
+    return RunFolder(path)
 
 
-def read_config(folder: Path, records: Iterable[Mapping[str, Any]] = ()) -> Resolved:
+def read_config(folder: RunFolder, records: Iterable[Mapping[str, Any]] = ()) -> Resolved:
     """The config of the last run: as the log has it, whose lines have checksums, else as `config.yaml` has it.
 
     `records` are the log's. Raises: ResultsError where there is none that can be read.
     """
-    from sweeps.config import parse_config  # noqa: PLC0415  (pydantic, which a glance at a folder can do without)
-    from sweeps.config.yaml.file import load_text  # noqa: PLC0415  (the same)
+    from sweeps.config import parse_config  # pydantic, which a summary can do without
+    from sweeps.config.yaml.file import load_text
 
     told = [record["yaml"] for record in records if record.get("kind") == "run" and record.get("yaml")]
-    path = folder / "config.yaml"
     try:
-        text = told[-1] if told else load_text(path)
-        return Resolved(text, parse_config(text, where=str(path)))
+        text = told[-1] if told else load_text(folder.config)
+        return Resolved(text, parse_config(text, where=str(folder.config)))
     except SweepError as error:
-        raise ResultsError(f"{path} cannot be read: {reason(error)}") from error
+        raise ResultsError(f"{folder.config} cannot be read: {reason(error)}") from error
 
 
 def reason(error: Exception) -> str:
@@ -85,4 +86,4 @@ def _advice(folder: Path) -> str:
 
 
 def _has_log(folder: Path) -> bool:
-    return any((folder / "log").glob("*.jsonl"))
+    return bool(RunFolder(folder).log_files)

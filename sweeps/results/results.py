@@ -1,4 +1,4 @@
-"""Results: what a run left, for analysis in Python. The rule: everything comes from the log, so it is always fresh.
+"""The results of a run, for analysis in Python. Everything comes from the log.
 
 >>> import sweeps                                      # doctest: +SKIP
 >>> results = sweeps.load("results/mnist")             # doctest: +SKIP
@@ -21,10 +21,11 @@ from sweeps.errors import ResultsError
 from sweeps.log.early_stopping import kept_epoch
 from sweeps.log.jsonl import Damage, read_log
 from sweeps.log.trials import LoggedTrials
-from sweeps.results import best_json
-from sweeps.results.folder import check_folder, read_config
+from sweeps.results.best import describe
+from sweeps.results.folder import read_config, results_folder
 from sweeps.results.manifest import lost, read_manifest
 from sweeps.storage import npz
+from sweeps.storage.paths import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +40,8 @@ class Best:
     """The completed trial with the best value.
 
     `params` holds the searched parameters that were active, `epoch` the epoch that is kept (the last one, unless the
-    config says `keep: best_epoch`), `metrics` its losses and metrics, `test`
-    those of the test split ({} until it has been evaluated, at the end of the sweep).
+    config says `keep: best_epoch`), `metrics` its losses and metrics, `test` those of the test split ({} until it has
+    been evaluated, at the end of the sweep).
     """
 
     number: int
@@ -49,7 +50,7 @@ class Best:
     epoch: int
     metrics: dict[str, float]
     test: dict[str, float]
-    folder: Path = field(repr=False)
+    folder: RunFolder = field(repr=False)
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
@@ -57,12 +58,12 @@ class Best:
 
         Raises: ResultsError where they are not there, are another trial's, or cannot be read.
         """
-        path, description = self.folder / "parameters.npz", best_json.read(self.folder / "best.json")
+        path, description = self.folder.parameters, describe(self.folder.best)
         if description["number"] != self.number:
             holds = f"those of trial {description['number']}"
             raise ResultsError(f"{path} must hold the parameters of trial {self.number}, but it holds {holds}")
         if description["parameters_sha256"] != npz.digest(path):
-            raise ResultsError(f"{path} holds other parameters than {self.folder / 'best.json'} describes")
+            raise ResultsError(f"{path} holds other parameters than {self.folder.best} describes")
         return dict(npz.read(path).arrays)
 
 
@@ -100,18 +101,18 @@ class Results:
 
         Raises: ResultsError where no trial has completed, or `best/` is missing, another trial's or damaged.
         """
-        from sweeps.results.predictor import BestModel  # noqa: PLC0415  (JAX, for those who want to predict)
+        from sweeps.results.predictor import BestModel  # JAX, for those who want to predict
 
         if self.best is None:
             raise ResultsError(f"{self.path} has no model yet: no trial has completed")
-        description = best_json.read(self.path / "best" / "best.json")
+        description = describe(self.best.folder.best)
         if "meaning" not in description:
-            raise ResultsError(f"{self.path / 'best' / 'best.json'} is of a version that did not say how to predict")
+            raise ResultsError(f"{self.best.folder.best} is of a version that did not say how to predict")
         return BestModel(description, self.best.parameters)
 
     @cached_property
     def _tables(self) -> Tables:
-        from sweeps.results.tables import tabulate  # noqa: PLC0415  (pyarrow and then pandas, for those who want tables)
+        from sweeps.results.tables import tabulate  # pyarrow and then pandas, for those who want tables
 
         return tabulate(self.logged, self.metric, self.direction)
 
@@ -128,18 +129,17 @@ def load(folder: str | Path) -> Results:
 
     Raises: ResultsError where the folder is missing, is not a results folder, or cannot be read.
     """
-    path = Path(folder)
-    check_folder(path)
-    records, damaged = read_log(path / "log")
-    config = read_config(path, records)
-    note = read_manifest(path)
-    damaged += lost(path, note) if note else []
+    files = results_folder(Path(folder))
+    records, damaged = read_log(files.log)
+    config = read_config(files, records)
+    manifest = read_manifest(files)
+    damaged += lost(files, manifest) if manifest else []
     logged = LoggedTrials(records)
-    best = _best(logged, config.config, path / "best")
-    return Results(path, best, damaged, config.metric, config.direction, config.text, logged)
+    best = _best(logged, config.config, files)
+    return Results(files.path, best, damaged, config.metric, config.direction, config.text, logged)
 
 
-def _best(logged: LoggedTrials, config: SweepConfig, folder: Path) -> Best | None:
+def _best(logged: LoggedTrials, config: SweepConfig, folder: RunFolder) -> Best | None:
     trial = logged.best(config.objective.direction)
     if trial is None:
         return None

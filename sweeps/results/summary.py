@@ -1,8 +1,8 @@
-"""A glance at a results folder: its trials without their epochs. The rule: it is what the whole log would say.
+"""The summary of a results folder: its trials without their epochs, as the whole log would give them.
 
-A long log takes seconds to read, and the tables beside it say the same. So `look` takes the table of trials, if the
-note beside it (`tables_note.py`) says that it is the one that was written, and folds the rest of the log on top of it.
-Where anything does not fit, and where the log is short, it folds the whole log. Only `read_log` checks all lines again.
+A long log takes seconds to read, and the tables beside it say the same. So `read_summary` takes the table of trials, if
+the manifest beside it says that it is the one that was written, and folds the rest of the log on top of it. Where
+anything does not fit, and where the log is short, it folds the whole log. Only `read_log` checks all lines again.
 """
 
 from __future__ import annotations
@@ -15,20 +15,18 @@ from typing import NamedTuple
 from sweeps.log.jsonl import Damage, read_log
 from sweeps.log.line import decode
 from sweeps.log.trials import LoggedTrials, Record
-from sweeps.results import manifest
-from sweeps.results.folder import check_folder, read_config
-from sweeps.results.manifest import Manifest, read_manifest
-from sweeps.storage.lock import standing
+from sweeps.results.folder import read_config, results_folder
+from sweeps.results.manifest import Manifest, fault, lost, read_manifest
+from sweeps.storage.lock import lock_state
 from sweeps.storage.paths import RunFolder
 
 SHORT_LOG_BYTES = 2**20
 """A log of fewer bytes is folded sooner than pyarrow is imported."""
-_TABLE = "trials.parquet"
 _NEEDED, _PREFIX = ("number", "attempt", "outcome", "value"), "params_"
 
 
 class Summary(NamedTuple):
-    """What `look` saw. `metric` and `direction` are the objective's, `damaged` are the lines that were skipped.
+    """`metric` and `direction` are the objective's, `damaged` are the lines that were skipped.
 
     `warnings` say what else was not as it should be, a line each.
     """
@@ -40,60 +38,62 @@ class Summary(NamedTuple):
     warnings: Sequence[str]
 
 
-def look(folder: Path) -> Summary:
+def read_summary(path: Path) -> Summary:
     """The trials of a results folder, as quickly as can be; also while a run is writing to it.
 
     Raises: ResultsError where the folder is missing, is not a results folder, or cannot be read.
     """
-    check_folder(folder)
-    note = read_manifest(folder)
+    folder = results_folder(path)
+    manifest = read_manifest(folder)
     try:
-        logged, warnings = _from_tables(folder, note) if _is_long(folder) else (None, [])
+        logged, warnings = _from_tables(folder, manifest) if _is_long(folder) else (None, [])
     except OSError:
         logged, warnings = None, []
-    if logged is not None and note is not None:
-        return Summary(logged, note.metric, note.direction, (), ())
-    records, damaged = read_log(folder / "log")
-    if note is None:
+    if logged is not None and manifest is not None:
+        return Summary(logged, manifest.metric, manifest.direction, (), ())
+    records, damaged = read_log(folder.log)
+    if manifest is None:
         config = read_config(folder, records)
         return Summary(LoggedTrials(records), config.metric, config.direction, damaged, warnings)
-    lost = manifest.lost(folder, note)
-    return Summary(LoggedTrials(records), note.metric, note.direction, [*damaged, *lost], warnings)
+    damaged += lost(folder, manifest)
+    return Summary(LoggedTrials(records), manifest.metric, manifest.direction, damaged, warnings)
 
 
-def _is_long(folder: Path) -> bool:
-    return sum(path.stat().st_size for path in (folder / "log").glob("*.jsonl")) >= SHORT_LOG_BYTES
+def _is_long(folder: RunFolder) -> bool:
+    return sum(path.stat().st_size for path in folder.log_files) >= SHORT_LOG_BYTES
 
 
-def _from_tables(folder: Path, note: Manifest | None) -> tuple[LoggedTrials | None, list[str]]:
+def _from_tables(folder: RunFolder, manifest: Manifest | None) -> tuple[LoggedTrials | None, list[str]]:
     """The trials of the tables and of what the log says since; None, and why, where the whole log must be read."""
-    if note is None:
-        is_there = (folder / manifest.NAME).exists()
-        return None, _warning(folder, f"{manifest.NAME} is damaged") if is_there else []
-    if not note.is_whole or len(note.logs) != 1:
+    if manifest is None:
+        is_there = folder.manifest.exists()
+        return None, _warning(folder, f"{folder.manifest.name} is damaged") if is_there else []
+    if not manifest.is_whole or len(manifest.logs) != 1:
         return None, []
-    content = (folder / _TABLE).read_bytes() if (folder / _TABLE).exists() else b""
-    if zlib.crc32(content) != note.tables[_TABLE]:
-        return None, _warning(folder, f"{_TABLE} is {manifest.fault(folder, note, _TABLE) or 'damaged'}")
-    since = _since(folder / "log", *next(iter(note.logs.items())))
+    table = folder.table("trials", "parquet")
+    content = table.read_bytes() if table.exists() else b""
+    if zlib.crc32(content) != manifest.tables[table.name]:
+        return None, _warning(folder, f"{table.name} is {fault(folder, manifest, table.name) or 'damaged'}")
+    since = _since(folder, *next(iter(manifest.logs.items())))
     if since is None:
         return None, []
     logged = LoggedTrials(_records(content))
-    for record in (*note.others, *since):
+    for record in (*manifest.others, *since):
         logged.add(record)
     return logged, []
 
 
-def _warning(folder: Path, what: str) -> list[str]:
+def _warning(folder: RunFolder, what: str) -> list[str]:
     """Nothing while a run goes on, for then the tables may just be being replaced."""
-    return [] if standing(RunFolder(folder)).is_live else [f"{what}, so the whole log was read instead"]
+    return [] if lock_state(folder).is_live else [f"{what}, so the whole log was read instead"]
 
 
-def _since(log: Path, name: str, size: int) -> list[Record] | None:
+def _since(folder: RunFolder, name: str, size: int) -> list[Record] | None:
     """The records after the first `size` bytes; None where a line of them is damaged or the log is another one."""
-    if [path.name for path in log.glob("*.jsonl")] != [name] or (log / name).stat().st_size < size:
+    log = folder.log / name
+    if folder.log_files != [log] or log.stat().st_size < size:
         return None
-    with (log / name).open("rb") as file:
+    with log.open("rb") as file:
         file.seek(size)
         *lines, unended = file.read().split(b"\n")
     decoded = [decode(line) for line in lines]
@@ -103,7 +103,7 @@ def _since(log: Path, name: str, size: int) -> list[Record] | None:
 
 def _records(content: bytes) -> Iterator[Record]:
     """The table of trials as records of a log."""
-    from sweeps.results import parquet  # noqa: PLC0415  (pyarrow, when the log is long enough to be worth it)
+    from sweeps.results import parquet  # pyarrow, when the log is long enough to be worth it
 
     columns = parquet.read(content, lambda name: name in _NEEDED or name.startswith(_PREFIX))
     numbers, attempts, outcomes, values = (columns.pop(name) for name in _NEEDED)

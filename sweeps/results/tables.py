@@ -7,7 +7,6 @@ they are kept in pieces of `PIECE` trials, and a piece is made anew only when a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -24,6 +23,7 @@ from sweeps.results.columns import (
     trial_columns,
 )
 from sweeps.storage.files import replace_bytes
+from sweeps.storage.paths import RunFolder
 
 PIECE = 128
 
@@ -53,7 +53,7 @@ def tabulate(logged: LoggedTrials, metric: str, direction: str) -> Tables:
 class TableFiles:
     """The tables of a sweep that grows, as files in its folder: `trials` and `history`, as `.parquet` and `.csv`."""
 
-    def __init__(self, logged: LoggedTrials, metric: str, direction: str, folder: Path) -> None:
+    def __init__(self, logged: LoggedTrials, metric: str, direction: str, folder: RunFolder) -> None:
         self._logged, self._metric, self._direction, self._folder = logged, metric, direction, folder
         self._types: dict[int, ParameterTypes] = {}
         self._shape: TableShape | None = None
@@ -74,9 +74,9 @@ class TableFiles:
         in_order = [self._pieces[index] for index in sorted(self._pieces)]
         for name, pieces in zip(Tables._fields, zip(*in_order, strict=True), strict=True):
             table = pa.Table.from_batches([piece.batch for piece in pieces])
-            replace_bytes(self._folder / f"{name}.parquet", parquet.parquet(table))
+            replace_bytes(self._folder.table(name, "parquet"), parquet.parquet(table))
             text = b"".join([csv_text.header(table.column_names), *(piece.text for piece in pieces)])
-            replace_bytes(self._folder / f"{name}.csv", text)
+            replace_bytes(self._folder.table(name, "csv"), text)
         pa.default_memory_pool().release_unused()  # it would keep what the tables took, twice over
 
     def _refresh(self) -> None:

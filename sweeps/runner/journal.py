@@ -54,7 +54,7 @@ class Journal:
         for number in range(max(self._logged.trials, default=-1)):
             if number not in self._logged.trials:  # it was proposed, and damage has taken all that the log had of it
                 self._logged.add({"kind": "ask", "number": number})
-        self._is_whole = not damaged and len(list(folder.log.glob("*.jsonl"))) == 1
+        self._is_whole = not damaged and len(folder.log_files) == 1
         self._warn(damaged)
         self._tables: TableFiles | None = None
         self._tables_due = math.inf
@@ -64,8 +64,8 @@ class Journal:
         """Say, as warnings of the logger `sweeps`, what of the past could not be read."""
         if self._writer.set_aside is not None:
             LOGGER.warning("a line of the log that was cut short is set aside in %s", self._writer.set_aside)
-        note = manifest.read_manifest(self._folder.path)
-        missing = [*damaged, *(manifest.lost(self._folder.path, note) if note else [])]
+        note = manifest.read_manifest(self._folder)
+        missing = [*damaged, *(manifest.lost(self._folder, note) if note else [])]
         if missing:
             told = f"{missing[0].file}:{missing[0].line}: {missing[0].reason}"
             more = f" (and {len(missing) - 1:,} more; `sweep doctor` lists them)" if len(missing) > 1 else ""
@@ -119,7 +119,7 @@ class Journal:
 
     def mend_tables(self) -> None:
         """Write the tables if they are not those of the whole log, as after a run that ended before it wrote them."""
-        if not manifest.is_current(self._folder.path):
+        if not manifest.is_current(self._folder):
             self.write_tables()
 
     def _write_tables(self) -> None:
@@ -137,9 +137,9 @@ class Journal:
         if self._tables is None:
             from sweeps.results.tables import TableFiles  # noqa: PLC0415  (pyarrow, which training need not wait for)
 
-            self._tables = TableFiles(self._logged, metric, direction, self._folder.path)
+            self._tables = TableFiles(self._logged, metric, direction, self._folder)
         self._tables.write()
-        manifest.write_manifest(self._folder.path, self._logged, metric, direction, is_whole=self._is_whole)
+        manifest.write_manifest(self._folder, self._logged, metric, direction, is_whole=self._is_whole)
 
     def study_events(self) -> Iterator[StudyEvent]:
         """What the study was told in the past, and is told again: everything of trials that have ended or go on.

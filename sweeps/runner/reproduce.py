@@ -22,7 +22,7 @@ from sweeps.engine.restore import DRIFT
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import read_log
 from sweeps.log.trials import Entry, LoggedTrials, Record
-from sweeps.results.folder import check_folder, read_config
+from sweeps.results.folder import read_config, results_folder
 
 RELATIVE, ABSOLUTE = DRIFT["rtol"], DRIFT["atol"]
 IDENTICAL, WITHIN, DIFFERENT = "identical", "within tolerance", "different"
@@ -72,8 +72,8 @@ def recorded(folder: Path, number: int) -> Recorded:
 
     Raises: ResultsError where there is no such trial, or it has not ended, or the log has nothing to compare with.
     """
-    check_folder(folder)
-    records = read_log(folder / "log").records
+    files = results_folder(folder)
+    records = read_log(files.log).records
     trials = LoggedTrials(records).trials
     if number not in trials:
         known = f"its trials are 0 to {max(trials)}" if trials else "it has no trials yet"
@@ -92,7 +92,7 @@ def recorded(folder: Path, number: int) -> Recorded:
     if runs and runs[-1].get("yaml"):
         code = runs[-1].get("code") or {}
         return Recorded(number, entry.outcome, entry.params, "", runs[-1]["yaml"], epochs, environments, code)
-    config, text = str(entry.start.get("config") or ""), read_config(folder, records).text
+    config, text = str(entry.start.get("config") or ""), read_config(files, records).text
     return Recorded(number, entry.outcome, entry.params, config, text, epochs, environments, {})
 
 

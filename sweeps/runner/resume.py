@@ -12,7 +12,7 @@ from sweeps.config.changes import BINDING, FREE, Change, changes, code_changes
 from sweeps.config.concealed import concealed
 from sweeps.errors import LogError, ResultsError
 from sweeps.log.trials import Entry
-from sweeps.results import best_json
+from sweeps.results.best import holds
 from sweeps.results.folder import read_config
 from sweeps.runner.journal import Journal
 from sweeps.storage.paths import RunFolder
@@ -38,7 +38,7 @@ def lacks_parameters(folder: RunFolder, journal: Journal) -> bool:
     best = journal.best()
     if best is None or not best.is_known or best.start.get("config") not in (None, journal.config):
         return False
-    return not best_json.holds(folder, best.number)
+    return not holds(folder, best.number)
 
 
 def with_history(config: SweepConfig, journal: Journal) -> SweepConfig:
@@ -63,7 +63,7 @@ def _changes(folder: RunFolder, config: SweepConfig, journal: Journal) -> list[C
         (record["code"] for record in reversed(journal.past) if isinstance(record.get("code"), dict)), {}
     )
     try:
-        of_config = changes(read_config(folder.path, journal.past).config, concealed(config))
+        of_config = changes(read_config(folder, journal.past).config, concealed(config))
         return [*of_config, *code_changes(code, journal.code)]
     except ResultsError as error:
         raise ResultsError(f"the sweep cannot be continued: {error}") from error

@@ -21,7 +21,7 @@ from sweeps.runner.journal import Journal
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
 from sweeps.storage.files import remove_leftovers, replace_text
-from sweeps.storage.lock import FolderLock, refuse_while_locked
+from sweeps.storage.lock import FolderLock, check_unlocked
 from sweeps.storage.paths import RunFolder
 from sweeps.storage.retry import Retry
 from sweeps.user_code import project_folders
@@ -66,7 +66,7 @@ def prepare(draft: Draft, results: Path, datasets: Datasets) -> SweepConfig:
     if draft.sections.name is not None:
         folder = RunFolder(results / draft.sections.name)
         folder.prepare()
-        refuse_while_locked(folder)
+        check_unlocked(folder)
     if not draft.complaints:
         config = draft.config()
         datasets.prefetch(config.dataset.use, config.dataset.arguments)
@@ -121,7 +121,7 @@ def follow(
             # Closed at once when whoever follows has had enough, and not when Python gets round to it.
             with contextlib.closing(cast("Generator[Progress]", sweep.run())) as looks:
                 for look in looks:
-                    owner.beat()
+                    owner.renew()
                     yield look
         finally:
             journal.write_tables()

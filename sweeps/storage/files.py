@@ -1,4 +1,4 @@
-"""Files on disk, replaced whole or not at all. The rule: a reader sees the old file or the new one, never a part.
+"""Files on disk, replaced whole or not at all: a reader sees the old file or the new one, never a part.
 
 A file is written under a temporary name in its own folder, forced to the disk, and renamed over the old one; then the
 folder is forced to the disk too, so that the rename outlives a power cut.
@@ -41,7 +41,7 @@ def replacing(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
 
     The temporary name is hidden, is in the same folder and has the same suffix (`numpy.savez` adds one otherwise). The
     folder is made where it is missing. After an error the old file stands and the temporary one is gone. `needed_bytes`
-    is about how much will be written; whoever the disk refuses is told.
+    is about how much will be written, for the message where the disk refuses it.
 
     Raises: ResultsError where the disk refuses (read-only, not permitted), DiskError where it is full.
     """
@@ -77,9 +77,14 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
+def leftovers(folder: Path) -> list[Path]:
+    """The temporary files of writers that were killed, and of one that is writing."""
+    return sorted(folder.rglob(".*.partial*"))
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of writers that were killed. Nobody else may be writing to the folder."""
-    for path in folder.rglob(".*.partial*"):
+    """Removes them. No other process may be writing to the folder."""
+    for path in leftovers(folder):
         _remove_quietly(path)
 
 
@@ -114,11 +119,11 @@ def lock(descriptor: int) -> bool | None:
     """Takes the exclusive advisory lock of an open file, and says whether it was free.
 
     The lock goes with the descriptor: closing it, or the death of the process, gives it back. None where the system or
-    the file system knows no locks, so that nobody can tell.
+    the file system knows no locks.
     """
     if sys.platform == "win32":
         return None
-    import fcntl  # noqa: PLC0415  does not exist on Windows
+    import fcntl  # does not exist on Windows
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

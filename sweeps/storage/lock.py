@@ -1,9 +1,9 @@
-"""Who runs the sweep in a folder: one process at a time. The rule: the lock is the truth, the text in it explains it.
+"""The lock of a results folder: one process at a time runs the sweep in it.
 
-`.owner` is locked (`flock`) while a run lasts, so that the death of its process gives it back, and says in one line of
-JSON whose it is. Another host may not see the lock, and some file systems have none. There the text is believed until
-the file is `STALE_S` old, or until its process is known to be dead; a running owner renews it every `BEAT_S`. Ages are
-differences between times that the file system gave, so the hosts' clocks need not agree. Only `sweep run` looks here.
+`.owner` is locked (`flock`) while a run lasts, so that the death of its process frees it, and says in one line of JSON
+which process that is. Another host may not see the lock, and some file systems have none. There the text is believed
+until the file is `STALE_S` old, or until its process is known to be dead; a running owner renews it every `RENEW_S`.
+Ages are differences between times that the file system gave, so the hosts' clocks need not agree.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from sweeps.errors import ResultsError
 from sweeps.storage.files import NO_LINKS, lock, make_folder, refused
 from sweeps.storage.paths import RunFolder
 
-BEAT_S = 10.0
+RENEW_S = 10.0
 STALE_S = 120.0
 
 
 class FolderLock:
-    """The ownership of a folder, from here on until the end of the `with` block.
+    """The lock of a folder, from here on until the end of the `with` block.
 
     Raises: ResultsError where another process has it, or the folder cannot be written.
     """
@@ -46,22 +46,22 @@ class FolderLock:
                 after_an_error.pop_all()
         except OSError as error:
             raise refused(self._path, error) from error
-        self._beat_due = 0.0
+        self._renewal_due = 0.0
 
-    def beat(self) -> None:
-        """Say that the run goes on; does something every `BEAT_S` only.
+    def renew(self) -> None:
+        """Say that the run goes on; writes every `RENEW_S` only.
 
-        Raises: ResultsError where another host has held this process for dead and taken the folder.
+        Raises: ResultsError where another host has taken this process for dead, and the folder.
         """
-        if time.monotonic() < self._beat_due:
+        if time.monotonic() < self._renewal_due:
             return
-        # A disk that refuses even this is noticed by who writes to it.
+        # A disk that refuses this will refuse the log too, which says so.
         with suppress(OSError):
             text = _read(self._descriptor)
             if text != self._text:
                 raise ResultsError(f"{self._path.parent} was taken by {_words(text)}")
             os.utime(self._descriptor)
-        self._beat_due = time.monotonic() + BEAT_S
+        self._renewal_due = time.monotonic() + RENEW_S
 
     def __enter__(self) -> Self:
         return self
@@ -74,14 +74,14 @@ class FolderLock:
 
 
 class LockState(NamedTuple):
-    """Who owns a folder, as a mere reader sees it: `words` are "" where nobody does; it is stale where not live."""
+    """Which process owns a folder, as a reader sees it: `words` are "" where none does; not `is_live` where it died."""
 
     words: str
     is_live: bool
 
 
-def standing(folder: RunFolder) -> LockState:
-    """Who owns a folder, by the text alone: even a moment's lock could refuse a run that begins in that moment."""
+def lock_state(folder: RunFolder) -> LockState:
+    """The state by the text alone: to try the lock could refuse a run that begins in that very moment."""
     try:
         text = folder.owner.read_bytes().decode("utf-8", errors="replace")
         age_s = time.time() - folder.owner.stat().st_mtime
@@ -96,15 +96,15 @@ def standing(folder: RunFolder) -> LockState:
     return LockState(_words(text), is_live=age_s < STALE_S)
 
 
-def refuse_while_locked(folder: RunFolder) -> None:
-    """Take nothing, but refuse what `FolderLock` would refuse, so that nobody waits for it.
+def check_unlocked(folder: RunFolder) -> None:
+    """Refuse what `FolderLock` would refuse, and take nothing: a run says so before it loads data.
 
     Raises: ResultsError where another process runs the sweep.
     """
     try:
         descriptor = os.open(folder.owner, os.O_RDWR | NO_LINKS)
     except OSError:
-        return  # nobody has run it yet, or `FolderLock` will say what is wrong
+        return  # there is no lock yet, or `FolderLock` will say what is wrong
     try:
         _refuse_others(descriptor, folder.owner)
     except OSError as error:

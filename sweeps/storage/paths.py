@@ -1,8 +1,9 @@
-"""The folder of one sweep: every file name in it. The rule: refuse before anything runs."""
+"""The folder of one sweep: the names of all files in it, and whether it can be written."""
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from sweeps.storage.files import refused
 
 LEAST_BYTES = 2**15
 """A disk with less space than this cannot take even a small sweep."""
+TABLES = ("trials.parquet", "trials.csv", "history.parquet", "history.csv")
+CHECKPOINT = re.compile(r"trial-(\d+)\.attempt-(\d+)\.epoch-(\d+)\.npz")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,11 @@ class RunFolder:
     @property
     def log(self) -> Path:
         return self.path / "log"
+
+    @property
+    def log_files(self) -> list[Path]:
+        """The files of the log that are there, by name."""
+        return log_files(self.log)
 
     @property
     def config(self) -> Path:
@@ -47,6 +55,14 @@ class RunFolder:
     @property
     def best(self) -> Path:
         return self.path / "best" / "best.json"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "tables.jsonl"
+
+    def table(self, name: str, form: str) -> Path:
+        """`trials` or `history`, as `parquet` or `csv`."""
+        return self.path / f"{name}.{form}"
 
     def prepare(self) -> None:
         """Write to the folder once; where it is not there yet, to the folder that it will be made in. Nothing is left.
@@ -79,6 +95,33 @@ class RunFolder:
                         f"{found} is a link; a sweep writes to files of its own. Remove it, or link the whole results "
                         f"folder instead, as with --results DIR"
                     )
+
+
+def log_files(log: Path) -> list[Path]:
+    """The files of a log folder, one for each worker, by name; none where the folder is missing."""
+    return sorted(path for path in log.glob("*.jsonl") if path.is_file())
+
+
+def log_file(log: Path, worker: str) -> Path:
+    return log / f"{worker}.jsonl"
+
+
+def torn_files(log: Path) -> list[Path]:
+    """Where lines that a crash cut short were set aside, by name."""
+    return sorted(log.glob("*.torn-*"))
+
+
+def free_torn_file(log_file: Path) -> Path:
+    """Where the next such line of a log file goes."""
+    number = 1
+    while (path := log_file.with_suffix(f".torn-{number}")).exists():
+        number += 1
+    return path
+
+
+def checkpoint_file(checkpoints: Path, number: int, attempt: int, epoch: int) -> Path:
+    """The state of trial `number` after `epoch`; `CHECKPOINT` matches its name."""
+    return checkpoints / f"trial-{number}.attempt-{attempt}.epoch-{epoch}.npz"
 
 
 def _try(folder: Path) -> None:

@@ -238,7 +238,7 @@ def new_sampler(config: SweepConfig, dimensions: tuple[Dimension, ...]) -> Sampl
     if config.sampler.use == "tpe":
         sign = -1 if config.objective.direction == "maximize" else 1
         return TpeSampler(dimensions, sampler_arguments(config), config.seed, sign)
-    from sweeps.study.optuna_study import OptunaSampler  # noqa: PLC0415  (only these samplers need Optuna)
+    from sweeps.study.optuna_study import OptunaSampler  # only these samplers need Optuna
 
     return OptunaSampler(config, dimensions)
 

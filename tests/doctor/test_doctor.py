@@ -24,12 +24,11 @@ from sweeps.datasets.loading import Datasets
 from sweeps.doctor import examine, rebuild
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import LogWriter, read_log, timestamp
-from sweeps.results.manifest import TABLES
 from sweeps.runner import start
 from sweeps.stop_request import StopRequest
 from sweeps.storage import npz
 from sweeps.storage.lock import FolderLock
-from sweeps.storage.paths import RunFolder
+from sweeps.storage.paths import TABLES, RunFolder
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
 Change = Callable[[Path], None]

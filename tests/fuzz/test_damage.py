@@ -33,7 +33,7 @@ from sweeps.datasets.loading import Datasets
 from sweeps.doctor import examine
 from sweeps.errors import ResultsError
 from sweeps.results import summary
-from sweeps.results.summary import look
+from sweeps.results.summary import read_summary
 from sweeps.runner import start
 from sweeps.stop_request import StopRequest
 
@@ -195,7 +195,7 @@ def check_loaded(original: Original, folder: Path) -> None:
 def check_shown(original: Original, folder: Path) -> None:
     before = original.trials.set_index("number")
     try:
-        seen = look(folder)
+        seen = read_summary(folder)
         command_show.show(Console(file=io.StringIO(), width=80), folder, 20)
     except ResultsError:
         return

@@ -15,10 +15,11 @@ import pytest
 
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import LogWriter, timestamp
-from sweeps.results import best_json
+from sweeps.results.best import text
 from sweeps.results.results import Results, load
 from sweeps.results.tables import TableFiles
 from sweeps.storage import npz
+from sweeps.storage.paths import RunFolder
 
 CONFIG = """\
 name: toy
@@ -69,7 +70,7 @@ def made(folder: Path, *records: dict[str, Any]) -> Path:
 def keep(folder: Path, number: int) -> None:
     (folder / "best").mkdir(exist_ok=True)
     digest = npz.write(folder / "best" / "parameters.npz", {"kernel": np.full((2, 3), number, dtype=np.float32)})
-    (folder / "best" / "best.json").write_text(best_json.text({"number": number, "parameters_sha256": digest}))
+    (folder / "best" / "best.json").write_text(text({"number": number, "parameters_sha256": digest}))
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_the_tables_are_those_of_the_log(results: Results) -> None:
 
 
 def test_the_tables_are_those_that_pandas_reads_from_the_files(results: Results, tmp_path: Path) -> None:
-    TableFiles(results.logged, results.metric, results.direction, tmp_path).write()
+    TableFiles(results.logged, results.metric, results.direction, RunFolder(tmp_path)).write()
     pd.testing.assert_frame_equal(results.trials, pd.read_parquet(tmp_path / "trials.parquet"))
     pd.testing.assert_frame_equal(results.history, pd.read_parquet(tmp_path / "history.parquet"))
 
@@ -201,7 +202,7 @@ def test_pickled_parameters_are_refused(tmp_path: Path) -> None:
     folder = made(tmp_path, *records_of(0, 0.5), {"kind": "best", "number": 0, "value": 0.5})
     (folder / "best").mkdir()
     np.savez(folder / "best" / "parameters.npz", kernel=np.array([{}], dtype=object))
-    (folder / "best" / "best.json").write_text(best_json.text({"number": 0, "parameters_sha256": "0" * 64}))
+    (folder / "best" / "best.json").write_text(text({"number": 0, "parameters_sha256": "0" * 64}))
     best = load(folder).best
     assert best is not None
     with pytest.raises(ResultsError, match="is damaged"):

@@ -19,7 +19,7 @@ from sweeps.log.jsonl import LogWriter, read_log, timestamp
 from sweeps.log.trials import LoggedTrials
 from sweeps.results import summary
 from sweeps.results.manifest import write_manifest
-from sweeps.results.summary import look
+from sweeps.results.summary import read_summary
 from sweeps.results.tables import TableFiles
 from sweeps.storage.lock import FolderLock
 from sweeps.storage.paths import RunFolder
@@ -74,8 +74,8 @@ def folder_with(folder: Path, before: list[dict[str, Any]], since: list[dict[str
             writer.append(record)
         writer.flush()
         logged = LoggedTrials(read_log(folder / "log").records)
-        TableFiles(logged, "valid_loss", "minimize", folder).write()
-        write_manifest(folder, logged, "valid_loss", "minimize", is_whole=True)
+        TableFiles(logged, "valid_loss", "minimize", RunFolder(folder)).write()
+        write_manifest(RunFolder(folder), logged, "valid_loss", "minimize", is_whole=True)
         for record in since:
             writer.append(record)
     return folder
@@ -90,7 +90,7 @@ def shown(folder: Path) -> str:
 def through(folder: Path, monkeypatch: pytest.MonkeyPatch, short_log: int) -> tuple[str, int | None]:
     """What `sweep show` prints, and whose parameters are kept, with logs of fewer bytes taken for short ones."""
     monkeypatch.setattr(summary, "SHORT_LOG_BYTES", short_log)
-    return shown(folder), look(folder).logged.kept
+    return shown(folder), read_summary(folder).logged.kept
 
 
 @pytest.mark.parametrize("count", range(len(RECORDS) + 1))
@@ -105,7 +105,7 @@ def test_the_tables_and_the_log_since_say_what_the_whole_log_says(
 
 def test_it_says_what_the_log_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "SHORT_LOG_BYTES", LONG)
-    seen = look(folder_with(tmp_path, RECORDS, []))
+    seen = read_summary(folder_with(tmp_path, RECORDS, []))
     assert (seen.metric, seen.direction, seen.damaged, seen.warnings) == ("valid_loss", "minimize", (), ())
     assert [(trial.number, trial.outcome, trial.attempt) for trial in seen.logged.trials.values()] == [
         (0, "completed", 1), (1, "diverged", 1), (2, "completed", 2), (3, "completed", 1), (4, "pruned", 1),
@@ -193,13 +193,14 @@ def test_the_tables_of_another_log_are_not_looked_at(
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="there is no results folder"):
-        look(tmp_path / "nothing")
+        read_summary(tmp_path / "nothing")
 
 
 def test_a_short_log_is_looked_at_without_any_slow_library(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, RECORDS, [])
     program = (
-        f"import sys; from pathlib import Path; from sweeps.results.summary import look; look(Path({str(folder)!r}));"
+        f"import sys; from pathlib import Path; "
+        f"from sweeps.results.summary import read_summary; read_summary(Path({str(folder)!r}));"
         "print({'pandas', 'pyarrow', 'numpy', 'pydantic', 'jax'} & sys.modules.keys())"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

@@ -20,6 +20,7 @@ from sweeps.errors import ResultsError
 from sweeps.log.trials import LoggedTrials
 from sweeps.results import tables
 from sweeps.results.tables import PIECE, TableFiles, tabulate
+from sweeps.storage.paths import RunFolder
 
 Record = dict[str, Any]
 TIME = "2026-11-22T04:00:{:02}.500000+00:00"
@@ -95,7 +96,7 @@ def folded(*records: Record) -> Frames:
 
 
 def write(records: Iterable[Record], folder: Path) -> None:
-    TableFiles(LoggedTrials(records), "valid_accuracy", "maximize", folder).write()
+    TableFiles(LoggedTrials(records), "valid_accuracy", "maximize", RunFolder(folder)).write()
 
 
 def only_row(*records: Record) -> Any:
@@ -341,7 +342,7 @@ def test_files_that_grow_are_those_that_are_made_anew(
 ) -> None:
     grown, anew = tmp_path_factory.mktemp("grown"), tmp_path_factory.mktemp("anew")
     logged = LoggedTrials()
-    files = TableFiles(logged, "valid_accuracy", "maximize", grown)
+    files = TableFiles(logged, "valid_accuracy", "maximize", RunFolder(grown))
     for record in records:
         logged.add(record)
         files.touch(record["number"])
@@ -419,7 +420,7 @@ def test_only_the_pieces_that_a_record_has_touched_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged = LoggedTrials(record for number in range(3 * PIECE) for record in trained(number, 0.5, p=1))
-    files = TableFiles(logged, "valid_accuracy", "maximize", tmp_path)
+    files = TableFiles(logged, "valid_accuracy", "maximize", RunFolder(tmp_path))
     files.write()
     made: list[int] = []
     columns = tables.trial_columns
@@ -438,7 +439,7 @@ def test_only_the_pieces_that_a_record_has_touched_are_made_anew(
 
 def test_ten_thousand_trials_of_ten_epochs_are_tables_in_seconds_and_again_in_much_less(tmp_path: Path) -> None:
     logged = LoggedTrials(record for number in range(10_000) for record in trained(number, *[0.5] * 10, epochs=10))
-    files = TableFiles(logged, "valid_accuracy", "maximize", tmp_path)
+    files = TableFiles(logged, "valid_accuracy", "maximize", RunFolder(tmp_path))
     begun = time.process_time()
     files.write()
     first = time.process_time() - begun

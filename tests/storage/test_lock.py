@@ -17,7 +17,7 @@ import pytest
 
 from sweeps.errors import ResultsError
 from sweeps.storage import lock
-from sweeps.storage.lock import STALE_S, FolderLock, refuse_while_locked
+from sweeps.storage.lock import STALE_S, FolderLock, check_unlocked
 from sweeps.storage.paths import RunFolder
 
 HOLD = """\
@@ -83,7 +83,7 @@ def test_a_folder_that_another_process_has_is_refused_with_process_host_and_time
             FolderLock(folder)
         assert str(refused.value).startswith(f"{folder.path} {expected}")
         with pytest.raises(ResultsError) as refused_early:
-            refuse_while_locked(folder)
+            check_unlocked(folder)
         assert str(refused_early.value) == str(refused.value)
 
 
@@ -93,7 +93,7 @@ def test_what_a_killed_process_leaves_is_taken_over_at_once(folder: RunFolder) -
         process.kill()
         process.wait(timeout=10)
         assert folder.owner.read_text() != ""
-        refuse_while_locked(folder)
+        check_unlocked(folder)
         with FolderLock(folder):
             assert json.loads(folder.owner.read_text())["process"] == os.getpid()
 
@@ -106,11 +106,11 @@ def test_of_several_processes_that_start_together_one_has_it(folder: RunFolder) 
 
 
 def test_looking_for_an_owner_takes_and_makes_nothing(folder: RunFolder) -> None:
-    refuse_while_locked(folder)
+    check_unlocked(folder)
     assert not folder.path.exists()
     leave(folder)
     before = folder.owner.read_bytes(), folder.owner.stat().st_mtime
-    refuse_while_locked(folder)
+    check_unlocked(folder)
     assert (folder.owner.read_bytes(), folder.owner.stat().st_mtime) == before
 
 
@@ -141,14 +141,14 @@ def test_without_locks_a_process_of_this_host_is_believed_while_it_lives(
             pass
 
 
-def test_a_beat_renews_the_file_but_not_at_every_look(folder: RunFolder) -> None:
+def test_a_renewal_touches_the_file_but_not_at_every_look(folder: RunFolder) -> None:
     with FolderLock(folder) as owned:
         long_ago = time.time() - 1000
         os.utime(folder.owner, (long_ago, long_ago))
-        owned.beat()
+        owned.renew()
         assert time.time() - folder.owner.stat().st_mtime < 100
         os.utime(folder.owner, (long_ago, long_ago))
-        owned.beat()
+        owned.renew()
         assert time.time() - folder.owner.stat().st_mtime > 900
 
 
@@ -157,7 +157,7 @@ def test_an_owner_that_was_held_for_dead_stops_and_leaves_the_new_owners_text(fo
     with FolderLock(folder) as owned:
         folder.owner.write_text(text)
         with pytest.raises(ResultsError, match="was taken by process 7 on elsewhere since now"):
-            owned.beat()
+            owned.renew()
     assert folder.owner.read_text() == text
 
 

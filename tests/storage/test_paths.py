@@ -10,7 +10,7 @@ import pytest
 
 from sweeps.errors import DiskError, ResultsError
 from sweeps.log.jsonl import LogWriter
-from sweeps.storage.lock import FolderLock, refuse_while_locked
+from sweeps.storage.lock import FolderLock, check_unlocked
 from sweeps.storage.paths import RunFolder
 
 
@@ -74,7 +74,7 @@ def test_a_link_that_comes_later_is_not_followed(folder: RunFolder, elsewhere: P
     (folder.log / "worker-0.jsonl").symlink_to(elsewhere)
     with pytest.raises(ResultsError, match=r"\.owner cannot be written: Too many levels of symbolic links"):
         FolderLock(folder)
-    refuse_while_locked(folder)
+    check_unlocked(folder)
     with pytest.raises(ResultsError, match=r"worker-0\.jsonl cannot be written: Too many levels of symbolic links"):
         LogWriter(folder.log, "worker-0")
     assert elsewhere.read_text() == "dear diary"
@@ -122,7 +122,7 @@ def test_an_owner_goes_on_where_its_name_can_be_neither_renewed_nor_removed(
     with FolderLock(folder) as owner:
         monkeypatch.setattr(os, "utime", refuse)
         monkeypatch.setattr(os, "ftruncate", refuse)
-        owner.beat()
+        owner.renew()
     monkeypatch.undo()
     with FolderLock(folder):
         pass
