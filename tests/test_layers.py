@@ -42,7 +42,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "wording",
         "values yaml",
         "options overrides parameters",
-        "names schema",
+        "names optax_names schema",
         "changes concealed entries methods pydantic_words space",
         "json_schema sections",
         "conditions formulas",
@@ -124,8 +124,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "training": (
-        "__init__ augmentation keras_optimizers lane_placeholder microbatch ops optax_names",
-        "pytrees ranking shuffle tracing",
+        "__init__ augmentation components keras_optimizers lane_placeholder microbatch ops pytrees shuffle",
         "adapters losses metrics optimizers schedules",
         "check_signatures lane row_mixing",
         "epoch models",

@@ -64,7 +64,7 @@ class Programs:
             ModelError, DataError: the trial's own choices cannot be trained.
         """
         micro_batches = self.micro_batches(trial.batch_size)
-        program_key, floats = sign(trial, self._config.metrics, micro_batches, self._riding(trial))
+        program_key, floats = sign(trial, self._config.metrics, micro_batches, self._traced(trial))
         examples = self.dataset(program_key).train.rows
         if self.model(program_key).is_whole:
             micro_batches = microbatch.whole_batches(trial.batch_size, examples)
@@ -89,7 +89,7 @@ class Programs:
     def compile_ahead(self) -> None:
         """Begin to compile, before any trial is known, where trials differ by their batch sizes' programs at most."""
         trial = space.only_numbers_searched(self._config)
-        if trial is not None and self._numbers.keys() <= self._riding(trial).keys():
+        if trial is not None and self._numbers.keys() <= self._traced(trial).keys():
             for batch_size in self._batch_sizes_ahead(trial):
                 program_key = self.lane_trial(0, replace(trial, batch_size=batch_size)).program_key
                 for device in self.policy.devices:
@@ -161,14 +161,14 @@ class Programs:
             return [trial.batch_size] if len(space.batch_sizes(self._config)) == 1 else []
         return [micro_batches.sizes[-1] for micro_batches in self.program_micro_batches]
 
-    def _riding(self, trial: space.Trial) -> traced_arguments.Numbers:
+    def _traced(self, trial: space.Trial) -> traced_arguments.Numbers:
         """The searched numbers of a trial's model that ride in lanes."""
         if not self._numbers:
             return {}
         dataset = self._datasets.get(trial.dataset.use, trial.dataset.arguments)
         inputs, outputs = Inputs(dataset.input_shape, dataset.input_dtype), outputs_needed(trial.loss.use, dataset)
         in_half = self._config.precision == "bfloat16"
-        return traced_arguments.riding(trial.model, self._numbers, inputs, outputs, in_half=in_half)
+        return traced_arguments.traced(trial.model, self._numbers, inputs, outputs, in_half=in_half)
 
     def _lane_program(self, program_key: ProgramKey) -> lane.LaneProgram:
         if program_key not in self._lanes:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from sweeps.errors import ModelError
 from sweeps.training.losses import build_loss
-from sweeps.training.metrics import find_metric
+from sweeps.training.metrics import build_metric
 from sweeps.training.schedules import build_schedule
 from sweeps.user_code import failed
 
@@ -32,7 +32,7 @@ def check_metric(use: str, outputs: int, targets: Any) -> None:
     Raises:
         ModelError: there is no such metric, it raises, or it does not give one number.
     """
-    _check(f"metric {use}", find_metric(use), outputs, targets, ())
+    _check(f"metric {use}", build_metric(use), outputs, targets, ())
 
 
 def check_schedule(use: str, arguments: Mapping[str, Any]) -> None:

@@ -17,9 +17,8 @@ import optax
 from jax import lax
 
 from sweeps.datasets.dataset import Dataset
-from sweeps.errors import DataError, ModelError
-from sweeps.training import tracing
-from sweeps.user_code import locate
+from sweeps.errors import DataError
+from sweeps.training import components
 
 Loss: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
 Number: TypeAlias = float | jax.Array
@@ -146,21 +145,13 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
 }
 
 
-def find_loss(use: str) -> Callable[..., jax.Array]:
-    """The loss that `use` names, built in or `module:name`; it may take arguments of its own after the targets.
+def build_loss(use: str, arguments: Mapping[str, Any]) -> Loss:
+    """The loss with its arguments, some of which may be tracers.
 
     Raises:
-        ModelError: there is none of that name.
+        ModelError: there is no such loss.
     """
-    if use in LOSSES:
-        return LOSSES[use]
-    loss: Loss = locate(use, ModelError)
-    return loss
-
-
-def build_loss(use: str, arguments: Mapping[str, Any]) -> Loss:
-    """The loss with its arguments, some of which may be tracers."""
-    loss, given = find_loss(use), dict(arguments)
+    loss, given = components.find(use, LOSSES), dict(arguments)
     if loss is softmax_cross_entropy and not given.pop("from_logits", True):
         loss = softmax_cross_entropy_of_probabilities
     elif loss is softmax_cross_entropy and given:
@@ -174,11 +165,12 @@ def traceable_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str
     Raises:
         ModelError: there is no such loss.
     """
-    loss = find_loss(use)
+    loss = components.find(use, LOSSES)
     if use in LOSSES:
-        return frozenset(name for name, value in arguments.items() if tracing.is_number(value))
-    of_classes = tracing.traceable(lambda given: loss(jnp.zeros((2, 2)), jnp.zeros(2, jnp.int32), **given), arguments)
-    return of_classes | tracing.traceable(lambda given: loss(jnp.zeros((2, 2)), jnp.zeros((2, 2)), **given), arguments)
+        return frozenset(name for name, value in arguments.items() if components.is_number(value))
+    outputs, labels, numbers = jnp.zeros((2, 2)), jnp.zeros(2, jnp.int32), jnp.zeros((2, 2))
+    of_labels = components.traceable(lambda given: loss(outputs, labels, **given), arguments)
+    return of_labels | components.traceable(lambda given: loss(outputs, numbers, **given), arguments)
 
 
 def decision_threshold(use: str, arguments: Mapping[str, Any]) -> float:

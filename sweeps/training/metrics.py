@@ -1,8 +1,9 @@
 """Metrics: `metric(outputs, targets)` over a whole split at once, so that they are exact whatever the batch.
 
 Outputs are `[rows, outputs]`; class targets int32 `[rows]`, others float32 `[rows]` or `[rows, outputs]`. The result
-is a scalar f32. The rule: a class is predicted by the highest output, the first of equals, or by whether the one output
-is above a threshold. A metric of the user's own has the same signature.
+is a scalar f32. A class is predicted by the highest output, the first of equals, or by whether the one output is above
+a threshold. Metrics of order (`top`, `auc`) count ties as ties, so that the order of rows changes nothing. A metric of
+the user's own has the same signature.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from sweeps.config.names import TOP
-from sweeps.errors import ModelError
-from sweeps.training import ranking
-from sweeps.user_code import locate
+from sweeps.training import components
 
 Metric: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -63,6 +62,41 @@ def f1_macro(outputs: jax.Array, targets: jax.Array, threshold: float = 0.0) -> 
     return _mean(_quotient(2 * hits, predicted + actual), predicted + actual > 0)
 
 
+def top(among: int, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """The fraction of rows whose target is among the `among` highest outputs; of equal outputs the first is higher.
+
+    Raises:
+        ValueError: there are not more outputs than that.
+    """
+    classes = outputs.shape[-1]
+    if among >= classes:
+        raise ValueError(f"top_{among} needs more than {among} classes, but there are {classes}")
+    labels = _labels(outputs, targets)[:, None]
+    own = jnp.take_along_axis(outputs, labels, axis=1)
+    places = jnp.arange(classes, dtype=jnp.int32)[None]
+    # Written as "not below", so that no output beats a NaN.
+    is_below = (outputs < own) | ((outputs == own) & (places > labels))
+    ahead = (~is_below & (places != labels)).sum(axis=1, dtype=jnp.int32)
+    return (ahead < among).mean(dtype=jnp.float32)
+
+
+def auc(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """The area under the receiver operating characteristic; NaN where a class has no rows, or all.
+
+    It is the chance that a row of the class scores higher than one that is not (Hanley and McNeil, 1982). One output is
+    the score of class 1, and of two their difference; of more, outputs are logits, each class is held against the rest
+    by its probability, and the classes' areas are averaged.
+    """
+    labels = _labels(outputs, targets)
+    classes = outputs.shape[-1]
+    if classes <= 2:
+        return _area(outputs[:, -1] - (outputs[:, 0] if classes == 2 else 0), labels == 1)
+    scores = jax.nn.log_softmax(outputs, axis=-1).T
+    are_positive = labels[None] == jnp.arange(classes)[:, None]
+    areas: jax.Array = jax.lax.map(lambda each: _area(*each), (scores, are_positive))
+    return areas.mean()
+
+
 def r2(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """The part of the targets' variance that is explained, averaged over outputs.
 
@@ -97,29 +131,26 @@ OF_CLASSES: dict[str, Callable[..., jax.Array]] = {
 """Those that predict a class, and so need to know which value of a single output divides two classes."""
 METRICS: dict[str, Metric] = {
     **OF_CLASSES,
-    "auc": ranking.auc,
+    "auc": auc,
     "r2": r2,
     "mean_absolute_error": mean_absolute_error,
     "mean_squared_error": mean_squared_error,
 }
 
 
-def find_metric(use: str, threshold: float = 0.0) -> Metric:
+def build_metric(use: str, threshold: float = 0.0) -> Metric:
     """The metric that `use` names: built in, `top_5` and its like, or `module:name`.
 
     Class 1 is predicted where a single output is above `threshold`.
 
     Raises:
-        ModelError: there is none of that name.
+        ModelError: there is no such metric.
     """
     if use in OF_CLASSES and threshold != 0:
         return functools.partial(OF_CLASSES[use], threshold=threshold)
-    if use in METRICS:
-        return METRICS[use]
     if among := TOP.fullmatch(use):
-        return functools.partial(ranking.top, int(among[1]))
-    metric: Metric = locate(use, ModelError)
-    return metric
+        return functools.partial(top, int(among[1]))
+    return components.find(use, METRICS)
 
 
 def _predicted(outputs: jax.Array, threshold: float) -> jax.Array:
@@ -161,3 +192,16 @@ def _mean(values: jax.Array, counts: jax.Array) -> jax.Array:
 
 def _like(targets: jax.Array, outputs: jax.Array) -> jax.Array:
     return targets.reshape(outputs.shape).astype(outputs.dtype)
+
+
+def _area(scores: jax.Array, is_positive: jax.Array) -> jax.Array:
+    """By counting: `scores` f32 `[rows]`, `is_positive` bool `[rows]`.
+
+    Each positive row adds its own fraction of negatives below it, which float32 holds; sums of ranks would not fit.
+    """
+    negatives = jnp.sort(jnp.where(is_positive, jnp.inf, scores))
+    count = (~is_positive).sum(dtype=jnp.int32)
+    below, upto = (jnp.minimum(jnp.searchsorted(negatives, scores, side=side), count) for side in ("left", "right"))
+    beaten = (below + upto).astype(jnp.float32) / (2 * count).astype(jnp.float32)
+    area = jnp.where(is_positive, beaten, 0).sum() / is_positive.sum(dtype=jnp.float32)
+    return jnp.where(jnp.isnan(scores).any(), jnp.nan, area)

@@ -20,7 +20,7 @@ UPDATE_OVERHEAD_ROWS = 16
 """What an optimizer update costs, in rows: Adam on the same model."""
 SIZE_GAIN = 0.025
 """Another size must save this fraction of the modelled cost: it is compiled too (0.1 s for a small model)."""
-MOST_RUNGS = 4
+MOST_SIZES = 4
 LARGEST = 256
 """Past this many rows a matrix product gains nothing more, and activations leave the cache."""
 
@@ -127,7 +127,7 @@ def choose_micro_batches(batch_sizes: Sequence[int]) -> tuple[int, ...]:
         return mean * (1 - SIZE_GAIN) ** -bodies
 
     chosen: tuple[int, ...] = min(((candidate,) for candidate in candidates), key=cost)
-    while len(chosen) < MOST_RUNGS:
+    while len(chosen) < MOST_SIZES:
         longer = min((tuple(sorted({*chosen, candidate})) for candidate in candidates), key=cost)
         if cost(longer) >= cost(chosen):
             break

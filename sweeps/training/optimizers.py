@@ -14,31 +14,33 @@ import jax.numpy as jnp
 import optax
 
 from sweeps.errors import ModelError
-from sweeps.training.tracing import is_number
-from sweeps.user_code import locate, parameters
+from sweeps.training import components
+from sweeps.training.components import is_number
+from sweeps.user_code import parameters
+
+OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
+    name: function
+    for module in (optax.contrib, optax)
+    for name, function in vars(module).items()
+    if callable(function) and not name.startswith("_")
+}
+"""What optax has under a name. Some of it makes no optimizer, which shows when it is tried."""
 
 
-def find_optimizer(use: str) -> Callable[..., optax.GradientTransformation]:
-    """The optax function that `use` names (`optax.contrib` too), or `module:name` of the user's own.
+def constructor(use: str) -> Callable[..., optax.GradientTransformation]:
+    """What makes the optimizer called `use`: a function of optax or `optax.contrib`, or the user's own.
 
     Raises:
         ModelError: there is none of that name.
     """
-    if ":" in use:
-        located: Callable[..., optax.GradientTransformation] = locate(use, ModelError)
-        return located
-    found = getattr(optax, use, None) or getattr(optax.contrib, use, None)
-    if not callable(found):
-        raise ModelError(f"optax {optax.__version__} has no optimizer {use!r}")
-    function: Callable[..., optax.GradientTransformation] = found
-    return function
+    return components.find(use, OPTIMIZERS, f"optax {optax.__version__}")
 
 
 def build(
     use: str, arguments: Mapping[str, Any], key: Callable[[], jax.Array]
 ) -> optax.GradientTransformationExtraArgs:
     """The optimizer with its arguments, some of which may be tracers. One that draws noise gets `key()`."""
-    function = find_optimizer(use)
+    function = constructor(use)
     given = dict(arguments)
     if "key" in parameters(function) and not {"key", "seed"} & set(given):
         given["key"] = key()
@@ -47,7 +49,7 @@ def build(
 
 def whole_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
     """The arguments that stay whole numbers as tracers: both the value and the optimizer's own default are whole."""
-    taken = parameters(find_optimizer(use))
+    taken = parameters(constructor(use))
     return frozenset(
         name
         for name, value in arguments.items()

@@ -126,7 +126,7 @@ def lane_program(program_key: ProgramKey, dataset: Dataset, chunk_rows: int) -> 
     return LaneProgram(
         model=build_model(model, dict(arguments), dataset.input_shape, outputs, dataset.input_dtype),
         build_loss=build_loss,
-        metrics=tuple(metrics.find_metric(metric, threshold) for metric in program_key.metrics),
+        metrics=tuple(metrics.build_metric(metric, threshold) for metric in program_key.metrics),
         build_optimizer=functools.partial(_build_optimizer, program_key),
         float_names=program_key.float_names,
         rows=dataset.train.rows,

@@ -16,9 +16,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from sweeps.errors import ModelError
-from sweeps.training import tracing
-from sweeps.user_code import locate
+from sweeps.training import components
 
 Number: TypeAlias = float | jax.Array
 Schedule: TypeAlias = Callable[[jax.Array], jax.Array]
@@ -64,21 +62,13 @@ SCHEDULES: dict[str, Callable[..., jax.Array]] = {
 TINY = 1e-30
 
 
-def find_schedule(use: str) -> Callable[..., jax.Array]:
-    """The schedule that `use` names, built in or `module:name`.
+def build_schedule(use: str, arguments: Mapping[str, Any]) -> Schedule:
+    """The schedule with its arguments, some of which may be tracers.
 
     Raises:
-        ModelError: there is none of that name.
+        ModelError: there is no such schedule.
     """
-    if use in SCHEDULES:
-        return SCHEDULES[use]
-    schedule: Callable[..., jax.Array] = locate(use, ModelError)
-    return schedule
-
-
-def build_schedule(use: str, arguments: Mapping[str, Any]) -> Schedule:
-    """The schedule with its arguments, some of which may be tracers."""
-    return functools.partial(find_schedule(use), **arguments)
+    return functools.partial(components.find(use, SCHEDULES), **arguments)
 
 
 def traceable_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
@@ -87,10 +77,10 @@ def traceable_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str
     Raises:
         ModelError: there is no such schedule.
     """
-    schedule = find_schedule(use)
+    schedule = components.find(use, SCHEDULES)
     if use in SCHEDULES:
-        return frozenset(name for name, value in arguments.items() if tracing.is_number(value))
-    return tracing.traceable(lambda given: schedule(jnp.zeros(()), **given), arguments)
+        return frozenset(name for name, value in arguments.items() if components.is_number(value))
+    return components.traceable(lambda given: schedule(jnp.zeros(()), **given), arguments)
 
 
 def _after_warmup(

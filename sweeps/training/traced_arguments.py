@@ -18,9 +18,9 @@ import numpy as np
 
 from sweeps.config import Choices, Component, FloatRange, Parameter
 from sweeps.training.adapters.model import Inputs, Model
+from sweeps.training.components import is_number
 from sweeps.training.lane_placeholder import LanePlaceholder, asked
 from sweeps.training.models import build_model, in_bfloat16
-from sweeps.training.tracing import is_number
 
 Numbers = Mapping[str, LanePlaceholder]
 """By the names of a model's arguments."""
@@ -57,7 +57,7 @@ def _ends(entry: Parameter) -> tuple[float, float] | None:
     return min(numbers), max(numbers)
 
 
-def riding(model: Component, numbers: Numbers, inputs: Inputs, outputs: int, *, in_half: bool) -> Numbers:
+def traced(model: Component, numbers: Numbers, inputs: Inputs, outputs: int, *, in_half: bool) -> Numbers:
     """Those of a trial's searched `numbers` that ride, for inputs and outputs of a model that is as `in_bfloat16`."""
     given = model.arguments
     wanted = {name: number for name, number in numbers.items() if _is_in(number, given.get(name))}
@@ -72,7 +72,7 @@ def riding(model: Component, numbers: Numbers, inputs: Inputs, outputs: int, *, 
     key = (model.use, static, tuple(wanted.items()), inputs, outputs, in_half)
     found: Numbers = _recalled(key, lambda: _found(build, wanted, inputs))
     odd = {name: float(str(given[name])) for name, number in found.items() if given[name] in asked(number)}
-    if not odd or _recalled((key, *odd.items()), lambda: _rides(build, found, inputs, odd)):
+    if not odd or _recalled((key, *odd.items()), lambda: _is_traced(build, found, inputs, odd)):
         return found
     return {name: number for name, number in found.items() if name not in odd}
 
@@ -93,13 +93,13 @@ def _is_in(number: LanePlaceholder, value: Any) -> bool:
 
 
 def _found(build: Build, wanted: Numbers, inputs: Inputs) -> Numbers:
-    if _rides(build, wanted, inputs):
+    if _is_traced(build, wanted, inputs):
         return wanted
-    alone = {name: number for name, number in wanted.items() if _rides(build, {name: number}, inputs)}
-    return alone if len(wanted) > 1 and (len(alone) < 2 or _rides(build, alone, inputs)) else {}
+    alone = {name: number for name, number in wanted.items() if _is_traced(build, {name: number}, inputs)}
+    return alone if len(wanted) > 1 and (len(alone) < 2 or _is_traced(build, alone, inputs)) else {}
 
 
-def _rides(build: Build, numbers: Numbers, inputs: Inputs, odd: Mapping[str, float] = NONE) -> bool:
+def _is_traced(build: Build, numbers: Numbers, inputs: Inputs, odd: Mapping[str, float] = NONE) -> bool:
     """Whether a model with these numbers in lanes is, at some values of them, the model with plain numbers.
 
     `odd` are values that the model's code has asked about: there, the gradient counts too.

@@ -86,14 +86,14 @@ def make_plan(config: SweepConfig, programs: Programs) -> Plan:
         name: _count(entry, seen[name])
         for name, entry in parameters.items()
         # An end of a range may be a case of its own in the code of a model; what lies between has one program.
-        if len(seen[name]) > 1 and not (isinstance(entry, FloatRange) and name in _riding(seen[name]))
+        if len(seen[name]) > 1 and not (isinstance(entry, FloatRange) and name in _traced(seen[name]))
     }
     is_whole = math.prod(static.values()) <= MOST_COMBINATIONS
     found = _every(config, programs, static) if is_whole else samples
     are_split = not any(programs.model(program_key).is_whole for program_key in found)
     return Plan(
         policy=programs.policy,
-        in_lanes=tuple(name for name in config.search_space if name in _riding(samples) and name not in static),
+        in_lanes=tuple(name for name in config.search_space if name in _traced(samples) and name not in static),
         static=static,
         micro_batches=tuple(micro_batches.sizes for micro_batches in programs.program_micro_batches)
         if are_split
@@ -148,7 +148,7 @@ def _count(entry: Parameter, program_keys: set[ProgramKey]) -> float:
     return math.inf if entry.count is None else entry.count
 
 
-def _riding(program_keys: Iterable[ProgramKey]) -> set[str]:
+def _traced(program_keys: Iterable[ProgramKey]) -> set[str]:
     """What these programs hold as values of a lane, by the names of a search space."""
     floats = {name for program_key in program_keys for name in program_key.float_names}
     return {"epochs", "batch_size", "seed", "learning_rate"} | {

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from sweeps.config import Draft, Value
 from sweeps.config.names import LOSSES, SCHEDULES
+from sweeps.config.optax_names import ARGUMENTS
 from sweeps.config.options import Options
 from sweeps.config.wording import Path, did_you_mean
 from sweeps.datasets import loading
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ModelError, SweepError
-from sweeps.training.optax_names import ARGUMENTS
 from sweeps.user_code import ArgumentFault, argument_faults, taken_by
 from sweeps.validation import keras_defaults
 from sweeps.validation.sample_configs import SampleConfig, sample_configs, samples
@@ -61,7 +61,7 @@ def _taken_by_optimizer(draft: Draft, use: str) -> Mapping[str, bool] | None:
     if use in ARGUMENTS:
         return ARGUMENTS[use]
     try:
-        return taken_by(importlib.import_module("sweeps.training.optimizers").find_optimizer(use))
+        return taken_by(importlib.import_module("sweeps.training.optimizers").constructor(use))
     except ModelError as error:
         advice = "" if ":" in use else did_you_mean(use, tuple(ARGUMENTS))
         draft.complain(_use_place(draft, "optimizer", use), str(error), "", advice)

@@ -18,9 +18,9 @@ from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.scheduler import Scheduler
 from sweeps.training.lane import LaneState, LaneValues
 from sweeps.training.losses import build_loss, decision_threshold, outputs_needed
-from sweeps.training.metrics import find_metric
+from sweeps.training.metrics import build_metric
 from sweeps.training.models import build_model
-from sweeps.training.optimizers import find_optimizer
+from sweeps.training.optimizers import constructor
 
 Params = Mapping[str, Any]
 CPU = jax.devices("cpu")[0]
@@ -91,8 +91,8 @@ def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | No
         dataset,
         build_model(trial.model.use, trial.model.arguments, dataset.input_shape, outputs, dataset.input_dtype),
         build_loss(trial.loss.use, trial.loss.arguments),
-        tuple(find_metric(metric, threshold) for metric in config.metrics),
-        find_optimizer(trial.optimizer.use)(**trial.optimizer.arguments, **rate),
+        tuple(build_metric(metric, threshold) for metric in config.metrics),
+        constructor(trial.optimizer.use)(**trial.optimizer.arguments, **rate),
         seed=config.seed if trial.seed is None else trial.seed,
         number=number if trial.seed is None else 0,
         batch_size=trial.batch_size,

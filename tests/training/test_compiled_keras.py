@@ -26,7 +26,7 @@ from sweeps.runner import start
 from sweeps.training import optimizers
 from sweeps.training.adapters import compiled_keras
 from sweeps.training.losses import build_loss
-from sweeps.training.metrics import find_metric
+from sweeps.training.metrics import build_metric
 from sweeps.user_code import project_folders
 from sweeps.validation import validate
 
@@ -248,7 +248,7 @@ def test_a_metric_becomes_ours_of_the_same_value(given: Any, name: str, outputs:
     assert compiled_keras.metrics(model(metrics=[given]), 0.5) == [name]
     theirs = METRICS.get(given.__name__ if callable(given) and not isinstance(given, METRICS.Metric) else given)
     theirs.update_state(targets.reshape(len(outputs), -1), outputs)
-    ours = find_metric(name, 0.5)(jnp.asarray(outputs), jnp.asarray(targets))
+    ours = build_metric(name, 0.5)(jnp.asarray(outputs), jnp.asarray(targets))
     assert float(ours) == pytest.approx(float(theirs.result()), rel=1e-4)
 
 

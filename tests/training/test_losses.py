@@ -17,8 +17,8 @@ from sweeping import fixed, lane_trial, mapped, vmapped
 
 from sweeps.datasets.dataset import Dataset, Split, checked
 from sweeps.errors import DataError, ModelError
-from sweeps.training.losses import LOSSES, build_loss, find_loss, outputs_needed, traceable_arguments
-from sweeps.training.metrics import find_metric
+from sweeps.training.losses import LOSSES, build_loss, outputs_needed, traceable_arguments
+from sweeps.training.metrics import build_metric
 
 ROWS = 7
 GENERATOR = np.random.default_rng(0)
@@ -29,7 +29,7 @@ BITS = GENERATOR.integers(0, 2, (ROWS, 4)).astype(np.int32)
 
 
 def loss(name: str, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return np.asarray(find_loss(name)(jnp.asarray(outputs), jnp.asarray(targets)))
+    return np.asarray(LOSSES[name](jnp.asarray(outputs), jnp.asarray(targets)))
 
 
 # ---- losses: a number a row ------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def test_softmax_cross_entropy_and_its_slope_are_optaxs_for_few_classes_and_for_
     def total(one: Any) -> Any:
         return jax.value_and_grad(lambda outputs: (weights * one(outputs, labels)).sum())(logits)
 
-    ours = find_loss("softmax_cross_entropy")
+    ours = LOSSES["softmax_cross_entropy"]
     theirs = optax.softmax_cross_entropy_with_integer_labels
     np.testing.assert_allclose(ours(logits, labels), theirs(logits, labels), **tolerances.FORMULA)
     np.testing.assert_allclose(total(ours)[1], total(theirs)[1], **tolerances.FORMULA)
@@ -257,12 +257,12 @@ def test_binary_cross_entropy_refuses_more_than_two_classes_and_names_the_loss_t
 
 
 def test_a_loss_and_a_metric_of_the_users_own_are_found_by_module_and_name() -> None:
-    assert find_loss("sweeps.training.losses:mean_squared_error") is LOSSES["mean_squared_error"]
-    assert find_metric("sweeps.training.metrics:accuracy") is find_metric("accuracy")
+    assert build_loss("sweeps.training.losses:mean_squared_error", {}) is LOSSES["mean_squared_error"]
+    assert build_metric("sweeps.training.metrics:accuracy") is build_metric("accuracy")
 
 
 def test_a_loss_or_metric_that_its_module_lacks_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ModelError, match="mean_squared_error"):
-        find_loss("sweeps.training.losses:mean_square_error")
+        build_loss("sweeps.training.losses:mean_square_error", {})
     with pytest.raises(ModelError, match="nowhere"):
-        find_metric("nowhere:metric")
+        build_metric("nowhere:metric")

@@ -18,7 +18,7 @@ from sweeps.config import names
 from sweeps.errors import ModelError
 from sweeps.training import check_signatures
 from sweeps.training.losses import LOSSES, decision_threshold
-from sweeps.training.metrics import METRICS, find_metric
+from sweeps.training.metrics import METRICS, build_metric
 from sweeps.training.schedules import SCHEDULES
 
 ROWS = 60
@@ -30,7 +30,7 @@ BITS = GENERATOR.integers(0, 2, ROWS).astype(np.int32)
 
 
 def metric(name: str, outputs: Any, targets: Any, threshold: float = 0.0) -> float:
-    measured = find_metric(name, threshold)(jnp.asarray(outputs), jnp.asarray(targets))
+    measured = build_metric(name, threshold)(jnp.asarray(outputs), jnp.asarray(targets))
     assert measured.shape == ()
     assert measured.dtype == jnp.float32
     return float(measured)
@@ -238,6 +238,6 @@ def test_every_metric_of_classes_is_the_same_in_lanes(lanes: int | None) -> None
 def test_metrics_of_lanes_side_by_side_are_those_of_each() -> None:
     outputs = jnp.stack([jnp.asarray(LOGITS), jnp.asarray(-LOGITS)])
     for name in ("auc", "f1_macro", "top_2"):
-        side_by_side = jax.jit(jax.vmap(find_metric(name), in_axes=(0, None)))(outputs, jnp.asarray(LABELS))
+        side_by_side = jax.jit(jax.vmap(build_metric(name), in_axes=(0, None)))(outputs, jnp.asarray(LABELS))
         alone = [metric(name, each, LABELS) for each in outputs]
         np.testing.assert_allclose(side_by_side, alone, **tolerances.FORMULA)

@@ -107,9 +107,9 @@ def test_a_batch_takes_the_smallest_micro_batch_that_holds_it_or_else_the_larges
 
 @given(st.lists(st.integers(1, 2_000), min_size=1, max_size=20))
 @settings(max_examples=50)
-def test_a_ladder_is_short_ascending_and_never_wider_than_the_largest_batch(batch_sizes: list[int]) -> None:
+def test_a_set_of_sizes_is_short_ascending_and_never_wider_than_the_largest_batch(batch_sizes: list[int]) -> None:
     micro_batches = microbatch.choose_micro_batches(batch_sizes)
-    assert 1 <= len(micro_batches) <= microbatch.MOST_RUNGS
+    assert 1 <= len(micro_batches) <= microbatch.MOST_SIZES
     assert list(micro_batches) == sorted(set(micro_batches))
     assert max(micro_batches) <= max(batch_sizes)
     assert max(micro_batches) <= microbatch.LARGEST

@@ -16,11 +16,11 @@ import sweeping
 import tolerances
 from sweeping import assert_same, fixed, lane_trial, mapped, regression
 
+from sweeps.config.optax_names import ARGUMENTS
 from sweeps.config.space import resolve
 from sweeps.errors import ModelError
 from sweeps.training import optimizers
 from sweeps.training.microbatch import MicroBatches
-from sweeps.training.optax_names import ARGUMENTS
 from sweeps.training.program_key import sign
 
 pytestmark = [
@@ -185,7 +185,7 @@ def test_a_fraction_stays_one_where_an_arguments_default_is_a_whole_number() -> 
 
 def test_an_unknown_optimizer_is_refused_by_name() -> None:
     with pytest.raises(ModelError, match="'adamm'"):
-        optimizers.find_optimizer("adamm")
+        optimizers.constructor("adamm")
 
 
 @pytest.mark.parametrize(
@@ -210,4 +210,4 @@ def broken(learning_rate: Any) -> optax.GradientTransformation:
 
 
 def test_an_optimizer_of_optax_contrib_is_found() -> None:
-    assert optimizers.find_optimizer("ademamix") is optax.contrib.ademamix
+    assert optimizers.constructor("ademamix") is optax.contrib.ademamix

@@ -18,7 +18,7 @@ from sweeps.config import space
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ModelError
 from sweeps.training import schedules
-from sweeps.training.losses import find_loss
+from sweeps.training.losses import LOSSES
 from sweeps.training.models import build_model
 
 STEPS = 40
@@ -88,7 +88,7 @@ def test_every_number_of_a_schedule_rides_in_a_lane(use: str) -> None:
 
 def test_an_unknown_schedule_is_refused() -> None:
     with pytest.raises(ModelError, match="nowhere"):
-        schedules.find_schedule("nowhere:schedule")
+        schedules.build_schedule("nowhere:schedule", {})
 
 
 # ---- in lanes --------------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def by_optax(config: Any, number: int, params: dict[str, Any]) -> Any:
     return reference.train(
         dataset,
         build_model(trial.model.use, {}, dataset.input_shape, 3),
-        find_loss("softmax_cross_entropy"),
+        LOSSES["softmax_cross_entropy"],
         (),
         optax.sgd(rate),
         seed=0,

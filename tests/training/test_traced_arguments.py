@@ -349,7 +349,7 @@ def test_a_sweep_that_is_cut_off_goes_on_with_the_same_numbers(tmp_path: Path) -
 
 
 def test_a_default_of_a_number_that_is_not_searched_needs_no_trying(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.training.traced_arguments._rides", lambda *_: pytest.fail("a number was tried"))
+    monkeypatch.setattr("sweeps.training.traced_arguments._is_traced", lambda *_: pytest.fail("a number was tried"))
     swept = config(model={"use": "sweeping:forgetful", "rate": 0.25}, search_space=fixed())
     assert rides(swept) == set()
 

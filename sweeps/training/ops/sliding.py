@@ -25,7 +25,7 @@ def sliding(size: int, window: int, stride: int, padding: tuple[int, int], dilat
     """The windows of `window` taps, `dilation` apart, on `size` positions with `padding` (which may be negative).
 
     >>> sliding(5, 3, 2, (1, 1), 1)
-    Windows(starts=(-1, 0, 1), length=3, stride=2)
+    SlidingWindows(starts=(-1, 0, 1), length=3, stride=2)
     """
     low, high = padding
     room = size + low + high - ((window - 1) * dilation + 1)
