@@ -90,6 +90,8 @@ def test_an_alias_is_a_copy() -> None:
             "2: tags are not allowed | `!!python/object/apply:os.system` | Remove it; quotes make a value text",
         ),
         ("a: !x 1", "1: tags are not allowed | `!x` | Remove it; quotes make a value text"),
+        ("a: ! 12", "1: tags are not allowed | `!` | Remove it; quotes make a value text"),
+        ("a: !!int 3", "1: tags are not allowed | `!!int` | Remove it; quotes make a value text"),
         ("a: *x", "1: an alias must repeat a value that ends before it | `*x` | "),
         ("a: &x [*x]", "1: an alias must repeat a value that ends before it | `*x` | "),
         ("a: &x {b: 1}\nc:\n  <<: *x", "3: merge keys (`<<`) are not allowed |  | Write the keys out"),
@@ -154,6 +156,10 @@ def test_an_alias_bomb_is_refused() -> None:
 
 def test_more_than_a_hundred_aliases_are_refused() -> None:
     assert "at most 100 aliases" in only_flaw(f"a: &a 1\nb: [{', '.join(['*a'] * 101)}]")
+
+
+def test_an_anchor_may_be_given_again_as_yaml_says() -> None:
+    assert read("a: &x 1\nb: *x\nc: &x 2\nd: *x").value == {"a": 1, "b": 1, "c": 2, "d": 2}
 
 
 def test_an_alias_cannot_pass_the_depth_limit() -> None:

@@ -1,7 +1,6 @@
-"""Python values to the plain ones that YAML text would give. The rule: the same limits as for text hold.
+"""A config that is written in Python to the plain values that YAML text would give, within the same limits.
 
-For people who write their config in Python: tuples, numbers of other libraries, paths and parts of another config
-are welcome.
+Tuples, numbers of other libraries, paths and parts of another config are welcome.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from sweeps.config.wording import Fault, Path, show
-from sweeps.config.yaml.reader import FORBIDDEN, MAX_DEPTH, MAX_VALUES, Flaw, Reading
+from sweeps.config.yaml.reader import FORBIDDEN, Flaw, Reading, StopError, check_size
 
 
 def plain(value: object) -> Reading:
@@ -22,22 +21,22 @@ def plain(value: object) -> Reading:
     >>> plain({"choices": (1, 2)}).value
     {'choices': [1, 2]}
     """
-    walk = _Walk()
-    return Reading(walk.value(value, ()), {}, walk.flaws)
+    reading, found = _Reading(), None
+    try:
+        found = reading.value(value, ())
+    except StopError as stop:
+        reading.flaws.append(stop.flaw)
+    return Reading(found, {}, reading.flaws)
 
 
-class _Walk:
+class _Reading:
     def __init__(self) -> None:
         self.flaws: list[Flaw] = []
         self._values = 0
 
     def value(self, value: object, path: Path) -> object:
         self._values += 1
-        if len(path) >= MAX_DEPTH or self._values > MAX_VALUES:
-            if () not in {flaw.fault.path for flaw in self.flaws}:
-                rule = f"there must be at most {MAX_VALUES:,} values, nested at most {MAX_DEPTH} deep"
-                self.flaws.append(Flaw(0, Fault((), rule, "more"), spoils=True))
-            return None
+        check_size(0, len(path) + 1, self._values)
         if isinstance(value, BaseModel):
             value = written(value)
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Plain Python values to YAML text. The rule: `yaml_reader.read` gives back the very same values.
+"""Plain Python values to YAML text, from which `reader.read` gets the very same values.
 
 PyYAML writes for YAML 1.1, and would leave the text "1e-4" unquoted, which YAML 1.2 reads as a number.
 """
@@ -10,20 +10,20 @@ from typing import Any
 
 import yaml
 
-from sweeps.config.yaml.scalars import BOOLEAN, FLOAT, INTEGER, MERGE, NULL
+from sweeps.config.yaml.scalars import PATTERNS
 
 
 class _Dumper(yaml.SafeDumper):
     """Writes scalars so that the core schema of YAML 1.2 reads them, and never an alias."""
 
-    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  # a table of the class, as PyYAML has it
+    yaml_implicit_resolvers: dict[Any, Any] = {  # noqa: RUF012  # a table of the class, as PyYAML has it
+        None: [(f"tag:yaml.org,2002:{kind}", pattern) for kind, pattern in PATTERNS.items()]
+    }
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  # PyYAML names its argument
         return True
 
 
-for _tag, _pattern in (("bool", BOOLEAN), ("null", NULL), ("int", INTEGER), ("float", FLOAT), ("merge", MERGE)):
-    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
 _Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(value))
 
 
