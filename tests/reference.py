@@ -137,4 +137,4 @@ def mix(word: int) -> int:
 
 
 def inputs(dataset: Dataset, x: np.ndarray) -> jax.Array:
-    return jnp.asarray(x.astype(np.float32) * np.float32(dataset.scale) + np.float32(dataset.shift))
+    return jnp.asarray(x.astype(np.float32) * np.float32(dataset.scale) + np.float32(dataset.offset))

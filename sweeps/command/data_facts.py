@@ -39,9 +39,9 @@ def inputs(dataset: Dataset) -> str:
     if dataset.input_dtype == np.int32:
         return f"whole numbers, {low:,.0f} to {high:,.0f}"
     text = f"{low:.4g} to {high:.4g}"
-    if (dataset.scale, dataset.shift) == (1, 0):
+    if (dataset.scale, dataset.offset) == (1, 0):
         return text
-    seen = sorted(end * dataset.scale + dataset.shift for end in (low, high))
+    seen = sorted(end * dataset.scale + dataset.offset for end in (low, high))
     return f"{text}, which the model sees as {seen[0]:.4g} to {seen[1]:.4g}"
 
 

@@ -25,7 +25,7 @@ def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
     y: str = "y",
     weights: str | None = None,
     scale: float = 1.0,
-    shift: float = 0.0,
+    offset: float = 0.0,
     valid_fraction: float | None = None,
     test_fraction: float = 0.0,
     stratify: bool = False,
@@ -62,7 +62,7 @@ def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
     dataset = from_splits(pairs, held.get(of_weights), **fractions, stratify=stratify, seed=seed)
     found = ", ".join(f"{name} {_shape(held[name])}" for name in read)
     done = {"kind": "arrays", "x": x}
-    return replace(dataset, scale=scale, shift=shift, preprocessing=done, notes=(f"{path}: {found}",))
+    return replace(dataset, scale=scale, offset=offset, preprocessing=done, notes=(f"{path}: {found}",))
 
 
 def npy(  # noqa: PLR0913  (as above)
@@ -70,7 +70,7 @@ def npy(  # noqa: PLR0913  (as above)
     path: str,
     targets: str,
     scale: float = 1.0,
-    shift: float = 0.0,
+    offset: float = 0.0,
     valid_fraction: float | None = None,
     test_fraction: float = 0.0,
     stratify: bool = False,
@@ -90,7 +90,7 @@ def npy(  # noqa: PLR0913  (as above)
         *pair, valid_fraction=valid_fraction, test_fraction=test_fraction, stratify=stratify, seed=seed
     )
     notes = (f"{path}: {_shape(x)}, {targets}: {_shape(y)}",)
-    return replace(dataset, scale=scale, shift=shift, notes=notes)
+    return replace(dataset, scale=scale, offset=offset, notes=notes)
 
 
 def read_file(path: str) -> Any:

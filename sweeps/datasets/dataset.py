@@ -1,6 +1,6 @@
 """The one shape that every dataset takes: three splits of NumPy arrays in their storage type.
 
-The rule: nothing here is scaled or copied to another dtype if it can stay as it is. `scale` and `shift` say what
+The rule: nothing here is scaled or copied to another dtype if it can stay as it is. `scale` and `offset` say what
 the compiled program does to `x` on the device, so that uint8 images stay uint8 in memory. `checked` is the one place
 for shapes and dtypes.
 """
@@ -40,7 +40,7 @@ class TargetScaling(NamedTuple):
 class Dataset:
     """Training, validation and (optional) test rows, and how the program reads them.
 
-    `x` is uint8, int32 (tokens) or float32; a model sees `x * scale + shift` in float32, except that int32 reaches it
+    `x` is uint8, int32 (tokens) or float32; a model sees `x * scale + offset` in float32, except that int32 reaches it
     as it is. Integer `y` are class labels `0 … classes - 1`; float32 `y` are values to regress on. `weights`, float32
     `[training rows]`, multiply each training row's loss where they are given. `class_names` are
     what the labels stand for, in their order. `preprocessing` is how `x` was made of something else, as plain JSON, so
@@ -52,7 +52,7 @@ class Dataset:
     valid: Split
     test: Split | None = None
     scale: float = 1.0
-    shift: float = 0.0
+    offset: float = 0.0
     classes: int | None = None
     class_names: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] | None = None
@@ -93,7 +93,7 @@ def checked(dataset: Dataset) -> Dataset:
     splits = {name: Split(*canonical(f"{name} ", *_pair(name, split))) for name, split in dataset.splits.items()}
     for part in ("x", "y"):
         _check_alike(part, {name: getattr(split, part) for name, split in splits.items()})
-    scale, shift = (splitting.number(name, getattr(dataset, name)) for name in ("scale", "shift"))
+    scale, offset = (splitting.number(name, getattr(dataset, name)) for name in ("scale", "offset"))
     if splits["train"].x.dtype == np.uint8 and scale == 1.0:
         scale = 1 / 255
     classes = _classes(splits, _wanted_classes(dataset))
@@ -103,7 +103,7 @@ def checked(dataset: Dataset) -> Dataset:
         valid=splits["valid"],
         test=splits.get("test"),
         scale=scale,
-        shift=shift,
+        offset=offset,
         classes=classes,
         weights=None if dataset.weights is None else checked_weights(dataset.weights, splits["train"].rows),
     )

@@ -30,7 +30,7 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
     size: int | tuple[int, ...] | None = None,
     channels: int | None = None,
     scale: float = 1 / 255,
-    shift: float = 0.0,
+    offset: float = 0.0,
     valid_fraction: float | None = None,
     test_fraction: float = 0.0,
     stratify: bool = False,
@@ -68,7 +68,7 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
     return replace(
         dataset,
         scale=scale,
-        shift=shift,
+        offset=offset,
         classes=len(classes),
         class_names=tuple(classes),
         preprocessing=done,

@@ -42,6 +42,8 @@ SPLIT_ARGUMENTS = ("valid_fraction", "test_fraction", "stratify", "seed")
 CLASS_WEIGHT = "class_weight"
 SCALE_TARGET = "scale_target"
 """Arguments of every dataset, unless a function of the user's own takes them itself."""
+RENAMED = {"shift": "offset"}
+"""Arguments of datasets by their names in earlier versions."""
 
 
 def find(use: str) -> Callable[..., Any]:
@@ -73,7 +75,11 @@ def faults(use: str, arguments: Mapping[str, Any]) -> list[ArgumentFault]:
     if taken is None:
         return []
     splitting = {} if use in BUILT_IN else dict.fromkeys(SPLIT_ARGUMENTS, False)
-    return argument_faults(use, {CLASS_WEIGHT: False, SCALE_TARGET: False, **splitting, **taken}, arguments)
+    known = {CLASS_WEIGHT: False, SCALE_TARGET: False, **splitting, **taken}
+    renamed = [name for name, new in RENAMED.items() if name in arguments and name not in known and new in known]
+    others = [name for name in arguments if name not in renamed]
+    told = [ArgumentFault(name, f"is called `{RENAMED[name]}`", f"Write `{RENAMED[name]}`") for name in renamed]
+    return told + argument_faults(use, known, others)
 
 
 def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
@@ -99,9 +105,16 @@ def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(failed(use, error)) from error
+        raise DataError(failed(use, error) + _renamed(error)) from error
     dataset = scaled(checked(_as_dataset(use, made, ours)), scale_target)
     return dataset if class_weight is None else weighted(dataset, class_weight)
+
+
+def _renamed(error: Exception) -> str:
+    """The new name of an argument of `Dataset` that an earlier version knew by another."""
+    said = str(error)
+    given = [name for name in RENAMED if said == f"Dataset.__init__() got an unexpected keyword argument {name!r}"]
+    return f". It is called `{RENAMED[given[0]]}`" if given else ""
 
 
 def _check_kinds(function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:

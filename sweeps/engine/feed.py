@@ -44,7 +44,7 @@ def chunk_rows(dataset: Dataset, largest_batch: int, chunk_bytes: int = CHUNK_BY
 
 def feed(dataset: Dataset, device: jax.Device, chunk_rows: int, resident_bytes: int | None) -> Feed:
     """The rows on the device if they take at most `resident_bytes` (None: in any case), else streamed."""
-    held = _Held(*jax.device_put((*dataset.valid, np.array([dataset.scale, dataset.shift], np.float32)), device))
+    held = _Held(*jax.device_put((*dataset.valid, np.array([dataset.scale, dataset.offset], np.float32)), device))
     arrays = _arrays(dataset)
     too_many = resident_bytes is not None and _row_bytes(arrays) * dataset.train.rows > resident_bytes
     if not too_many or chunk_rows >= dataset.train.rows:

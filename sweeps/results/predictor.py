@@ -33,7 +33,7 @@ class BestModel:
     """Call it on rows: `model(x)` is f32 `[rows, outputs]`, probabilities after softmax or sigmoid, or plain values.
 
     Values are in the units of the data's targets, also where these were scaled to train on (`scale_target`). `x` is an
-    array of shape `[rows, *input_shape]` as the dataset has it, before `scale` and `shift`. `description` is what
+    array of shape `[rows, *input_shape]` as the dataset has it, before `scale` and `offset`. `description` is what
     `best/best.json` says, `parameters` are the arrays by name.
     """
 
@@ -140,7 +140,9 @@ class BestModel:
 
     @cached_property
     def _compiled(self) -> Any:
-        affine = jnp.array([self.description["scale"], self.description["shift"]], jnp.float32)
+        told = self.description
+        offset = told["offset"] if "offset" in told else told["shift"]  # its name in earlier versions
+        affine = jnp.array([told["scale"], offset], jnp.float32)
         variables = self._model.variables(self._tree)
         final = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid}.get(
             self.description["meaning"], lambda same: same

@@ -112,7 +112,7 @@ class BestTrial:
             "input_dtype": np.dtype(dataset.input_dtype).name,
             "dtype": dataset.train.x.dtype.name,
             "scale": dataset.scale,
-            "shift": dataset.shift,
+            "offset": dataset.offset,
             "preprocessing": dataset.preprocessing,
             "target_scaling": dataset.target_scaling and dataset.target_scaling._asdict(),
             "outputs": outputs_needed(loss[0], dataset),

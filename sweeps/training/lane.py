@@ -30,7 +30,7 @@ INIT, ORDER, DRAWS, OPTIMIZER, AUGMENTATION = range(5)
 
 
 class Data(NamedTuple):
-    """The rows of a dataset on a device. `x` keeps its storage dtype; `affine` is f32 `[2]`: scale and shift.
+    """The rows of a dataset on a device. `x` keeps its storage dtype; `affine` is f32 `[2]`: scale and offset.
 
     Streamed training rows come as a window: those of chunk `chunk` (i32), and those of the next one after them. Where
     training rows have weights, `train_w` is f32 `[rows]`.

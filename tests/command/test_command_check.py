@@ -52,8 +52,8 @@ def test_tokens_are_whole_numbers_that_nothing_is_done_to() -> None:
 
 
 @pytest.mark.parametrize(("scale", "seen"), [(-2.0, "-5 to 1"), (0.5, "1 to 2.5")])
-def test_what_a_model_sees_follows_scale_and_shift(scale: float, seen: str) -> None:
-    found = facts_of(made(np.array([[0.0], [3.0]]), np.arange(2), scale=scale, shift=1.0))
+def test_what_a_model_sees_follows_scale_and_offset(scale: float, seen: str) -> None:
+    found = facts_of(made(np.array([[0.0], [3.0]]), np.arange(2), scale=scale, offset=1.0))
     assert found["inputs"] == f"0 to 3, which the model sees as {seen}"
 
 

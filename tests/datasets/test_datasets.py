@@ -250,6 +250,8 @@ def test_the_moons_are_half_apart_and_a_row_is_nearer_to_its_own() -> None:
     [
         ("mnits", {}, "but got 'mnits'. Did you mean `mnist`?"),
         ("linear_regression", {"row": 3}, "row: unknown argument. Did you mean `rows`?"),
+        ("npz", {"path": "a.npz", "shift": 1}, "shift: is called `offset`. Write `offset`"),
+        ("linear_regression", {"shift": 1}, "shift: unknown argument"),
         ("linear_regression", {"rows": "ten"}, "rows must be a whole number, but got 'ten'"),
         ("linear_regression", {"rows": True}, "rows must be a whole number, but got True"),
         ("linear_regression", {"noise": None}, "noise must be a number, but got None"),
@@ -287,9 +289,9 @@ def test_text_targets_are_numbered_in_sorted_order(tmp_path: Path) -> None:
 
 
 def test_fractional_targets_are_values(tmp_path: Path) -> None:
-    dataset = csv(path=written(tmp_path, TABLE), target="weight", features=("height",), scale=0.5, shift=1.0)
+    dataset = csv(path=written(tmp_path, TABLE), target="weight", features=("height",), scale=0.5, offset=1.0)
     assert sorted(np.concatenate([split.y for split in dataset.splits.values()])) == [2.5, 4, 6, 8, 10]
-    assert (dataset.input_shape, dataset.scale, dataset.shift) == ((1,), 0.5, 1.0)
+    assert (dataset.input_shape, dataset.scale, dataset.offset) == ((1,), 0.5, 1.0)
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
@@ -383,6 +385,9 @@ def four():
 
 def nothing():
     pass
+
+def shifted():
+    return Dataset(Split(*pair()), Split(*pair()), shift=1.0)
 """
 
 
@@ -418,6 +423,7 @@ def test_a_seed_that_the_function_takes_goes_to_the_function(own: Path) -> None:
         ("parted", {"valid_fraction": 0.5}, "returns a Dataset, which is split already: remove valid_fraction"),
         ("pair", {"row": 4}, "row: unknown argument. Did you mean `rows`?"),
         ("needing", {}, "size: own_data:needing needs this argument"),
+        ("shifted", {}, "unexpected keyword argument 'shift'. It is called `offset`"),
         ("pairs", {}, "module own_data has no 'pairs'. Did you mean `pair`?"),
     ],
 )

@@ -21,6 +21,7 @@ from sweeps.datasets import loading, new_rows
 from sweeps.datasets.builtin import mnist
 from sweeps.datasets.new_rows import TrainedOn
 from sweeps.errors import DataError
+from sweeps.results.predictor import BestModel
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
 
@@ -140,7 +141,7 @@ def test_the_array_of_a_file_is_the_one_that_the_config_named(project: Path) -> 
     np.savez("data.npz", images=x, labels=y)
     np.savez("only.npz", new=x)
     np.savez("two.npz", new=x, more=x)
-    results = swept({"use": "npz", "path": "data.npz", "x": "images", "y": "labels", "scale": 0.5, "shift": -1.0})
+    results = swept({"use": "npz", "path": "data.npz", "x": "images", "y": "labels", "scale": 0.5, "offset": -1.0})
     dataset = loading.load("npz", {"path": "data.npz", "x": "images", "y": "labels"})
     table = predicted("data.npz")
     rows = [int(np.flatnonzero((x.astype(np.float32) == row).all(axis=(1, 2)))[0]) for row in dataset.valid.x]
@@ -152,6 +153,16 @@ def test_the_array_of_a_file_is_the_one_that_the_config_named(project: Path) -> 
     np.save("nan.npy", np.where(np.arange(60)[:, None, None] == 7, np.nan, x))
     assert refused("nan.npy") == "nan.npy: x: row 7 has a NaN or an infinity (rows count from 0)"
     assert "which are not made of images, but got new.png. Give it a .npy file" in refused("new.png")
+
+
+def test_the_offset_of_a_best_model_of_an_earlier_version_was_called_shift(project: Path) -> None:
+    generator = np.random.default_rng(0)
+    np.savez("data.npz", x=generator.normal(size=(60, 3)), y=generator.integers(0, 3, 60))
+    model = swept({"use": "npz", "path": "data.npz", "offset": -1.5}).best_model()
+    described = dict(model.description)
+    earlier = BestModel({**described, "shift": described.pop("offset")}, model.parameters)
+    rows = generator.normal(size=(4, 3))
+    np.testing.assert_array_equal(earlier(rows), model(rows))
 
 
 def test_rows_that_no_image_can_be_are_refused_with_their_shape() -> None:

@@ -92,8 +92,8 @@ def test_a_value_that_is_not_finite_is_told_with_file_row_and_column(tmp_path: P
 def test_two_files_of_one_array_each_make_a_dataset(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     np.save(tmp_path / "y.npy", Y * 0.5)
-    dataset = load("npy", tmp_path / "x.npy", targets=str(tmp_path / "y.npy"), scale=0.5, shift=-1.0)
-    assert (dataset.classes, dataset.scale, dataset.shift, dataset.input_shape) == (None, 0.5, -1.0, (4, 4))
+    dataset = load("npy", tmp_path / "x.npy", targets=str(tmp_path / "y.npy"), scale=0.5, offset=-1.0)
+    assert (dataset.classes, dataset.scale, dataset.offset, dataset.input_shape) == (None, 0.5, -1.0, (4, 4))
 
 
 def test_classes_keep_their_share_when_it_is_asked_for(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     task: str | None = None,
     weight: str | None = None,
     scale: float = 1.0,
-    shift: float = 0.0,
+    offset: float = 0.0,
     valid_fraction: float | None = None,
     test_fraction: float = 0.0,
     stratify: bool = False,
@@ -57,7 +57,7 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
 
     `path` is looked up in the project folder. Features are all columns but the target, those under `drop` and those
     that split, unless they are listed. Numbers are taken as they are, or with `standardize` less their mean and divided
-    by their standard deviation; a model sees each as `x * scale + shift`. Columns under `one_hot` become a number for
+    by their standard deviation; a model sees each as `x * scale + offset`. Columns under `one_hot` become a number for
     each of their categories, those under `ordinal` the place of the category among all, numbers by size and words by
     the alphabet. A missing cell is refused, or `missing` says what to do: `drop` the row, or fill in the `mean` or the
     `median` of the column, for categories the most frequent one.
@@ -96,7 +96,7 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     return replace(
         of_parts(preprocessing.apply(done, table), wanted.values, parts, weights),
         scale=scale,
-        shift=shift,
+        offset=offset,
         classes=None if wanted.classes is None else len(wanted.classes),
         class_names=None if wanted.classes is None else tuple(wanted.classes),
         preprocessing=preprocessing.Preprocessing(kind="table", columns=done, target=target, classes=wanted.classes),
