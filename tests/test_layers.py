@@ -74,7 +74,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "datasets.tabular": (
         "__init__ cells table",
-        "preprocessing row_splits",
+        "preprocessing times",
+        "row_splits",
         "load",
     ),
     "doctor": (

@@ -15,7 +15,7 @@ from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.sequences import windows as cutting
 from sweeps.datasets.sequences.windows import SequenceWindows
-from sweeps.datasets.tabular import cells, preprocessing
+from sweeps.datasets.tabular import cells, preprocessing, times
 from sweeps.datasets.tabular import table as tables
 from sweeps.datasets.tabular.preprocessing import Wishes
 from sweeps.datasets.tabular.table import Table
@@ -31,6 +31,7 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
     horizon: int = 1,
     features: tuple[str, ...] | None = None,
     time: str | None = None,
+    time_format: str | None = None,
     missing: str = "refuse",
     standardize: bool = False,
     valid_fraction: float = 0.2,
@@ -38,11 +39,10 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
 ) -> Dataset:
     """Windows of a CSV or Parquet file: `x` is float32 `[rows, window, features]`, `y` the `target` `horizon` later.
 
-    Steps are in the order of the file, or of the column `time`. Features are all other columns, the target among them,
-    unless they are listed. `missing` fills empty cells with `mean` or `median`, of features alone; `standardize` is as
-    for tables. The
-    latest steps are for the test, those before for validation. Windows take `4 * window * features / stride` bytes for
-    each step.
+    Steps are in the order of the file, or of the column `time`, written as `time_format` says, as in a table. Features
+    are all other columns, the target among them, unless they are listed. `missing` fills empty cells with `mean` or
+    `median`, of features alone; `standardize` is as for tables. The latest steps are for the test, those before for
+    validation. Windows take `4 * window * features / stride` bytes for each step.
 
     Raises:
         DataError: no such file or column, a cell that is no number, or too few steps.
@@ -51,9 +51,10 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
     windows.check()
     if missing not in ("refuse", *preprocessing.FILLING):
         raise DataError(f"missing must be one of refuse, mean, median for a series, but got {missing!r}")
-    table = tables.read(path)
+    times.check_format(time, time_format)
+    table = tables.read(path, _as_text(time, time_format))
     if time is not None:
-        table = _in_order(table, time)
+        table = _in_order(table, time, time_format)
     named = (features,) if isinstance(features, str) else features
     names = list(named or (name for name in table.columns if name != time))
     wishes = Wishes(one_hot=(), ordinal=(), missing=missing, standardize=standardize)
@@ -68,7 +69,14 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
     dataset = cutting.windowed(path, preprocessing.apply(done, table), y[:, 0], parts, windows)
     return replace(
         dataset,
-        preprocessing={"kind": "series", "columns": done, "target": target, "time": time, **windows._asdict()},
+        preprocessing={
+            "kind": "series",
+            "columns": done,
+            "target": target,
+            "time": time,
+            "time_format": time_format,
+            **windows._asdict(),
+        },
         notes=(*cutting.notes(path, table.rows, dataset, windows), *preprocessing.notes(done, table)),
     )
 
@@ -82,18 +90,23 @@ def unanswered(path: str, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
     Raises:
         DataError: no such file or column, a cell that is no number, or fewer steps than a window has.
     """
-    table = preprocessing.read_for(done["columns"], path)
-    if done["time"] is not None:
-        table = _in_order(table, done["time"])
+    time, time_format = done["time"], done.get("time_format")
+    table = preprocessing.read_for(done["columns"], path, _as_text(time, time_format))
+    if time is not None:
+        table = _in_order(table, time, time_format)
     x, steps = cutting.ends(path, preprocessing.apply(done["columns"], table), done["window"])
-    names = list(map(str, range(table.rows))) if done["time"] is None else cells.texts(table.column(done["time"]))
+    names = list(map(str, range(table.rows))) if time is None else cells.texts(table.column(time))
     return x, [names[step] for step in steps]
 
 
-def _in_order(table: Table, time: str) -> Table:
+def _as_text(time: str | None, time_format: str | None) -> list[str]:
+    return [] if time is None or time_format is None else [time]
+
+
+def _in_order(table: Table, time: str, time_format: str | None) -> Table:
     """The table in the order of a column."""
     table.check(time, ~cells.are_missing(table.column(time)), "given, since steps are in its order")
-    places = cells.sortable(table.column(time))
+    places = times.places(table, time, time_format)
     if len(np.unique(places)) < len(places):
         raise DataError(f"{table.path}: every step must have a time of its own, but {time!r} has one twice")
     return table.sorted_by(np.argsort(places))

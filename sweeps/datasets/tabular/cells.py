@@ -70,11 +70,9 @@ def texts(column: pa.Array) -> list[str]:
     return [names[code] for code in codes]
 
 
-def sortable(column: pa.Array) -> Array:
-    """Places of cells, none of which is missing, in the order of numbers, times or texts; i64 `[rows]`."""
-    from pyarrow import compute  # noqa: PLC0415  (when rows are split by time)
-
-    return _values(compute.rank(column, "ascending", tiebreaker="dense"), np.uint64).astype(np.int64)
+def whole_numbers(column: pa.Array) -> Array:
+    """A column of Arrow's integers, none of which is missing, as i64 `[rows]`."""
+    return _values(column.cast(pa.int64()), np.int64)
 
 
 def is_truth(column: pa.Array) -> bool:

@@ -50,6 +50,7 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     stratify: bool = False,
     group: str | None = None,
     time: str | None = None,
+    time_format: str | None = None,
     split: str | None = None,
     seed: int = 0,
 ) -> Dataset:
@@ -68,16 +69,21 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
 
     Rows are split at random by `valid_fraction` and `test_fraction`, or with `stratify` so that classes have their
     share of each split, or so that all rows with one value of the column `group` are together, or by the column `time`,
-    oldest rows for training, or as the column `split` says for each row.
+    oldest rows for training, or as the column `split` says for each row. A `time` that is text is in ISO form, or as
+    `time_format` says (`%d/%m/%Y`, the directives of Python's `strptime`).
 
     Raises:
         DataError: no such file or column, a cell that is missing or not what it must be, a split without rows.
     """
     _check_choices(missing, task)
     names = {"drop": _listed(drop), "one_hot": _listed(one_hot), "ordinal": _listed(ordinal)}
-    table = tables.read(path, [*names["one_hot"], *names["ordinal"]])
+    as_text = [*names["one_hot"], *names["ordinal"], *([time] if time is not None and time_format is not None else [])]
+    table = tables.read(path, as_text)
     table.column(target)
-    cut = Cut(valid_fraction, test_fraction, seed, stratify=stratify, group=group, time=time, split=split)
+    cut = Cut(
+        valid_fraction, test_fraction, seed,
+        stratify=stratify, group=group, time=time, split=split, time_format=time_format,
+    )  # fmt: skip
     others = [*cut.columns, *([] if weight is None else [weight])]
     chosen = _features(table, target, features, [*names["drop"], *others])
     _check_named(table, chosen, names)

@@ -84,13 +84,13 @@ def apply(columns: Sequence[Column], table: Table) -> Array:
     return np.concatenate([_numbers_of(column, table) for column in columns], axis=1)
 
 
-def read_for(columns: Sequence[Column], path: str) -> Table:
-    """The table in a file, with categories read as they were when the description was made.
+def read_for(columns: Sequence[Column], path: str, as_text: Sequence[str] = ()) -> Table:
+    """The table in a file, with categories read as they were when the description was made, and so `as_text`.
 
     Raises:
         DataError: as `table.read`.
     """
-    return tables.read(path, [column["name"] for column in columns if column["kind"] != "number"])
+    return tables.read(path, [*as_text, *(column["name"] for column in columns if column["kind"] != "number")])
 
 
 def width(columns: Sequence[Column]) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sweeps.datasets import splitting
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.splitting import Parts
-from sweeps.datasets.tabular import cells
+from sweeps.datasets.tabular import cells, times
 from sweeps.datasets.tabular.table import Table
 from sweeps.errors import DataError
 
@@ -22,6 +22,7 @@ class Cut(NamedTuple):
     group: str | None
     time: str | None
     split: str | None
+    time_format: str | None
 
     @property
     def columns(self) -> list[str]:
@@ -34,7 +35,8 @@ class Cut(NamedTuple):
             return [f"rows split as column {self.split!r} says"]
         ways = [f"by {way} {name!r}" for way, name in (("group", self.group), ("time", self.time)) if name is not None]
         ways += ["at random, every class with its share"] if self.stratify else []
-        return [f"rows split {way}" for way in ways]
+        form = "" if self.time_format is None else f", which is written {self.time_format}"
+        return [f"rows split {way}{form}" for way in ways]
 
     def parts(self, table: Table, target: Array) -> Parts:
         """The rows of each split; `target` holds whole numbers where it holds classes.
@@ -43,6 +45,7 @@ class Cut(NamedTuple):
             DataError: several ways are given, a cell to split by is missing, or a split has no rows.
         """
         self._check_one_way()
+        times.check_format(self.time, self.time_format)
         for name in self.columns:
             table.check(name, ~cells.are_missing(table.column(name)), "given, since rows are split by it")
         if self.split is not None:
@@ -51,7 +54,7 @@ class Cut(NamedTuple):
         if self.group is not None:
             return splitting.by_group(cells.categories(table.column(self.group)).codes, counts, self.seed)
         if self.time is not None:
-            return splitting.by_time(cells.sortable(table.column(self.time)), counts)
+            return splitting.by_time(times.places(table, self.time, self.time_format), counts)
         if self.stratify:
             splitting.check_classes(target)
             return splitting.stratified(target, counts, self.seed)
