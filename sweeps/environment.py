@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("sweeps", "jax", "jaxlib", "optax", "flax", "optuna", "numpy", "pandas")
+from sweeps.version import __version__
+
+PACKAGES = ("jax", "jaxlib", "optax", "flax", "optuna", "numpy", "pandas")
 
 
 def describe(seed: int, devices: list[str]) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def describe(seed: int, devices: list[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": _processor(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {"sweeps": __version__, **{name: _version(name) for name in PACKAGES}},
         "devices": devices,
         "git_revision": _revision(),
         "seed": seed,

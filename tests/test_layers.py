@@ -18,8 +18,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweeps"
 
 ROOMS = (
-    "environment errors masking stop_request version",
-    "storage user_code",
+    "errors masking stop_request version",
+    "environment storage user_code",
     "config datasets",
     "log study training",
     "engine results",
