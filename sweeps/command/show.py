@@ -15,7 +15,7 @@ from rich.table import Table
 from sweeps.command import display
 from sweeps.command.display import line
 from sweeps.command.terminal import clean
-from sweeps.log.trials import Entry
+from sweeps.log.trials import SIGNS, Entry
 from sweeps.results.columns import text
 from sweeps.results.summary import Summary, read_summary
 
@@ -45,7 +45,7 @@ def show(console: Console, folder: Path, rows: int) -> None:
 
 def best_first(summary: Summary) -> list[Entry]:
     """All trials, the best value first, of equals the earliest; at the end those without a value."""
-    sign = -1 if summary.direction == "maximize" else 1
+    sign = SIGNS[summary.direction]
 
     def place(trial: Entry) -> tuple[bool, float, int]:
         is_missing = math.isnan(trial.value)

@@ -101,6 +101,19 @@ class Objective(Frozen):
     )
     direction: Literal["maximize", "minimize"] = Field(description="Which way is better.", examples=["maximize"])
 
+    @property
+    def sign(self) -> int:
+        """-1 where the objective is maximized, else 1: of values times `sign`, the least is the best."""
+        return -1 if self.direction == "maximize" else 1
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Whether `value` is better than `other`; of equals neither is, and NaN never is.
+
+        >>> Objective(metric="valid_accuracy", direction="maximize").is_better(0.9, 0.8)
+        True
+        """
+        return self.sign * value < self.sign * other
+
 
 class Budget(Frozen):
     """When to stop: at whichever of these comes first."""

@@ -1,6 +1,6 @@
-"""When a trial has trained enough, and which of its epochs counts. The rule: its recorded epochs alone decide.
+"""When a trial has trained enough, and which of its epochs counts.
 
-So a trial that is taken up after a crash ends where it would have ended.
+Only the epochs in the log decide, so a trial that goes on after a crash ends where it would have ended.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def is_good_enough(config: SweepConfig, value: float, target: float | None) -> b
     """Whether an objective's value has reached a target; without one nothing has."""
     if target is None:
         return False
-    return value >= target if config.objective.direction == "maximize" else value <= target
+    return value == target or config.objective.is_better(value, target)
 
 
 def reached(config: SweepConfig, epoch: int, value: float) -> str:
@@ -36,10 +36,9 @@ def stalled(config: SweepConfig, entry: Entry) -> str:
     if patience is None or len(entry.epochs) <= patience:
         return ""
     epochs = entry.epochs_of(entry.repeat)
-    sign = -1 if config.objective.direction == "maximize" else 1
     best, since = float("inf"), 0
     for number in sorted(epochs):
-        figure = sign * epochs[number].figure(config.objective.metric)
+        figure = config.objective.sign * epochs[number].figure(config.objective.metric)
         is_better = figure < best - config.early_stopping.min_delta
         best, since = (figure, 0) if is_better else (best, since + 1)
     return f"no better for {patience} epochs at epoch {max(epochs)}" if since >= patience else ""

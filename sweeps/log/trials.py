@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 Record = Mapping[str, Any]
 
+SIGNS = {"maximize": -1, "minimize": 1}
+"""`Objective.sign` for a direction that was read from a file, without the config and its libraries."""
 STATES = {"waiting": "WAITING", "running": "RUNNING", "completed": "COMPLETE", "pruned": "PRUNED", "diverged": "PRUNED"}
 
 
@@ -136,7 +138,7 @@ class LoggedTrials:
 
     def best(self, direction: str) -> Entry | None:
         """The completed trial with the best value, the earliest of equals; None where no trial has completed."""
-        sign = -1 if direction == "maximize" else 1
+        sign = SIGNS[direction]
         completed = [
             trial for trial in self.trials.values() if trial.state == "COMPLETE" and not math.isnan(trial.value)
         ]
@@ -167,7 +169,7 @@ class LoggedTrials:
 
 def best_epoch(epochs: Mapping[int, Epoch], metric: str, direction: str) -> int | None:
     """The epoch with the best `metric`, the earliest of equals; None where no epoch has one. NaN is never the best."""
-    sign = -1 if direction == "maximize" else 1
+    sign = SIGNS[direction]
     figures = ((sign * row.figure(metric), epoch) for epoch, row in epochs.items())
     return min((pair for pair in figures if not math.isnan(pair[0])), default=(0.0, None))[1]
 

@@ -123,8 +123,8 @@ class Study:
         self._pruner.end(number, completed=ending.state == "complete")
         del self._latest[number]
         if ending.value is not None:
-            worse = min if self._config.objective.direction == "maximize" else max
-            self._worst = ending.value if self._worst is None else worse(self._worst, ending.value)
+            if self._worst is None or self._config.objective.is_better(self._worst, ending.value):
+                self._worst = ending.value
 
     def _ending(self, outcome: str, value: float | None, latest: Report | None) -> Ending:
         """What the sampler is told of an outcome, by the table above."""
@@ -236,8 +236,7 @@ def new_sampler(config: SweepConfig, dimensions: tuple[Dimension, ...]) -> Sampl
     if config.sampler.use in {"random", "grid"}:
         return RandomSampler(config.seed)
     if config.sampler.use == "tpe":
-        sign = -1 if config.objective.direction == "maximize" else 1
-        return TpeSampler(dimensions, sampler_arguments(config), config.seed, sign)
+        return TpeSampler(dimensions, sampler_arguments(config), config.seed, config.objective.sign)
     from sweeps.study.optuna_study import OptunaSampler  # only these samplers need Optuna
 
     return OptunaSampler(config, dimensions)

@@ -136,7 +136,7 @@ def _median(values: array[float]) -> float:
 def new_pruner(config: SweepConfig) -> Pruner:
     """The pruner of the whole sweep."""
     arguments: dict[str, Any] = pruner_arguments(config)
-    sign = -1 if config.objective.direction == "maximize" else 1
+    sign = config.objective.sign
     match config.pruner.use:
         case "hyperband":
             resources = epochs_high(config), arguments["min_resource"], arguments["reduction_factor"]
