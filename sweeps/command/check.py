@@ -118,7 +118,7 @@ def _in_lanes(config: SweepConfig, datasets: Datasets) -> tuple[str, ...]:
     """What rides in lanes, where a parameter is the model's: the others are known without making it."""
     if not any(name.startswith("model.") for name in config.parameters()):
         return ()
-    from sweeps.validation.program_plan import numbers_in_lanes  # noqa: PLC0415  (imports JAX, as the model does)
+    from sweeps.validation.program_plan import numbers_in_lanes
 
     return numbers_in_lanes(config, datasets)
 

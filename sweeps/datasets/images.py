@@ -154,7 +154,7 @@ class Reader:
 
     def __init__(self, path: str, folder: Path, size: tuple[int, int] | None, channels: int | None) -> None:
         try:
-            from PIL import Image, ImageOps  # noqa: PLC0415  (optional)
+            from PIL import Image, ImageOps
         except ImportError:
             raise DataError("images need Pillow, which is not installed: pip install pillow") from None
         self._image: Any = Image

@@ -190,11 +190,9 @@ class Programs:
 
 
 def program_micro_batches(config: SweepConfig, policy: Policy) -> tuple[microbatch.MicroBatches, ...]:
-    """The micro-batch sizes that the config's batch sizes are taken in: a set of micro-batch sizes for each program
-    that they need.
+    """The micro-batch sizes of each program that the config's batch sizes need.
 
-    A mapped program has a set of micro-batch sizes of several sizes. A vmapped one has a single size, and there may be
-    several such.
+    A mapped program has several sizes. A vmapped one has a single size, and there may be several such programs.
     """
     batch_sizes = space.batch_sizes(config)
     if config.micro_batch != "auto":

@@ -1,5 +1,4 @@
-"""The logged trials: what the log says of every trial. The rule: it is a pure fold, so the same records give the same
-logged trials.
+"""What the log says of every trial. It is a pure fold: the same records give the same trials.
 
 A trial's latest attempt is the trial: a start drops the epochs and the outcome of the attempts before it, and what an
 older attempt still writes afterwards is not counted. The first outcome of an attempt stands. A log with gaps (damaged

@@ -1,5 +1,4 @@
-"""What the tables hold: trials of a logged trials as named columns. The rule: a column's kind never depends on missing
-values.
+"""What the tables hold: trials as named columns. A column's kind never depends on missing values.
 
 `results/README.md` says what every column is. Integers that may be missing are nullable, text is `string`, and only
 measured floats use NaN; everything else that is missing is None. Times are UTC without a zone, because Optuna's columns

@@ -135,7 +135,7 @@ class Journal:
     def _put_tables(self) -> None:
         metric, direction = self._objective.metric, self._objective.direction
         if self._tables is None:
-            from sweeps.results.tables import TableFiles  # noqa: PLC0415  (pyarrow, which training need not wait for)
+            from sweeps.results.tables import TableFiles
 
             self._tables = TableFiles(self._logged, metric, direction, self._folder)
         self._tables.write()

@@ -51,7 +51,7 @@ def with_history(config: SweepConfig, journal: Journal) -> SweepConfig:
 
 
 def _is_in_order(config: SweepConfig, asked: list[Entry]) -> bool:
-    from sweeps.study.grid import grid  # noqa: PLC0415  (the same)
+    from sweeps.study.grid import grid
 
     return all(dict(entry.params) == dict(next_one) for entry, next_one in zip(asked, grid(config), strict=False))
 
@@ -84,7 +84,7 @@ def _refusal(folder: RunFolder, forced: list[Change]) -> str:
 
 
 def _refuse_what_does_not_fit(folder: RunFolder, config: SweepConfig, journal: Journal) -> None:
-    from sweeps.study import Study  # noqa: PLC0415  (when something has changed)
+    from sweeps.study import Study
 
     try:
         Study.from_events(with_history(config, journal), journal.study_events())

@@ -52,7 +52,7 @@ def run(
         checked = prepare(draft, Path(results), datasets)
         for _ in follow(checked, Path(results), datasets, allow_changed=allow_changed):
             pass
-    from sweeps.results.results import load  # noqa: PLC0415  (when there is something to read)
+    from sweeps.results.results import load
 
     return load(Path(results) / checked.name)
 
@@ -100,14 +100,14 @@ def follow(
             journal.mend_tables()
             shutil.rmtree(folder.checkpoints, ignore_errors=True)  # a run that was killed at its very end has left them
             return
-        from sweeps import environment  # noqa: PLC0415  (JAX, when there is something to train)
-        from sweeps.engine import programs  # noqa: PLC0415  (JAX, when there is something to train)
-        from sweeps.engine.compile_cache import keep_compiled  # noqa: PLC0415
+        from sweeps import environment
+        from sweeps.engine import programs
+        from sweeps.engine.compile_cache import keep_compiled
 
         keep_compiled()
         trainable = programs.Programs(config, datasets)
         trainable.compile_ahead()
-        from sweeps.runner.loop import Sweep  # noqa: PLC0415  (the study, while the training program compiles)
+        from sweeps.runner.loop import Sweep
 
         described = environment.describe(config.seed, trainable.policy.device_names)
         resolved = to_yaml(concealed(config))

@@ -122,9 +122,9 @@ class Study:
         self._sampler.tell(number, ending)
         self._pruner.end(number, completed=ending.state == "complete")
         del self._latest[number]
-        if ending.value is not None:
-            if self._worst is None or self._config.objective.is_better(self._worst, ending.value):
-                self._worst = ending.value
+        value, worst = ending.value, self._worst
+        if value is not None and (worst is None or self._config.objective.is_better(worst, value)):
+            self._worst = value
 
     def _ending(self, outcome: str, value: float | None, latest: Report | None) -> Ending:
         """What the sampler is told of an outcome, by the table above."""

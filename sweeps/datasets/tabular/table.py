@@ -123,7 +123,7 @@ def _is_parquet(path: str) -> bool:
 
 
 def _read_parquet(path: str, file: Path) -> pa.Table:
-    from pyarrow import parquet  # noqa: PLC0415  (when there is such a file)
+    from pyarrow import parquet
 
     try:
         return parquet.ParquetFile(file).read()
@@ -132,7 +132,7 @@ def _read_parquet(path: str, file: Path) -> pa.Table:
 
 
 def _read_csv(path: str, file: Path, as_text: Iterable[str]) -> pa.Table:
-    from pyarrow import csv  # noqa: PLC0415
+    from pyarrow import csv
 
     try:
         with _opened(file, "rb") as content:

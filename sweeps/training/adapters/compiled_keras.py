@@ -48,7 +48,7 @@ def loss(model: Any) -> dict[str, Any] | None:
     Raises:
         ModelError: it has no equal here.
     """
-    import keras  # noqa: PLC0415  (optional)
+    import keras
 
     given = list(_each(_config(model).get("loss")))
     if not given:
@@ -128,7 +128,7 @@ def metrics(model: Any, threshold: float) -> list[str] | None:
     Raises:
         ModelError: one has no equal here.
     """
-    import keras  # noqa: PLC0415  (optional)
+    import keras
 
     config = _config(model)
     if not config:

@@ -26,7 +26,7 @@ def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inpu
     Raises:
         ModelError: it returns something else.
     """
-    import equinox as eqx  # noqa: PLC0415  (optional)
+    import equinox as eqx
 
     def build(key: jax.Array) -> Any:
         with bound({}):  # a lane number in a field stays one, whenever the module is made
@@ -96,7 +96,7 @@ def _layers(build: Callable[[jax.Array], Any], taken: Container[str], inputs: In
 
 def _inside(module: Any) -> list[tuple[str, Any]]:
     """The modules within a module, with their paths."""
-    import equinox as eqx  # noqa: PLC0415
+    import equinox as eqx
 
     leaves, _ = jax.tree_util.tree_flatten_with_path(
         module, is_leaf=lambda each: each is not module and isinstance(each, eqx.Module)

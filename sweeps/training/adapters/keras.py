@@ -32,7 +32,7 @@ def remembering() -> Iterator[Initializers]:
     Raises:
         ModelError: Keras does not compute with JAX.
     """
-    import keras  # noqa: PLC0415  (optional)
+    import keras
 
     if keras.backend.backend() != "jax":
         raise ModelError(
@@ -56,7 +56,7 @@ def remembering() -> Iterator[Initializers]:
 
 def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Model:
     """A model that was made while its initializers were remembered; it is built here if it has not been."""
-    import keras  # noqa: PLC0415
+    import keras
 
     if not model.built:
         with remembering() as later:
@@ -117,7 +117,7 @@ def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Mod
 
 def _shown(model: Any, inputs: Inputs) -> dict[str, Any]:
     """What its last layer ends in, and its layers."""
-    import keras  # noqa: PLC0415
+    import keras
 
     last = model.layers[-1] if model.layers else None
     ending = getattr(getattr(last, "activation", None), "__name__", "")
@@ -129,7 +129,7 @@ def _shown(model: Any, inputs: Inputs) -> dict[str, Any]:
 
 
 def _layers(model: Any, inputs: Inputs) -> list[Layer]:
-    import keras  # noqa: PLC0415
+    import keras
 
     found: list[Layer] = []
 

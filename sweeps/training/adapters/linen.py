@@ -43,7 +43,7 @@ def adapt(module: Any, inputs: Inputs, lane_numbers: Sequence[LanePlaceholder] =
 
 
 def _layers(module: Any, shapes: Variables, inputs: Inputs) -> list[Layer]:
-    from flax import linen  # noqa: PLC0415
+    from flax import linen
 
     found: list[Layer] = []
     collections = {"params": shapes.params, **shapes.state}

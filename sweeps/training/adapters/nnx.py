@@ -14,7 +14,7 @@ from sweeps.training.lane_placeholder import bound
 
 def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inputs) -> Model:
     """A module class, or a function that returns a module; it takes `rngs`."""
-    from flax import nnx  # noqa: PLC0415  (a third of a second that a plain pair need not pay)
+    from flax import nnx
 
     def build(key: jax.Array) -> Any:
         with bound({}):  # a lane number in an attribute stays one, whenever the module is made
@@ -48,7 +48,7 @@ def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inpu
 
 
 def _layers(build: Callable[[jax.Array], Any], inputs: Inputs) -> list[Layer]:
-    from flax import nnx  # noqa: PLC0415
+    from flax import nnx
 
     found: list[Layer] = []
 
@@ -68,7 +68,7 @@ def _layers(build: Callable[[jax.Array], Any], inputs: Inputs) -> list[Layer]:
 
 def _filled(abstract: Any, values: Any) -> Any:
     """A state of a module with these arrays in it."""
-    from flax import nnx  # noqa: PLC0415
+    from flax import nnx
 
     state = jax.tree.map(lambda leaf: leaf, abstract)
     nnx.replace_by_pure_dict(state, values)
