@@ -202,7 +202,7 @@ def test_proposals_do_not_depend_on_the_hash_seed_of_the_process() -> None:
         "from test_study import *\n"
         "events = []; drive(Study(config(CONDITIONAL, 'tpe', 'hyperband')), events, 120); print(json.dumps(events))"
     )
-    command = [sys.executable, "-c", program, str(Path(__file__).parents[1])]
+    command = [sys.executable, "-c", program, str(Path(__file__).parent)]
     outputs = [
         subprocess.run(
             command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
