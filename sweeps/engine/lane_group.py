@@ -22,6 +22,7 @@ from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.restore import Past, drift, fits, held, replaced, updates
 from sweeps.training import lane as lanes
 from sweeps.training.lane import LaneState, LaneValues
+from sweeps.training.pytrees import on_host
 
 
 class LaneEpoch(NamedTuple):
@@ -126,7 +127,7 @@ class LaneGroup:
         """A lane's parameters, with its model's state where it has one, as NumPy arrays: see `Variables.tree`."""
         assert self._state is not None
         tree = self._state.variables.tree
-        return jax.tree.map(lambda leaf: np.asarray(leaf if self.lane_count is None else leaf[lane]), tree)
+        return jax.tree.map(lambda leaf: on_host(leaf if self.lane_count is None else leaf[lane]), tree)
 
     def occupied_lanes(self) -> list[int]:
         return [lane for lane, lane_trial in enumerate(self.lanes) if lane_trial is not None]

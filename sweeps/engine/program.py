@@ -25,6 +25,7 @@ from sweeps.training import microbatch
 from sweeps.training.epoch import Span, mapped_epoch, select, vmapped_epoch
 from sweeps.training.lane import Data, LaneProgram, LaneState, LaneValues
 from sweeps.training.microbatch import MicroBatches
+from sweeps.training.pytrees import on_host
 
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 """On CPU each core runs lanes of its own; more threads inside one matrix product only get in each other's way."""
@@ -125,9 +126,9 @@ class Program:
 
         Where rows are streamed, a lane also stops before the first batch that begins after the window's first chunk.
         """
-        span, report = self._span(np.array(state.progress), np.asarray(values.ints), data, limit)
+        span, report = self._span(on_host(state.progress), np.asarray(values.ints), data, limit)
         state, scores = self._compiled["epoch"](state, values, data, span)
-        return state, report._replace(scores=np.asarray(scores))
+        return state, report._replace(scores=on_host(scores))
 
     def _span(self, progress: np.ndarray, ints: np.ndarray, data: Data, limit: int) -> tuple[Span, EpochReport]:
         """How far each lane goes in a call, and what it will have done then; a lane that does not run stays."""
@@ -150,7 +151,7 @@ class Program:
     def test(self, values: LaneValues, tree: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Loss and metrics of one lane's parameters on rows that take no part in training: f32 `[1 + metrics]`."""
         arguments = (*jax.device_put((values, tree, x, y), self.device), self.feed.affine)
-        return np.asarray(self._compile(jax.jit(self.lane.evaluate).lower(*arguments), ONCE)(*arguments))
+        return on_host(self._compile(jax.jit(self.lane.evaluate).lower(*arguments), ONCE)(*arguments))
 
     def _begun(self) -> dict[str, Future[Any]]:
         with self._lock:

@@ -22,7 +22,7 @@ from sweeps.datasets.new_rows import NewRows, TrainedOn
 from sweeps.errors import DataError, ResultsError
 from sweeps.training.lane import as_input
 from sweeps.training.models import build_model, in_bfloat16, own_object
-from sweeps.training.pytrees import named
+from sweeps.training.pytrees import named, on_host
 from sweeps.user_code import project_folders
 
 ROWS = 512
@@ -45,7 +45,7 @@ class BestModel:
         rows = self._checked(np.asarray(x))
         dtype = self.description["input_dtype"]
         starts = range(0, len(rows), ROWS)
-        parts = [np.asarray(self._compiled(rows[start : start + ROWS].astype(dtype))) for start in starts]
+        parts = [on_host(self._compiled(rows[start : start + ROWS].astype(dtype))) for start in starts]
         outputs = np.concatenate(parts) if parts else np.zeros((0, self.description["outputs"]), np.float32)
         scaling = self.description.get("target_scaling")
         return outputs if scaling is None else _in_units(outputs, **scaling)

@@ -19,6 +19,17 @@ def named(tree: Any) -> dict[str, Any]:
     return {".".join(_word(key) for key in path): leaf for path, leaf in leaves}
 
 
+def on_host(array: Any) -> np.ndarray:
+    """A device array as NumPy's, once it is computed.
+
+    Where one output of a call had no memory, jaxlib 0.10.2 waits for ever if NumPy asks for another; this raises.
+
+    Raises:
+        jax.errors.JaxRuntimeError: the call that was to compute it failed.
+    """
+    return np.asarray(jax.block_until_ready(array))
+
+
 def to_host(tree: Any) -> dict[str, np.ndarray]:
     """Copies of a tree's leaves on the host. Names begin with the leaf's place, so that no two are the same.
 
@@ -36,7 +47,7 @@ def to_device(arrays: Mapping[str, np.ndarray], like: Any, device: jax.Device) -
 
 
 def _plain(leaf: Any) -> np.ndarray:
-    array = np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    array = on_host(jax.random.key_data(leaf) if _is_key(leaf) else leaf).copy()
     return array.view(f"u{array.dtype.itemsize}") if array.dtype.kind == "V" else array
 
 

@@ -21,6 +21,7 @@ from sweeps.training.adapters.model import Inputs, Model
 from sweeps.training.components import is_number
 from sweeps.training.lane_placeholder import LanePlaceholder, asked
 from sweeps.training.models import build_model, in_bfloat16
+from sweeps.training.pytrees import on_host
 
 Numbers = Mapping[str, LanePlaceholder]
 """By the names of a model's arguments."""
@@ -182,4 +183,4 @@ def _are_finite(tree: Any) -> bool:
 
 
 def _leaves(tree: Any) -> Iterator[np.ndarray]:
-    return (np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(tree))
+    return (np.asarray(on_host(leaf), np.float32) for leaf in jax.tree.leaves(tree))
