@@ -1,9 +1,11 @@
-"""The `sweep` command: parse, call, print. The rule: nothing is decided here or imported before it is used."""
+"""The `sweep` command: its arguments, and the exit codes. What a command does and prints is in `sweeps/command/`."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
+import json
 import os
 import shlex
 import sys
@@ -13,15 +15,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sweeps.command.terminal import clean
+from sweeps.command.terminal import Output, clean
 from sweeps.errors import DiskError, SweepError
 from sweeps.masking import masked
+from sweeps.user_code import exit_refused
 from sweeps.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-BUG, BAD_INPUT, DISK = 1, 2, 74
+BUG, BAD_INPUT, NOTHING_COMPLETED, DISK = 1, 2, 3, 74
 
 app = typer.Typer(
     name="sweep",
@@ -76,10 +79,12 @@ def run(
 
     more = [] if trials is None else [f"budget.trials={trials}"]
     with Signals(StopRequest(minutes), _leave) as signals:
-        is_stopped = command_run.run(
+        end = command_run.run(
             _console(), file, results, [*(overrides or []), *more], signals, allow_changed=allow_changed
         )
-    if is_stopped:
+    if end is command_run.End.NOTHING_COMPLETED:
+        raise typer.Exit(NOTHING_COMPLETED)
+    if end is command_run.End.STOPPED:
         command = clean(shlex.join(["sweep", *sys.argv[1:]]))
         typer.echo(f"stopped cleanly; `{command}` continues", err=True)
         raise typer.Exit(signals.exit_code)
@@ -184,11 +189,9 @@ def schema() -> None:
 
     Example: sweep schema > sweep.schema.json
     """
-    import json
-
     from sweeps.config import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    print(json.dumps(json_schema(), indent=2))
 
 
 def _console() -> Console:
@@ -212,38 +215,58 @@ def entry() -> NoReturn:
     by one what the system frees as a whole takes Python 0.1 s.
     """
     gc.disable()
+    _open_standard_streams()
     code: object = 0
     try:
         main()
     except SystemExit as ended:
         code = ended.code
-    with contextlib.suppress(OSError):
-        sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-def main() -> None:
-    """The command as a function: a line and exit code 2 for what the user can put right, 74 where the disk refuses."""
+def main() -> NoReturn:
+    """The command as a function, which ends with `SystemExit`.
+
+    A line and exit code 2 for what the user can put right, 74 where the disk refuses.
+    """
+    streams = sys.stdout, sys.stderr
+    output, errors = Output(sys.stdout), Output(sys.stderr)
+    sys.stdout, sys.stderr = output, errors
+    code: str | int | None = BUG
     try:
         app(prog_name="sweep")
+    except SystemExit as ended:
+        code = ended.code
+        if refusal := exit_refused(ended):
+            code = BAD_INPUT
+            _print_errors([f"error: {refusal}"])
     except SweepError as error:
-        _tell([f"error: {line}" for line in str(error).splitlines()])
-        sys.exit(DISK if isinstance(error, DiskError) else BAD_INPUT)
+        _print_errors([f"error: {line}" for line in str(error).splitlines()])
+        code = DISK if isinstance(error, DiskError) else BAD_INPUT
     except Exception:  # noqa: BLE001  (Python would print the same, secrets included)
-        _tell(traceback.format_exc().splitlines())
-        sys.exit(BUG)
+        _print_errors(traceback.format_exc().splitlines())
     finally:
-        _let_go_of_output()
+        lost = output.end()
+        # A reader that has seen enough is no failure, and a sweep has its tables.
+        if lost is not None and lost.errno != errno.EPIPE and not code and sys.argv[1:2] != ["run"]:
+            _print_errors([f"error: the output cannot be written: {os.strerror(lost.errno or 0)}"])
+            code = DISK
+        errors.end()
+        sys.stdout, sys.stderr = streams
+    sys.exit(code)
 
 
-def _tell(lines: list[str]) -> None:
+def _print_errors(lines: list[str]) -> None:
     for line in lines:
-        typer.echo(clean(masked(line)), err=True)
+        print(clean(masked(line)), file=sys.stderr)
 
 
-def _let_go_of_output() -> None:
-    """Forget what a full disk has not taken of our output: Python would try again, and exit with a code of its own."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _open_standard_streams() -> None:
+    """Give streams that were closed (`>&-`) a place to go, or the next file that is opened would take theirs."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")

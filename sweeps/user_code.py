@@ -1,7 +1,7 @@
-"""The one seam for extension: `module:name` to the object it names, and a path in a config to the file it names.
+"""A user's own code: the object that `module:name` in a config names, and what is said when such code fails.
 
-The rule: the project's folders (the working directory, then the folder above the config's `configs/`) are looked in
-first, then what is installed. Whatever goes wrong in a user's code is told with its file and line.
+The project's folders (the working directory, then the folder above the config's `configs/`) are looked in first, then
+what is installed. A failure in a user's code is reported with its file and line.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
+import signal
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,12 +26,17 @@ from sweeps.errors import SweepError
 _PACKAGE = Path(__file__).parent
 _DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 """What pip calls the packages that are imported under another name."""
+_FRAME = re.compile(r'  File "([^"]+)", line (\d+)')
 _folders: list[Path] = []  # of the whole process, as `sys.path` is: data may be read by a thread
 
 
 @contextlib.contextmanager
 def project_folders(config_file: Path | None) -> Iterator[None]:
-    """Put the project's folders first while a sweep is checked or runs, for modules and for files."""
+    """Put the project's folders first while a sweep is checked or runs, for modules and for files.
+
+    Raises:
+        SweepError: a user's code has tried to end the process.
+    """
     folders = [Path.cwd()]
     if config_file is not None and config_file.resolve().parent.name == "configs":
         folders.append(config_file.resolve().parent.parent)
@@ -39,6 +46,10 @@ def project_folders(config_file: Path | None) -> Iterator[None]:
     _folders[:] = folders
     try:
         yield
+    except (SystemExit, KeyboardInterrupt) as ended:
+        if refusal := exit_refused(ended):
+            raise refusal from ended
+        raise
     finally:
         _folders[:] = before
         for folder in folders:
@@ -182,7 +193,12 @@ def failed(what: str, failure: BaseException) -> str:
 
 
 def reason(failure: BaseException) -> str:
-    """An exception in one line: its type and the first line of what it says; how to install a package that lacks."""
+    """An exception in one line: its type and the first line of what it says; how to install a package that lacks.
+
+    Where that holds the traceback of another exception, as JAX's message on a failed callback does, it is that one.
+    """
+    if cause := next((line for line in _traceback(failure) if not line.startswith(" ")), ""):
+        return cause
     said = failure.msg if isinstance(failure, SyntaxError) else str(failure).strip().partition("\n")[0]
     lacking = _lacking(failure)
     if lacking:
@@ -190,11 +206,39 @@ def reason(failure: BaseException) -> str:
     return f"{type(failure).__name__}{f': {said}' if said else ''}"
 
 
+def _traceback(failure: BaseException) -> list[str]:
+    """The lines of a traceback within an exception's message."""
+    return str(failure).partition("Traceback (most recent call last):\n")[2].splitlines()
+
+
 def _lacking(failure: BaseException) -> str:
     """The package that an import did not find; "" where it was a part of one that is there, or another failure."""
     package = (getattr(failure, "name", None) or "").partition(".")[0]
     is_missing = isinstance(failure, ModuleNotFoundError) and package and sys.modules.get(package) is None
     return package if is_missing and importlib.util.find_spec(package) is None else ""
+
+
+def reason_with_place(failure: BaseException) -> str:
+    """`reason`, and where in the user's own code.
+
+    >>> reason_with_place(ValueError("no rows"))
+    'ValueError: no rows'
+    """
+    place = _place(failure)
+    return f"{reason(failure)} ({place})" if place else reason(failure)
+
+
+def exit_refused(ended: BaseException) -> SweepError | None:
+    """The error to raise where a user's code has raised `SystemExit` (`sys.exit`), or `KeyboardInterrupt` itself.
+
+    None where that came from elsewhere: from this package, or from a Ctrl-C, which raises `KeyboardInterrupt` only as
+    long as no other handler is set.
+    """
+    place, name = _last_own_frame(ended)
+    is_ctrl_c = isinstance(ended, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not place or is_ctrl_c:
+        return None
+    return SweepError(f"`{name}` failed at {place}: {reason(ended)}. It must return, or raise an error of another kind")
 
 
 def origin(failure: BaseException) -> str:
@@ -205,17 +249,30 @@ def origin(failure: BaseException) -> str:
 def _place(failure: BaseException) -> str:
     if isinstance(failure, SyntaxError) and failure.filename:
         return f"{failure.filename}:{failure.lineno}"
-    place, trace = "", failure.__traceback__
+    frames = filter(None, map(_FRAME.match, _traceback(failure)))
+    own = [f"{frame[1]}:{frame[2]}" for frame in frames if _is_own(frame[1])]
+    return own[-1] if own else _last_own_frame(failure)[0]
+
+
+def _last_own_frame(failure: BaseException) -> tuple[str, str]:
+    """`file:line`, and the function's name; "" where no frame is the user's."""
+    found, trace = ("", ""), failure.__traceback__
     while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        # Code that was compiled elsewhere has a relative name, generated code one in angle brackets.
-        if Path(file).is_absolute() and not any(Path(file).is_relative_to(folder) for folder in _not_the_users()):
-            place = f"{file}:{trace.tb_lineno}"
+        code = trace.tb_frame.f_code
+        if _is_own(code.co_filename):
+            found = f"{code.co_filename}:{trace.tb_lineno}", code.co_name
         trace = trace.tb_next
-    return place
+    return found
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is the user's. Code that was compiled elsewhere has a relative name, generated code `<...>`."""
+    return Path(file).is_absolute() and not any(Path(file).is_relative_to(folder) for folder in _not_the_users())
 
 
 @functools.cache
 def _not_the_users() -> tuple[Path, ...]:
-    installed = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    # A `.pth` file or PYTHONPATH may have added the packages of another environment.
+    installed += [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     return (_PACKAGE, *map(Path, installed))

@@ -1,12 +1,13 @@
-"""What a person sees while a sweep runs and when it is done. The rule: it only looks; a sweep without it is the same.
+"""What a person sees while a sweep runs and when it is done.
 
 On a terminal a few lines are redrawn in place; anywhere else (a file, a batch job's output) plain lines are added, one
-for each new best trial and one every ten seconds. Nothing is wider than the terminal, whatever is searched, and nothing
-that is shown is obeyed by the terminal.
+for each new best trial and one every ten seconds. No line is wider than the terminal, and no text from a file or a
+model reaches it with control characters.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,6 @@ from rich.text import Text
 from sweeps.command.terminal import clean, clean_lines
 from sweeps.masking import masked
 from sweeps.runner.progress import Progress
-from sweeps.storage.retry import PASSING
 
 PLAIN_LINE_SECONDS = 10.0
 REDRAWS_PER_SECOND = 8
@@ -29,17 +29,18 @@ MOST_BEST_LINES = 6
 INDENT = " " * 10
 
 
-def watch(console: Console, metric: str, looks: Iterable[Progress]) -> Progress | None:
-    """Follow a sweep to its end, showing each look at it; the last one, or None if there was nothing to do."""
+def watch(console: Console, metric: str, news: Iterable[Progress]) -> Progress | None:
+    """Show a sweep's progress to its end; the last of it, or None if there was nothing to do."""
     is_live = console.is_terminal and not console.is_dumb_terminal
-    return _watch_live(console, metric, looks) if is_live else _watch_plain(console, metric, looks)
+    return _watch_live(console, metric, news) if is_live else _watch_plain(console, metric, news)
 
 
-def _watch_live(console: Console, metric: str, looks: Iterable[Progress]) -> Progress | None:
+def _watch_live(console: Console, metric: str, news: Iterable[Progress]) -> Progress | None:
     latest: Progress | None = None
     drawn = 0.0
     with Live(_row("", "getting ready", "dim"), console=console, auto_refresh=False) as live:
-        for latest in looks:
+        console.show_cursor()  # Rich has hidden it, and a process that is killed could not show it again
+        for latest in news:
             now = time.monotonic()
             if now - drawn >= 1 / REDRAWS_PER_SECOND:
                 live.update(picture(latest, metric, console.width), refresh=True)
@@ -49,40 +50,44 @@ def _watch_live(console: Console, metric: str, looks: Iterable[Progress]) -> Pro
     return latest
 
 
-def _watch_plain(console: Console, metric: str, looks: Iterable[Progress]) -> Progress | None:
+def _watch_plain(console: Console, metric: str, news: Iterable[Progress]) -> Progress | None:
     latest: Progress | None = None
-    best, told = None, time.monotonic()
-    for latest in looks:
+    best, printed = None, time.monotonic()
+    for latest in news:
         if latest.best is not None and latest.best != best:
+            which = "best so far" if best is None and any(latest.continued) else "new best"
             best = latest.best
-            line(console, f"{_done(latest)} trials, new best {_best(latest, metric)}: {parameters(best.params)}")
-        if time.monotonic() - told >= PLAIN_LINE_SECONDS:
-            told = time.monotonic()
+            line(console, f"{_done(latest)} trials, {which} {_best(latest, metric)}: {parameters(best.params)}")
+        if time.monotonic() - printed >= PLAIN_LINE_SECONDS:
+            printed = time.monotonic()
             line(console, ", ".join([f"{_done(latest)} trials", *_figures(latest)]))
     return latest
 
 
-def picture(look: Progress, metric: str, width: int) -> Group:
-    """One look as a few lines of at most `width` characters."""
-    left = f"{clock(look.seconds_left)} left" if look.seconds_left and look.done != look.total else ""
+def picture(progress: Progress, metric: str, width: int) -> Group:
+    """Progress as a few lines of at most `width` characters."""
+    left = f"{clock(progress.seconds_left)} left" if progress.seconds_left and progress.done != progress.total else ""
     # Of unknown length, a bar that moves by the clock would flicker at our pace of drawing.
     bar = Table.grid(padding=(0, 2))
     bar.add_row(
         Text("  trials"),
         *(
             []
-            if look.total is None
-            else [ProgressBar(total=look.total, completed=look.done, width=min(30, width // 3))]
+            if progress.total is None
+            else [ProgressBar(total=progress.total, completed=progress.done, width=min(30, width // 3))]
         ),
-        Text(_done(look), style="bold"),
+        Text(_done(progress), style="bold"),
         Text(left, style="dim"),
     )
-    lines: list[Any] = [bar, _row("", "   ".join([*_figures(look, with_time=False), _outcomes(look)]).rstrip(), "dim")]
-    if look.best is None:
+    lines: list[Any] = [
+        bar,
+        _row("", "   ".join([*_figures(progress, with_time=False), _outcomes(progress)]).rstrip(), "dim"),
+    ]
+    if progress.best is None:
         lines.append(_row("best", "none yet", "dim"))
     else:
-        lines.append(_row("best", _best(look, metric), "bold"))
-        shown = wrapped(_words(look.best.params), width)
+        lines.append(_row("best", _best(progress, metric), "bold"))
+        shown = wrapped(_words(progress.best.params), width)
         cut = [*shown[: MOST_BEST_LINES - 1], f"{INDENT}…"] if len(shown) > MOST_BEST_LINES else shown
         lines += [Text(each, no_wrap=True, overflow="ellipsis") for each in cut]
     return Group(*lines)
@@ -92,35 +97,41 @@ def _row(name: str, text: str, style: str) -> Text:
     return Text.assemble(f"  {name:8}", (clean(text), style), no_wrap=True, overflow="ellipsis")
 
 
-def _done(look: Progress) -> str:
-    return f"{look.done}" if look.total is None else f"{look.done}/{look.total}"
+def _done(progress: Progress) -> str:
+    return f"{progress.done}" if progress.total is None else f"{progress.done}/{progress.total}"
 
 
-def _figures(look: Progress, *, with_time: bool = True) -> list[str]:
-    left = [f"{clock(look.seconds_left)} left"] if with_time and look.seconds_left is not None else []
-    speed = f"{look.examples_per_second:,.0f} examples/s" if look.examples_per_second else "compiling"
-    return [f"lanes {look.busy}/{look.lanes}", speed, *left]
+def _figures(progress: Progress, *, with_time: bool = True) -> list[str]:
+    left = [f"{clock(progress.seconds_left)} left"] if with_time and progress.seconds_left is not None else []
+    speed = f"{progress.examples_per_second:,.0f} examples/s" if progress.examples_per_second else "compiling"
+    return [f"lanes {progress.busy}/{progress.lanes}", speed, *left]
 
 
-def _outcomes(look: Progress) -> str:
-    return ", ".join(f"{count} {outcome}" for outcome, count in look.outcomes.items())
+def _outcomes(progress: Progress) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in progress.outcomes.items())
 
 
-def _best(look: Progress, metric: str) -> str:
-    assert look.best is not None
-    return f"{metric} {look.best.value:.5g}, trial {look.best.number}"
+def _best(progress: Progress, metric: str) -> str:
+    assert progress.best is not None
+    return f"{metric} {progress.best.value:.5g}, trial {progress.best.number}"
 
 
-def line(console: Console, text: str) -> None:
-    """Print one line as it is: not wrapped, nothing in it taken for markup, secrets masked.
+def line(console: Console, text: str, *, is_code: bool = False) -> None:
+    """Print a line, nothing in it taken for markup, secrets masked; on a terminal it is wrapped between words.
 
-    A disk that refuses it, under a file that the output goes to, does not stop what the line is about.
+    Code is not wrapped, so that it can be copied.
     """
-    try:
-        console.print(clean_lines(masked(text)), soft_wrap=True, markup=False, highlight=False)
-    except OSError as error:
-        if error.errno not in PASSING:
-            raise
+    text = clean_lines(masked(text))
+    if console.is_terminal and not is_code:
+        text = "\n".join(_fitted(each, console.width) for each in text.split("\n"))
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _fitted(text: str, width: int) -> str:
+    """A line on several of at most `width` characters, those after the first one indented as it is and by two more."""
+    indent = re.match(" *", text)[0]  # type: ignore[index]  # it always matches
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "replace_whitespace": False}
+    return text if len(text) <= width else textwrap.fill(text, width, subsequent_indent=f"{indent}  ", **options)
 
 
 def facts(console: Console, rows: Sequence[tuple[str, str]]) -> None:
@@ -144,7 +155,7 @@ def parameter_lines(console: Console, params: Mapping[str, Any]) -> list[str]:
     return wrapped(_words(params), console.width if console.is_terminal else 10**6)
 
 
-def wrapped(words: Iterable[str], width: int) -> list[str]:
+def wrapped(words: Iterable[str], width: int, indent: str = INDENT) -> list[str]:
     """Words two spaces apart on indented lines of at most `width` characters, no word broken unless it is longer.
 
     >>> wrapped(["epochs=3", "batch_size=64"], 24)
@@ -155,7 +166,7 @@ def wrapped(words: Iterable[str], width: int) -> list[str]:
         if lines and len(lines[-1]) + 2 + len(word) <= width:
             lines[-1] += f"  {word}"
         else:
-            lines.append(f"{INDENT}{word}")
+            lines.append(f"{indent}{word}")
     return lines
 
 

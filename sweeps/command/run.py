@@ -7,6 +7,8 @@ import gc
 import logging
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -14,14 +16,26 @@ from rich.console import Console
 
 from sweeps.command import display
 from sweeps.command.display import line
+from sweeps.command.show import failures
 from sweeps.command.signals import Signals
 from sweeps.config import SweepConfig, read_draft
 from sweeps.datasets.loading import Datasets
+from sweeps.log.trials import LoggedTrials
 from sweeps.results.summary import read_summary
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
 from sweeps.storage.retry import LOGGER
 from sweeps.user_code import project_folders
+
+MOST_WARNINGS = 12
+
+
+class End(Enum):
+    """How a run ended: `STOPPED` by a signal or `--minutes`, or at the sweep's end, with a completed trial or none."""
+
+    COMPLETE = auto()
+    NOTHING_COMPLETED = auto()
+    STOPPED = auto()
 
 
 def run(
@@ -32,8 +46,8 @@ def run(
     signals: Signals,
     *,
     allow_changed: bool = False,
-) -> bool:
-    """Check the file, train, and say where the tables are; whether a signal or `--minutes` stopped it before its end.
+) -> End:
+    """Check the file, train, and say where the tables are.
 
     Raises:
         SweepError: the config, the data, the model or the folder cannot be used.
@@ -46,13 +60,17 @@ def run(
         from sweeps.runner import start  # after the first line, which must not wait
 
         config = start.prepare(draft, results, datasets)
+        signals.say = partial(line, console)
         signals.is_patient = True
         # Closed at once when the display or a Ctrl-C ends it, so that the tables are written before we say so.
         looks = start.follow(config, results, datasets, allow_changed=allow_changed, request=signals.request)
         with warnings_on(console), contextlib.closing(cast("Generator[Progress]", looks)):
             last = display.watch(console, config.objective.metric, attended(console, looks, signals.request))
-    summary(console, config, results / config.name, last, time.monotonic() - started)
-    return last is not None and last.is_stopped
+    logged = read_summary(results / config.name).logged
+    summary(console, config, results / config.name, logged, last, time.monotonic() - started)
+    if last is not None and last.is_stopped:
+        return End.STOPPED
+    return End.COMPLETE if logged.best(config.objective.direction) else End.NOTHING_COMPLETED
 
 
 @contextlib.contextmanager
@@ -70,16 +88,37 @@ def warnings_on(console: Console) -> Iterator[None]:
 
 
 def attended(console: Console, looks: Iterable[Progress], request: StopRequest) -> Iterator[Progress]:
-    """The same looks. From the first on garbage is collected again, and a request to stop is told when it comes."""
-    is_told = False
+    """The same progress, with lines on what a person must know: what is continued, what went wrong, that it stops.
+
+    From the first on garbage is collected again.
+    """
+    is_first, is_stopping, room = True, False, MOST_WARNINGS
     for each in looks:
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
-        if request.reason and not is_told:
-            is_told = True
+        if is_first and any(each.continued):
+            line(console, continues(each))
+        for warning in each.warnings[:room]:
+            line(console, warning)
+        if each.warnings and room <= len(each.warnings):
+            if room:
+                line(console, "more such lines are left out; `sweep show` counts the failures by reason")
+            room = 0
+        else:
+            room -= len(each.warnings)
+        if request.reason and not is_stopping:
+            is_stopping = True
             line(console, f"stopping when these epochs have ended ({request.reason}); Ctrl-C stops at once")
+        is_first = False
         yield each
+
+
+def continues(first: Progress) -> str:
+    """What a run takes over from those before it."""
+    ended, under_way = first.continued
+    of_all = "" if first.total is None else f" of {first.total:,}"
+    return f"continues: {ended:,}{of_all} trials ended, {under_way:,} under way"
 
 
 def headline(config: SweepConfig, results: Path) -> str:
@@ -89,17 +128,28 @@ def headline(config: SweepConfig, results: Path) -> str:
     return f"sweep {config.name}: {config.sampler.use}{pruner}{amount} -> {results / config.name}"
 
 
-def summary(console: Console, config: SweepConfig, folder: Path, last: Progress | None, seconds: float) -> None:
+def summary(
+    console: Console, config: SweepConfig, folder: Path, logged: LoggedTrials, last: Progress | None, seconds: float
+) -> None:
     """What came of the sweep, and how to read it."""
-    logged = read_summary(folder).logged
     if last is None:
         line(console, f"nothing left to do: {display.count(len(logged.trials), 'trial')} have ended. {more(config)}")
     else:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in last.outcomes.items())
-        line(console, f"{display.count(last.done, 'trial')} in {display.clock(seconds)}{counts and ': '}{counts}")
+        earlier = f" ({last.continued[0]:,} of them before)" if last.continued[0] else ""
+        amount = f"{display.count(last.done, 'trial')} in {display.clock(seconds)}{earlier}"
+        line(console, f"{amount}{counts and ': '}{counts}")
+        if last.under_way[0]:
+            epochs = display.count(last.under_way[1], "epoch")
+            line(console, f"under way {display.count(last.under_way[0], 'trial')} with {epochs}, which will go on")
         line(console, f"training program {compiled(last)}")
+    for text in failures(logged):
+        line(console, text)
     best = logged.best(config.objective.direction)
-    if best is not None:
+    if best is None:
+        if last is None or not last.is_stopped:
+            line(console, "best      none: no trial has completed")
+    else:
         line(console, f"best      {config.objective.metric} {best.value:.5g}, trial {best.number}")
         for each in display.parameter_lines(console, best.params):
             line(console, each)
@@ -107,9 +157,12 @@ def summary(console: Console, config: SweepConfig, folder: Path, last: Progress 
             line(console, f"{display.INDENT}{display.scores(best.test)}")
     ascending = config.objective.direction == "minimize"
     line(console, f"tables    {folder}/trials and history, .parquet and .csv; to read them:\n")
-    line(console, "    import pandas as pd")
-    line(console, f'    trials = pd.read_parquet("{folder}/trials.parquet")')
-    line(console, f'    print(trials.sort_values("value", ascending={ascending}).head())')
+    for code in (
+        "import pandas as pd",
+        f'trials = pd.read_parquet("{folder}/trials.parquet")',
+        f'print(trials.sort_values("value", ascending={ascending}).head())',
+    ):
+        line(console, f"    {code}", is_code=True)
 
 
 def compiled(last: Progress) -> str:

@@ -15,11 +15,11 @@ from rich.table import Table
 from sweeps.command import display
 from sweeps.command.display import line
 from sweeps.command.terminal import clean
-from sweeps.log.trials import SIGNS, Entry
-from sweeps.results.columns import text
+from sweeps.log.trials import SIGNS, Entry, LoggedTrials
+from sweeps.results.columns import text as cell_text
 from sweeps.results.summary import Summary, read_summary
 
-MOST_DAMAGED = 8
+MOST_DAMAGED, MOST_REASONS = 8, 8
 
 
 def show(console: Console, folder: Path, rows: int) -> None:
@@ -37,7 +37,7 @@ def show(console: Console, folder: Path, rows: int) -> None:
         if not console.is_terminal:
             console.width = max(console.width, width)
         elif width > console.width:
-            table = compact(summary.metric, searched, trials[:rows])
+            table = compact(summary.metric, searched, trials[:rows], console.width)
         console.print(table, markup=False)
         line(console, "")
     _totals(console, summary)
@@ -62,16 +62,28 @@ def columns(metric: str, searched: Sequence[str], trials: Sequence[Entry]) -> Ta
     return table
 
 
-def compact(metric: str, searched: Sequence[str], trials: Sequence[Entry]) -> Table:
-    """All parameters in one column of several lines, where they do not fit side by side."""
-    table = _table(["trial", clean(metric), "outcome"])
-    table.add_column("parameters", overflow="fold")
-    for trial in trials:
-        cells = {name: _cell(trial.params.get(name)) for name in searched}
-        # A space within a value would let it be broken there.
-        given = [f"{clean(name)}={cell.replace(', ', ',')}" for name, cell in cells.items() if cell]
-        table.add_row(*_outline(trial), "  ".join(given))
-    return table
+def compact(metric: str, searched: Sequence[str], trials: Sequence[Entry], width: int) -> Table:
+    """All parameters in one column of several lines, where they do not fit side by side.
+
+    They go below their trial, where the longest of them does not fit beside it.
+    """
+    cells = [{name: _cell(trial.params.get(name)) for name in searched} for trial in trials]
+    # A space within a value would let it be broken there.
+    given = [[f"{clean(name)}={cell.replace(', ', ',')}" for name, cell in each.items() if cell] for each in cells]
+    heading, outlines = ["trial", clean(metric), "outcome"], [_outline(trial) for trial in trials]
+    taken = sum(max(map(len, column)) + 2 for column in zip(heading, *outlines, strict=True))
+    longest = max((len(word) for words in given for word in words), default=0)
+    table = _table(heading)
+    if taken + longest <= width:
+        table.add_column("parameters", overflow="fold")
+        for outline, words in zip(outlines, given, strict=True):
+            table.add_row(*outline, "  ".join(words))
+        return table
+    lines = Table.grid()
+    for (number, value, outcome), words in zip(outlines, given, strict=True):
+        lines.add_row(f"trial {number}, {outcome}{value and f', {clean(metric)} {value}'}")
+        lines.add_row("\n".join(display.wrapped(words, width, "    ")))
+    return lines
 
 
 def _table(names: Sequence[str]) -> Table:
@@ -100,6 +112,8 @@ def _totals(console: Console, summary: Summary) -> None:
     best = summary.logged.best(summary.direction)
     if best is not None and best.test:
         line(console, f"trial {best.number} on the test split: {display.scores(best.test)}")
+    for text in failures(summary.logged):
+        line(console, text)
     for damage in summary.damaged[:MOST_DAMAGED]:
         line(console, f"skipped: {damage.file}:{damage.line}: {damage.reason}")
     if len(summary.damaged) > MOST_DAMAGED:
@@ -108,11 +122,23 @@ def _totals(console: Console, summary: Summary) -> None:
         line(console, f"warning: {warning}")
 
 
+def failures(logged: LoggedTrials) -> list[str]:
+    """The trials that failed, counted by reason, the most frequent first."""
+    counted = Counter(
+        (trial.outcome, str(trial.ending.get("reason") or "for an unknown reason"))
+        for trial in logged.trials.values()
+        if trial.outcome in ("failed", "out_of_memory")
+    ).most_common()
+    lines = [f"{outcome:9} {count:,}: {reason}" for (outcome, reason), count in counted[:MOST_REASONS]]
+    rest = sum(count for _, count in counted[MOST_REASONS:])
+    return [*lines, f"{'':9} {rest:,} more, for other reasons: see the column `reason`"] if rest else lines
+
+
 def _cell(value: Any) -> str:
     """A parameter as the tables have it: a list as JSON, and nothing for what is missing."""
     if value is None:
         return ""
-    return clean(text(value) if isinstance(value, tuple) else display.short(value))
+    return clean(cell_text(value) if isinstance(value, tuple) else display.short(value))
 
 
 def _number(trial: Entry) -> int:

@@ -1,4 +1,4 @@
-r"""Text that is safe to print. The rule: what comes from a file or a model can change what a terminal says, never how.
+r"""What the command prints to: text without control characters, and streams that may go away.
 
 A terminal obeys control characters: an escape sequence in the name of a choice could clear the screen or rename the
 window, and characters that turn the direction of writing could make a line say something else.
@@ -6,7 +6,11 @@ window, and characters that turn the direction of writing could make a line say 
 
 from __future__ import annotations
 
+import os
 import re
+from typing import Any, TextIO
+
+from sweeps.storage.files import FULL
 
 # C0, DEL and C1; line and paragraph separators; embeddings, overrides and isolates of direction; halves of surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -28,3 +32,47 @@ def clean_lines(text: str) -> str:
     'onetwo\nthree'
     """
     return "\n".join(map(clean, text.split("\n")))
+
+
+class Output:
+    """A standard stream that may go away (a pager that ends, a full disk): writing to it raises no error.
+
+    What a full disk refuses to flush is tried again with what follows; after any other error the rest goes nowhere.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return self._file.write(text)
+        except OSError as error:
+            self._error = self._error or error
+            if error.errno not in FULL:
+                self._drop_the_rest()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError as error:
+            if error.errno not in FULL:
+                self._error = self._error or error
+                self._drop_the_rest()
+
+    def end(self) -> OSError | None:
+        """Flush for the last time; the first error by which something was lost, if any."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            self._error = self._error or error
+            self._drop_the_rest()
+        return self._error
+
+    def _drop_the_rest(self) -> None:
+        # Python would try again when it ends, and exit with a code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)

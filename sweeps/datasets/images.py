@@ -16,7 +16,7 @@ from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset, from_splits
 from sweeps.datasets.splitting import NAMES
 from sweeps.errors import DataError
-from sweeps.user_code import find_file
+from sweeps.user_code import find_file, reason
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _MODES = {1: "L", 3: "RGB"}
@@ -190,7 +190,7 @@ class Reader:
                 mode, image = opened.mode, self._upright(opened)
                 image.load()
         except Exception as error:  # Pillow's readers raise whatever they like
-            raise DataError(f"{self._path}: {name} cannot be read as an image: {type(error).__name__}") from error
+            raise DataError(f"{self._path}: {name} cannot be read as an image: {reason(error)}") from error
         if mode not in _READ:
             raise DataError(f"{self._path}: {name} must have 8 bits a channel, but its mode is {mode}")
         self._channels = self._channels or (1 if mode in _GREY else 3)

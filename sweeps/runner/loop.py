@@ -28,7 +28,7 @@ from sweeps.runner.timer import Timer
 from sweeps.stop_request import StopRequest
 from sweeps.storage.paths import RunFolder
 from sweeps.study import Study
-from sweeps.user_code import origin
+from sweeps.user_code import reason_with_place
 
 REFRESH_S = 0.1
 
@@ -62,6 +62,7 @@ class Sweep:
         self._timer = Timer(config, journal)
         outcomes = Counter(entry.outcome for entry in journal.trials.values() if entry.ending)
         self._outcomes = Outcomes(config, self._study, self._recorder, self._best_trial, outcomes)
+        self._continued = sum(outcomes.values()), len(self._placement.places)
 
     def run(self) -> Iterator[Progress]:
         """Train until the budget is used up, or until a stop is requested and the epochs under way have ended.
@@ -129,7 +130,7 @@ class Sweep:
             self._recorder.attempts.setdefault(number, trials[number].attempt)
             self._make_ready(number)
         scheduler.resume(placement, is_held=bool(self._request.reason))
-        self._outcomes.news += self._checkpoints.notes
+        self._outcomes.warn(self._checkpoints.notes)
 
     def _fill(self, scheduler: Scheduler) -> None:
         """Ready trials to free lanes, asking for more while lanes stay free."""
@@ -188,12 +189,11 @@ class Sweep:
             epochs = scheduler.collect(group)
         except ShortageError as shortage:
             self._try_again(lane_trials, TrialEnd("shortage", str(shortage)), group.virtual_time, began=shortage.began)
-        except Exception as error:  # noqa: BLE001  (a user's model may raise anything; the other programs go on)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (user code; the other programs go on)
             outcome = "out_of_memory" if is_out_of_memory(error) else "failed"
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} ({origin(error)})"
-            self._fail(lane_trials, TrialEnd(outcome, reason), group.virtual_time)
+            self._fail(lane_trials, TrialEnd(outcome, reason_with_place(error)), group.virtual_time)
         else:
-            self._outcomes.news += group.notes
+            self._outcomes.warn(group.notes)
             group.notes.clear()
             for epoch in epochs:
                 self._settle_epoch(group, epoch)
@@ -258,9 +258,11 @@ class Sweep:
     def _progress(self, scheduler: Scheduler, *, is_stopped: bool = False) -> Progress:
         done = sum(self._outcomes.counts.values())
         news: tuple[str, ...] = ()
+        warnings: tuple[str, ...] = ()
         if self._journal.flush():  # what is told is on the disk
-            news = tuple(self._outcomes.news)
+            news, warnings = tuple(self._outcomes.news), tuple(self._outcomes.warnings)
             self._outcomes.news.clear()
+            self._outcomes.warnings.clear()
             self._checkpoints.drop(self._outcomes.ended)  # which are not needed once that is on the disk
             self._outcomes.ended.clear()
         return Progress(
@@ -275,4 +277,12 @@ class Sweep:
             compilations=self._programs.compilations,
             news=news,
             is_stopped=is_stopped,
+            warnings=warnings,
+            continued=self._continued,
+            under_way=self._under_way() if is_stopped else (0, 0),
         )
+
+    def _under_way(self) -> tuple[int, int]:
+        """How many trials have begun and not ended, and how many epochs they have."""
+        begun = [entry for entry in self._journal.unfinished() if entry.attempt]
+        return len(begun), sum(entry.epochs_run for entry in begun)

@@ -22,6 +22,8 @@ from sweeps.study import Study
 class Outcomes:
     """`counts` has the ended trials of all runs, `news` is a line for each of this one, `ended` their numbers.
 
+    `warnings` are what went wrong, and of each reason of a failure the first.
+
     `closing` is why the sweep is over before its trials are; "" while it is not.
     """
 
@@ -31,6 +33,8 @@ class Outcomes:
         self._config, self._study, self._recorder, self._best_trial = config, study, recorder, best_trial
         self.counts, self.closing = counts, ""
         self.news: list[str] = []
+        self.warnings: list[str] = []
+        self._reasons: set[str] = set()
         self.ended: list[int] = []
         if best_trial.standing is not None:
             self._close_if_reached(best_trial.standing.number, best_trial.standing.value)
@@ -60,8 +64,16 @@ class Outcomes:
         self.ended.append(number)
         figure = "" if value is None else f", {self._config.objective.metric} {value:.4g}"
         self.news.append(f"trial {number} {outcome}{figure}{f' ({reason})' if reason else ''}")
+        if outcome in ("failed", "out_of_memory") and reason not in self._reasons:
+            self._reasons.add(reason)
+            self.warnings.append(f"trial {number} {outcome}: {reason}")
         if outcome == "completed" and value is not None:
             self._close_if_reached(number, value)
+
+    def warn(self, notes: list[str]) -> None:
+        """Add what went wrong without ending a trial."""
+        self.news += notes
+        self.warnings += notes
 
     def _ending(self, lane_trial: LaneTrial, number: int, entry: Entry, value: float) -> TrialEnd | None:
         """How a trial ends after an epoch, or None; an epoch that was reported before is answered as it was."""

@@ -30,3 +30,6 @@ class Progress:
     compilations: int  # of the training program in this run, as JAX counts them
     news: tuple[str, ...]  # a line for each trial that ended since the last look
     is_stopped: bool = False  # before the sweep's end; the next run continues it
+    warnings: tuple[str, ...] = ()  # of the news, what went wrong; of each reason of a failure the first
+    continued: tuple[int, int] = (0, 0)  # trials that had ended, and that were under way, when this run began
+    under_way: tuple[int, int] = (0, 0)  # trials that a stop has interrupted, and their epochs

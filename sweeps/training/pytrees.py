@@ -27,7 +27,8 @@ def on_host(array: Any) -> np.ndarray:
     Raises:
         jax.errors.JaxRuntimeError: the call that was to compute it failed.
     """
-    return np.asarray(jax.block_until_ready(array))
+    computed = jax.block_until_ready(array)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
+    return np.asarray(computed)
 
 
 def to_host(tree: Any) -> dict[str, np.ndarray]:
