@@ -132,7 +132,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "program_key traced_arguments",
     ),
     "training.adapters": (
-        "__init__ compiled_keras layers",
+        "__init__ compiled_keras keras_hooks layers",
         "model",
         "equinox functions keras linen nnx",
     ),

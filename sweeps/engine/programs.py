@@ -55,6 +55,7 @@ class Programs:
         self._lanes: dict[ProgramKey, lane.LaneProgram] = {}
         self._lane_counts: dict[ProgramKey, int] = {}
         self._numbers = traced_arguments.searched(config.parameters())
+        self._optimizer_numbers = traced_arguments.searched_of_optimizer(config.parameters())
         self.program_micro_batches = program_micro_batches(config, self.policy)
 
     def lane_trial(self, number: int, trial: space.Trial) -> LaneTrial:
@@ -64,7 +65,10 @@ class Programs:
             ModelError, DataError: the trial's own choices cannot be trained.
         """
         micro_batches = self.micro_batches(trial.batch_size)
-        program_key, floats = sign(trial, self._config.metrics, micro_batches, self._traced(trial))
+        of_optimizer = traced_arguments.traced_by_optimizer(
+            trial.optimizer, trial.learning_rate, self._optimizer_numbers
+        )
+        program_key, floats = sign(trial, self._config.metrics, micro_batches, self._traced(trial), of_optimizer)
         examples = self.dataset(program_key).train.rows
         if self.model(program_key).is_whole:
             micro_batches = microbatch.whole_batches(trial.batch_size, examples)
@@ -89,7 +93,7 @@ class Programs:
     def compile_ahead(self) -> None:
         """Begin to compile, before any trial is known, where trials differ by their batch sizes' programs at most."""
         trial = space.only_numbers_searched(self._config)
-        if trial is not None and self._numbers.keys() <= self._traced(trial).keys():
+        if trial is not None and self._takes_all_numbers(trial):
             for batch_size in self._batch_sizes_ahead(trial):
                 program_key = self.lane_trial(0, replace(trial, batch_size=batch_size)).program_key
                 for device in self.policy.devices:
@@ -160,6 +164,11 @@ class Programs:
         if self.model(self.lane_trial(0, trial).program_key).is_whole:
             return [trial.batch_size] if len(space.batch_sizes(self._config)) == 1 else []
         return [micro_batches.sizes[-1] for micro_batches in self.program_micro_batches]
+
+    def _takes_all_numbers(self, trial: space.Trial) -> bool:
+        """Whether every searched number of the model and the optimizer is a value of a lane of a trial's program."""
+        searched = {number.name for number in (*self._numbers.values(), *self._optimizer_numbers.values())}
+        return searched <= set(self.lane_trial(0, trial).program_key.float_names)
 
     def _traced(self, trial: space.Trial) -> traced_arguments.Numbers:
         """The searched numbers of a trial's model that ride in lanes."""

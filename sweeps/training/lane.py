@@ -222,10 +222,13 @@ class LaneProgram:
         changes, optimizer_state = optimizer.update(
             gradient.params, state.optimizer_state, state.params, value=gradient.loss
         )
+        params = optax.apply_updates(state.params, changes)
+        if self.model.constrain is not None:
+            params = self.model.constrain(params)
         batch_size = values.ints[BATCH_SIZE]
         size = jnp.clip(self.rows - state.update * batch_size, 1, batch_size).astype(jnp.float32)
         return state._replace(
-            params=optax.apply_updates(state.params, changes),
+            params=params,
             model_state=gradient.model_state,
             optimizer_state=optimizer_state,
             progress=state.progress + jnp.array([0, 1]),

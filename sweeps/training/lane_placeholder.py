@@ -135,6 +135,16 @@ def bound(values: Mapping[str, Any]) -> Iterator[None]:
         _VALUES.reset(token)
 
 
+def within(values: Mapping[str, Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, during whose calls lane numbers stand for these values."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        with bound(values):
+            return function(*arguments, **named)
+
+    return call
+
+
 _VALUES: ContextVar[Mapping[str, jax.Array]] = ContextVar("values", default=MappingProxyType({}))
 _ASKED: dict[LanePlaceholder, set[float]] = {}
 

@@ -80,6 +80,8 @@ def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outp
         shape = getattr(output, "shape", None)
         if shape == (row_mixing.ROWS, outputs):
             _check_state(use, model.shapes.state, state)
+            if output.dtype != jnp.float32:
+                model = model._replace(apply=_in_float32(model.apply))
             model = model._replace(draws=model.draws and _draws(jaxpr), is_whole=_is_whole(model, jaxpr, inputs))
         if model.numbers:
             model = model._replace(layers=functools.partial(_layers, model))
@@ -239,6 +241,16 @@ def in_bfloat16(model: Model) -> Model:
         return outputs.astype(jnp.float32), after
 
     return model._replace(apply=apply)
+
+
+def _in_float32(apply: Callable[..., tuple[jax.Array, State]]) -> Callable[..., tuple[jax.Array, State]]:
+    """Outputs of 16 bits as float32: else a loss would round the targets to 16 bits too."""
+
+    def applied(*arguments: Any) -> tuple[jax.Array, State]:
+        outputs, after = apply(*arguments)
+        return outputs.astype(jnp.float32), after
+
+    return applied
 
 
 def _rounded(array: jax.Array) -> jax.Array:

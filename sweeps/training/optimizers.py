@@ -1,12 +1,14 @@
 """Optimizers by their optax name, rebuilt inside the trace from a lane's values.
 
-The rule: a numeric argument is a value of the lane wherever optax lets it be one; that is found out by tracing, never
-declared. Every other argument is static and selects the program.
+A numeric argument is a value of the lane wherever optax lets it be one, which is found out by tracing. Every other
+argument is static and selects the program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Container, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -16,7 +18,10 @@ import optax
 from sweeps.errors import ModelError
 from sweeps.training import components
 from sweeps.training.components import is_number
-from sweeps.user_code import parameters
+from sweeps.training.lane_placeholder import within
+from sweeps.user_code import parameters, reason
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
     name: function
@@ -25,6 +30,13 @@ OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
     if callable(function) and not name.startswith("_")
 }
 """What optax has under a name. Some of it makes no optimizer, which shows when it is tried."""
+
+NEEDS_MORE: Mapping[type, str] = {
+    optax.LookaheadState: "it trains two sets of parameters (`optax.LookaheadParams`), and a sweep's model has one",
+    optax.contrib.ScheduleFreeState: "its model is to be evaluated at `optax.contrib.schedule_free_eval_params`, and a "
+    "sweep evaluates a model as it is trained",
+}
+"""States of optimizers that are not driven by `update` alone."""
 
 
 def constructor(use: str) -> Callable[..., optax.GradientTransformation]:
@@ -37,14 +49,42 @@ def constructor(use: str) -> Callable[..., optax.GradientTransformation]:
 
 
 def build(
-    use: str, arguments: Mapping[str, Any], key: Callable[[], jax.Array]
+    use: str, arguments: Mapping[str, Any], key: Callable[[], jax.Array], values: Mapping[str, Any] = NOTHING
 ) -> optax.GradientTransformationExtraArgs:
-    """The optimizer with its arguments, some of which may be tracers. One that draws noise gets `key()`."""
+    """The optimizer with its arguments, some of which may be tracers, or `LanePlaceholder`s that stand for `values`.
+
+    One that draws noise gets `key()`. Its `update` takes the loss of a batch as `value`, and may pass it over.
+
+    Raises:
+        ModelError: there is no such optimizer, or it makes something else.
+    """
     function = constructor(use)
     given = dict(arguments)
     if "key" in parameters(function) and not {"key", "seed"} & set(given):
         given["key"] = key()
-    return optax.with_extra_args_support(function(**given))
+    made = within(values, function)(**given)
+    if not all(callable(getattr(made, name, None)) for name in ("init", "update")):
+        raise ModelError(f"it makes no optimizer of optax, but {type(made).__name__}")
+    if "value" in _extra_arguments(made.update):
+        made = optax.with_extra_args_support(made)
+    else:
+        made = optax.with_extra_args_support(optax.GradientTransformation(made.init, made.update))
+    if not values:
+        return made
+    return optax.GradientTransformationExtraArgs(within(values, made.init), within(values, made.update))
+
+
+def _extra_arguments(update: Callable[..., Any]) -> Container[str]:
+    """What an optimizer's `update` takes by name; `value` is among them where it takes anything."""
+    taken = inspect.signature(update).parameters
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken.values())
+    return {*taken, "value"} if takes_any else taken
+
+
+def with_rate(arguments: Mapping[str, Any], learning_rate: float | None) -> dict[str, Any]:
+    """An optimizer's arguments with the learning rate among them, where there is one."""
+    rate = {} if learning_rate is None else {"learning_rate": learning_rate}
+    return {**arguments, **rate}
 
 
 def whole_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
@@ -80,7 +120,8 @@ def _find_traceable(use: str, arguments: Mapping[str, Any], numeric: set[str]) -
     failure = _failure(use, arguments, set())
     if failure is not None:
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        raise ModelError(f"optimizer {use}({given}) cannot be used: {_first_line(failure)}") from failure
+        why = failure if isinstance(failure, ModelError) else reason(failure)
+        raise ModelError(f"optimizer {use}({given}) cannot be used: {why}") from failure
     return frozenset(name for name in numeric if _failure(use, arguments, {name}) is None)
 
 
@@ -88,25 +129,41 @@ def _failure(use: str, arguments: Mapping[str, Any], traced: set[str]) -> Except
     """What goes wrong in one update of two small parameters with `traced` arguments as tracers; None if nothing."""
 
     def update(values: dict[str, jax.Array], params: dict[str, jax.Array], loss: jax.Array) -> Any:
-        optimizer = build(use, {**arguments, **values}, lambda: jax.random.key(0))
-        return optimizer.update(params, optimizer.init(params), params, value=loss)
+        return _updated(build(use, {**arguments, **values}, lambda: jax.random.key(0)), params, loss)
 
     try:
         whole = whole_arguments(use, arguments)
         values = {name: _abstract(dtype=jnp.int32 if name in whole else jnp.float32) for name in sorted(traced)}
         jax.eval_shape(update, values, {"matrix": _abstract(2, 3), "vector": _abstract(3)}, _abstract())
-    except Exception as error:  # noqa: BLE001  (whatever a third party's optimizer raises is the answer)
+    except Exception as error:  # noqa: BLE001  (a third party's optimizer may raise anything)
         return error
     return None
+
+
+def _updated(optimizer: optax.GradientTransformationExtraArgs, params: dict[str, jax.Array], loss: jax.Array) -> Any:
+    """One update, as a lane does it.
+
+    Raises:
+        ModelError: the optimizer needs something that a lane does not have.
+    """
+    state = optimizer.init(params)
+    for each in jax.tree.leaves(state, is_leaf=_needs_more):
+        if _needs_more(each):
+            raise ModelError(NEEDS_MORE[type(each)])
+    try:
+        return optimizer.update(params, state, params, value=loss)
+    except Exception as error:
+        gets = "its `update` gets the gradient, its state, the parameters and `value`, a batch's loss, and nothing else"
+        raise ModelError(f"{gets}, so none that evaluates the loss itself can be used ({reason(error)})") from error
 
 
 def _abstract(*shape: int, dtype: Any = jnp.float32) -> Any:
     return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]  # JAX leaves it untyped
 
 
+def _needs_more(tree: Any) -> bool:
+    return type(tree) in NEEDS_MORE
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

@@ -52,34 +52,37 @@ def sign(
     metric_names: tuple[str, ...],
     micro_batches: MicroBatches,
     of_model: Mapping[str, LanePlaceholder] = NOTHING,
+    of_optimizer: Mapping[str, LanePlaceholder] = NOTHING,
 ) -> tuple[ProgramKey, tuple[float, ...]]:
     """A trial's program key, with the micro-batch sizes that its batches are taken in; its values as in `float_names`.
 
-    `of_model` are the arguments of the model that ride in lanes.
+    `of_model` are the arguments of the model that are values of a lane, and `of_optimizer` those of the optimizer that
+    are, though no tracer may stand for them.
 
     Raises:
         ModelError: the optimizer cannot be built from the trial's arguments.
     """
-    arguments = optimizer_arguments(trial.optimizer, trial.learning_rate)
-    names = optimizers.traceable(trial.optimizer.use, arguments)
+    arguments = optimizers.with_rate(trial.optimizer.arguments, trial.learning_rate)
+    traced = optimizers.traceable(trial.optimizer.use, arguments)
     loss, of_loss = _split("loss", trial.loss, losses.traceable_arguments)
     schedule, of_schedule = _split("schedule", trial.schedule, schedules.traceable_arguments)
     if trial.schedule != CONSTANT:
-        if "learning_rate" not in names:
+        if "learning_rate" not in traced:
             raise ModelError(f"a schedule needs a learning rate that is a number, but {trial.optimizer.use} has none")
         of_schedule[EPOCHS] = trial.epochs
     of_images = {f"augmentation.{name}": value for name, value in trial.augmentation.items()}
     numbers = {number.name: trial.model.arguments[name] for name, number in of_model.items()}
+    names = traced | of_optimizer.keys()
     values = {name: arguments[name] for name in names} | of_loss | of_schedule | of_images | numbers
     program_key = ProgramKey(
         dataset=frozen(trial.dataset),
         model=(trial.model.use, tuple(sorted({**trial.model.arguments, **of_model}.items()))),
         loss=loss,
         metrics=metric_names,
-        optimizer=_without(names, trial.optimizer.use, arguments),
+        optimizer=_without(traced, trial.optimizer.use, {**arguments, **of_optimizer}),
         schedule=schedule,
         float_names=tuple(sorted(values)),
-        whole_names=names & optimizers.whole_arguments(trial.optimizer.use, arguments),
+        whole_names=traced & optimizers.whole_arguments(trial.optimizer.use, arguments),
         micro_batches=micro_batches,
     )
     return program_key, tuple(float(values[name]) for name in program_key.float_names)
@@ -96,12 +99,6 @@ def _split(
 
 def _without(names: frozenset[str], use: str, arguments: Mapping[str, Any]) -> tuple[str, Arguments]:
     return use, tuple(sorted((name, value) for name, value in arguments.items() if name not in names))
-
-
-def optimizer_arguments(optimizer: Component, learning_rate: float | None) -> dict[str, Any]:
-    """The optimizer's arguments with the learning rate among them, where there is one."""
-    rate = {} if learning_rate is None else {"learning_rate": learning_rate}
-    return {**optimizer.arguments, **rate}
 
 
 def frozen(component: Component) -> tuple[str, Arguments]:
@@ -149,7 +146,8 @@ def _build_optimizer(
         given = {**dict(of_schedule), **_of("schedule", floats)}
         total = given.pop("epochs")
         values["learning_rate"] = values["learning_rate"] * schedules.build_schedule(schedule, given)(epochs / total)
-    return optimizers.build(use, {**dict(static), **values}, key)
+    placed = {name: values.pop(name) for name, value in static if isinstance(value, LanePlaceholder)}
+    return optimizers.build(use, {**dict(static), **values}, key, placed)
 
 
 def _of(section: str, floats: Mapping[str, Any]) -> dict[str, Any]:

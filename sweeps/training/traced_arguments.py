@@ -1,8 +1,9 @@
-"""Which numbers among a model's arguments ride in lanes. The rule: found out by trying, never declared.
+"""Which searched numbers of a model or an optimizer are values of a lane, found out by trying.
 
-An argument rides if the model can be made and traced with a `LanePlaceholder` in its place, and then computes what one
-that is made with a plain number does. A value that the model's own code asks about (a dropout layer leaves out its work
-at a rate of 0) is tried by itself when a trial has it, and rides if it is no more than the limit of the others.
+A number is one if the model can be made and traced with a `LanePlaceholder` in its place, and then computes what one
+that is made with a plain number does. A value that the code itself asks about (a dropout layer leaves out its work at a
+rate of 0) is tried by itself when a trial has it, and is one if it is no more than the limit of the others. The same
+goes for the numbers of an optimizer for which no tracer may stand, because its code compares them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from sweeps.config import Choices, Component, FloatRange, Parameter
+from sweeps.training import optimizers
 from sweeps.training.adapters.model import Inputs, Model
 from sweeps.training.components import is_number
 from sweeps.training.lane_placeholder import LanePlaceholder, asked
@@ -24,14 +27,18 @@ from sweeps.training.models import build_model, in_bfloat16
 from sweeps.training.pytrees import on_host
 
 Numbers = Mapping[str, LanePlaceholder]
-"""By the names of a model's arguments."""
+"""By the names of arguments of a model or an optimizer."""
 Build: TypeAlias = Callable[[Mapping[str, Any]], Model]
 """A model with these arguments in the place of a trial's own."""
+Works: TypeAlias = Callable[..., bool]
+"""Whether numbers can be values of a lane, `odd` ones of them at these values: `works(numbers, odd={})`."""
 NONE: Mapping[str, float] = MappingProxyType({})
 ROWS = 3
 """Of the batch that it is tried on."""
 PART = 0.6
 """Of the way from a number's least value to its greatest: where it is tried."""
+UPDATES = 3
+"""With which an optimizer is tried."""
 QUICKLY = {"xla_backend_optimization_level": 0}
 """Of what is computed once: it compiles sooner."""
 
@@ -47,6 +54,17 @@ def searched(parameters: Mapping[str, Parameter]) -> Numbers:
     return found
 
 
+def searched_of_optimizer(parameters: Mapping[str, Parameter]) -> Numbers:
+    """The arguments of the optimizer whose searched values may be fractions, its learning rate among them."""
+    found = {}
+    for name, entry in parameters.items():
+        section, _, argument = name.rpartition(".")
+        ends = _ends(entry)
+        if (section == "optimizer" or name == "learning_rate") and ends is not None:
+            found[argument] = LanePlaceholder(argument, *ends)
+    return found
+
+
 def _ends(entry: Parameter) -> tuple[float, float] | None:
     """The least and the greatest value, of those that are not all whole numbers."""
     if isinstance(entry, FloatRange):
@@ -59,33 +77,53 @@ def _ends(entry: Parameter) -> tuple[float, float] | None:
 
 
 def traced(model: Component, numbers: Numbers, inputs: Inputs, outputs: int, *, in_half: bool) -> Numbers:
-    """Those of a trial's searched `numbers` that ride, for inputs and outputs of a model that is as `in_bfloat16`."""
+    """Those of a trial's searched `numbers` of its model that are values of a lane.
+
+    The model is one for these inputs and outputs, as `in_bfloat16` makes it where `in_half`.
+    """
     given = model.arguments
-    wanted = {name: number for name, number in numbers.items() if _is_in(number, given.get(name))}
-    if not wanted:
-        return {}
 
     def build(arguments: Mapping[str, Any]) -> Model:
         made = build_model(model.use, {**given, **arguments}, inputs.shape, outputs, inputs.dtype)
         return in_bfloat16(made) if in_half else made
 
+    works = functools.partial(_is_traced, build, inputs=inputs)
+    return _found((model.use, inputs, outputs, in_half), given, numbers, works)
+
+
+def traced_by_optimizer(optimizer: Component, learning_rate: float | None, numbers: Numbers) -> Numbers:
+    """Those of a trial's searched `numbers` of its optimizer that are values of a lane, though not as tracers.
+
+    Raises:
+        ModelError: the optimizer cannot be built from these arguments at all.
+    """
+    given = optimizers.with_rate(optimizer.arguments, learning_rate)
+    left = {name: numbers[name] for name in numbers.keys() - optimizers.traceable(optimizer.use, given)}
+    return _found((optimizer.use,), given, left, functools.partial(_is_optimizer_traced, optimizer.use, given))
+
+
+def _found(key: Any, given: Mapping[str, Any], numbers: Numbers, works: Works) -> Numbers:
+    """Those of `numbers` that work together, without the ones whose given value is asked about and does not work."""
+    wanted = {name: number for name, number in sorted(numbers.items()) if _is_in(number, given.get(name))}
+    if not wanted:
+        return {}
     static = tuple(sorted((name, value) for name, value in given.items() if name not in wanted))
-    key = (model.use, static, tuple(wanted.items()), inputs, outputs, in_half)
-    found: Numbers = _recalled(key, lambda: _found(build, wanted, inputs))
+    key = (key, static, tuple(wanted.items()))
+    found: Numbers = _recalled(key, lambda: _working(wanted, works))
     odd = {name: float(str(given[name])) for name, number in found.items() if given[name] in asked(number)}
-    if not odd or _recalled((key, *odd.items()), lambda: _is_traced(build, found, inputs, odd)):
+    if not odd or _recalled((key, *odd.items()), lambda: works(found, odd=odd)):
         return found
     return {name: number for name, number in found.items() if name not in odd}
 
 
-_FOUND: dict[Any, Any] = {}
+_RECALLED: dict[Any, Any] = {}
 """What was found out in this process: trying takes a compilation, and every trial asks."""
 
 
 def _recalled(key: Any, find: Callable[[], Any]) -> Any:
-    if key not in _FOUND:
-        _FOUND[key] = find()
-    return _FOUND[key]
+    if key not in _RECALLED:
+        _RECALLED[key] = find()
+    return _RECALLED[key]
 
 
 def _is_in(number: LanePlaceholder, value: Any) -> bool:
@@ -93,11 +131,19 @@ def _is_in(number: LanePlaceholder, value: Any) -> bool:
     return is_number(value) and number.low <= value <= number.high
 
 
-def _found(build: Build, wanted: Numbers, inputs: Inputs) -> Numbers:
-    if _is_traced(build, wanted, inputs):
+def _working(wanted: Numbers, works: Works) -> Numbers:
+    """All of them, or else those that work alone, if these work together."""
+    if works(wanted):
         return wanted
-    alone = {name: number for name, number in wanted.items() if _is_traced(build, {name: number}, inputs)}
-    return alone if len(wanted) > 1 and (len(alone) < 2 or _is_traced(build, alone, inputs)) else {}
+    alone = {name: number for name, number in wanted.items() if works({name: number})}
+    return alone if len(wanted) > 1 and (len(alone) < 2 or works(alone)) else {}
+
+
+def _point(numbers: Numbers, odd: Mapping[str, float]) -> tuple[dict[str, float], dict[str, np.float32]]:
+    """Where numbers are tried: their plain values by argument, and the same as values of a lane."""
+    middle = {name: number.low + PART * (number.high - number.low) for name, number in numbers.items()}
+    point = {**middle, **odd}
+    return point, {numbers[name].name: np.float32(value) for name, value in point.items()}
 
 
 def _is_traced(build: Build, numbers: Numbers, inputs: Inputs, odd: Mapping[str, float] = NONE) -> bool:
@@ -107,16 +153,39 @@ def _is_traced(build: Build, numbers: Numbers, inputs: Inputs, odd: Mapping[str,
     """
     try:
         model = build(numbers)
-        if model.penalty is not None:
-            jax.eval_shape(model.penalty, model.shapes.params)  # it is taken outside of any lane's numbers
-        middle = {name: number.low + PART * (number.high - number.low) for name, number in numbers.items()}
-        point = {**middle, **odd}
+        for function in filter(None, (model.penalty, model.constrain)):
+            jax.eval_shape(function, model.shapes.params)  # these are called outside of any lane's numbers
+        point, values = _point(numbers, odd)
         plain = build(point)
         if jax.tree.map(_kind, model.shapes) != jax.tree.map(_kind, plain.shapes):
             return False
-        values = {numbers[name].name: np.float32(value) for name, value in point.items()}
         return _agree(model, plain, values, inputs, is_odd=bool(odd))
-    except Exception:  # noqa: BLE001  (whatever a user's model raises is the answer)
+    except Exception:  # noqa: BLE001  (a user's model may raise anything)
+        return False
+
+
+def _is_optimizer_traced(use: str, given: Mapping[str, Any], numbers: Numbers, odd: Mapping[str, float] = NONE) -> bool:
+    """Whether an optimizer with these numbers in lanes makes, at some values of them, the updates of plain numbers."""
+
+    def updated(arguments: Mapping[str, Any], values: Mapping[str, Any], params: Any) -> list[Any]:
+        optimizer = optimizers.build(use, {**given, **arguments}, lambda: jax.random.key(0), values)
+        state, after = optimizer.init(params), []
+        for update in range(UPDATES):
+            gradient = jax.tree.map(lambda leaf, update=update: leaf * jnp.float32(update + 1), params)
+            changes, state = optimizer.update(gradient, state, params, value=jnp.float32(1.0))
+            params = optax.apply_updates(params, changes)
+            after.append(params)
+        return after
+
+    def both(values: Mapping[str, Any], params: Any) -> tuple[list[Any], list[Any]]:
+        return updated(numbers, values, params), updated(point, NONE, params)
+
+    try:
+        point, values = _point(numbers, odd)
+        params = _drawn({"matrix": np.empty((2, 3), np.float32), "vector": np.empty(3, np.float32)})
+        ours, theirs = _computed(both, values, params)
+        return _close(ours, theirs)
+    except Exception:  # noqa: BLE001  (a third party's optimizer may raise anything)
         return False
 
 
@@ -129,22 +198,33 @@ class Outcome(NamedTuple):
 
 
 def _agree(model: Model, plain: Model, values: Mapping[str, Any], inputs: Inputs, *, is_odd: bool) -> bool:
-    """Whether they give the same. Of odd values, where the plain model draws other numbers, finite ones will do."""
+    """Whether a model of lane numbers, at these `values` of them, gives what the `plain` one gives.
+
+    For most values, comparing outputs is enough. At an odd one the plain model takes another branch of its code, and
+    that branch need not be the limit of what the lane computes. Gradients may differ where outputs do not (dropout of
+    1 divides by 0), so they are compared too, and nothing may be infinite that is finite in the plain model. Where the
+    branch draws random numbers, those differ though both are right: then outputs of evaluation have to be equal, and
+    it is enough that the rest is finite.
+    """
 
     def both(params: Any, state: Any, x: jax.Array, key: jax.Array, values: Mapping[str, Any]) -> list[Outcome]:
         pair = (model.bound(values), plain)
         return [_outcome(each, params, state, x, key, with_gradient=is_odd) for each in pair]
 
     arguments = (*map(_drawn, model.shapes), _drawn(inputs.rows(ROWS)), jax.random.key(0), values)
-    options = QUICKLY if jax.default_backend() == "cpu" else None
-    with jax.default_matmul_precision("highest"):
-        # Traced twice, so that what a function of the model's own keeps of the first trace is found out.
-        jax.eval_shape(functools.partial(both), *arguments)
-        ours, theirs = jax.jit(both, compiler_options=options)(*arguments)
+    ours, theirs = _computed(both, *arguments)
     if not is_odd:
         return _close(ours, theirs)
     is_finite = _are_finite(ours) or not _are_finite(theirs)
     return is_finite and _close(ours.evaluated, theirs.evaluated) and (plain.draws or _close(ours, theirs))
+
+
+def _computed(function: Callable[..., Any], *arguments: Any) -> Any:
+    options = QUICKLY if jax.default_backend() == "cpu" else None
+    with jax.default_matmul_precision("highest"):
+        # Traced twice: a model that keeps a tracer of the first trace, as one with a cache does, fails in the second.
+        jax.eval_shape(functools.partial(function), *arguments)
+        return jax.jit(function, compiler_options=options)(*arguments)
 
 
 def _outcome(model: Model, params: Any, state: Any, x: jax.Array, key: jax.Array, *, with_gradient: bool) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,10 +15,12 @@ import pytest
 import reference
 import sweeping
 import tolerances
-from sweeping import assert_same, fixed, lane_trial, mapped, regression
+from sweeping import assert_same, fixed, lane_trial, mapped, regression, vmapped
 
+from sweeps.config import SweepConfig
 from sweeps.config.optax_names import ARGUMENTS
 from sweeps.config.space import resolve
+from sweeps.engine.devices import Policy
 from sweeps.errors import ModelError
 from sweeps.training import optimizers
 from sweeps.training.microbatch import MicroBatches
@@ -178,6 +181,151 @@ def test_a_fraction_stays_one_where_an_arguments_default_is_a_whole_number() -> 
         return change
 
     np.testing.assert_allclose(jax.jit(scale)(jnp.float32(0.5)), -1.5, **tolerances.FORMULA)
+
+
+# ---- factories that compare their numbers ----------------------------------------------------------------------------
+
+
+def warmed_up(learning_rate: Any) -> optax.GradientTransformation:
+    """optax's schedule asks whether its peak is 0, which a tracer cannot answer."""
+    return optax.adam(optax.warmup_cosine_decay_schedule(0.0, learning_rate, 5, 20, 1e-4))
+
+
+def with_momentum(learning_rate: Any, decay: Any) -> optax.GradientTransformation:
+    return optax.sgd(learning_rate, momentum=decay if decay else None)
+
+
+def zero_is_one(learning_rate: Any) -> optax.GradientTransformation:
+    return optax.sgd(1.0 if learning_rate == 0 else learning_rate)
+
+
+def in_two_halves(learning_rate: Any) -> optax.GradientTransformation:
+    return optax.sgd(learning_rate) if learning_rate > 0.05 else optax.adam(learning_rate)
+
+
+def wanting_a_float(learning_rate: Any) -> optax.GradientTransformation:
+    return optax.sgd(float(learning_rate))
+
+
+def searching(use: str, low: float = 0.001, **space: Any) -> SweepConfig:
+    rate = {"type": "float", "low": low, "high": 0.1}
+    return sweeping.config(
+        optimizer={"use": f"test_optimizers:{use}"},
+        search_space=sweeping.fixed(learning_rate=rate, **space),
+        budget={"trials": 6},
+    )
+
+
+@pytest.mark.parametrize("policy", [mapped(2), vmapped(2)], ids=["mapped", "vmapped"])
+@pytest.mark.parametrize(
+    ("use", "trials"),
+    [
+        ("warmed_up", [{"learning_rate": 0.01}, {"learning_rate": 0.08}]),
+        ("with_momentum", [{"learning_rate": 0.01, "optimizer.decay": rate} for rate in (0.0, 0.7)]),
+    ],
+)
+def test_a_factory_that_asks_for_a_single_value_keeps_its_lanes_and_makes_the_plain_factory_s_updates(
+    use: str, trials: list[dict[str, float]], policy: Policy
+) -> None:
+    decay = {"optimizer.decay": {"type": "float", "low": 0.0, "high": 0.9}} if use == "with_momentum" else {}
+    swept = searching(use, **decay)
+    programs = sweeping.make_programs(swept, policy)
+    in_lanes = [lane_trial(programs, swept, number, params) for number, params in enumerate(trials)]
+    assert in_lanes[0].program_key == in_lanes[1].program_key
+    trained = sweeping.ride(programs, policy, in_lanes)
+    for number, params in enumerate(trials):
+        expected = sweeping.refer(swept, number, params)  # which makes the optimizer of plain numbers
+        assert_same(trained[number].params, expected.params, tolerances.trained("adam"))
+        assert_same(trained[number].scores, expected.scores, tolerances.trained("adam"))
+
+
+def test_a_sweep_over_the_peak_of_a_schedule_of_optax_compiles_one_program(tmp_path: Path) -> None:
+    with sweeping.counting_compilations() as compiled:
+        results = sweeping.finish(searching("warmed_up"), tmp_path)
+    assert results.trials["params_learning_rate"].nunique() == 6
+    assert results.trials["outcome"].tolist() == ["completed"] * 6
+    assert len(compiled) == 1
+
+
+@pytest.mark.parametrize(
+    ("use", "low", "rate", "is_in_a_lane"),
+    [
+        ("warmed_up", 0.001, 0.01, True),
+        ("zero_is_one", 0.0, 0.01, True),
+        ("zero_is_one", 0.0, 0.0, False),
+        ("in_two_halves", 0.001, 0.01, False),
+        ("in_two_halves", 0.06, 0.07, True),
+        ("wanting_a_float", 0.001, 0.01, False),
+    ],
+)
+def test_a_number_that_decides_between_searched_values_selects_programs(
+    use: str, low: float, rate: float, is_in_a_lane: bool
+) -> None:
+    swept = searching(use, low)
+    programs = sweeping.make_programs(swept, mapped(1))
+    key = lane_trial(programs, swept, 0, {"learning_rate": rate}).program_key
+    assert ("learning_rate" in key.float_names) is is_in_a_lane
+
+
+def test_a_rate_outside_of_the_searched_values_has_a_program_of_its_own() -> None:
+    swept = searching("warmed_up")
+    programs = sweeping.make_programs(swept, mapped(1))
+    assert "learning_rate" not in lane_trial(programs, swept, 0, {"learning_rate": 0.5}).program_key.float_names
+
+
+# ---- optimizers that a sweep cannot drive ----------------------------------------------------------------------------
+
+
+def looking_ahead(learning_rate: Any) -> Any:
+    return optax.lookahead(optax.sgd(learning_rate), 5, 0.5)
+
+
+def sharpness_aware(learning_rate: Any, opaque: bool) -> Any:
+    adversary = optax.chain(optax.contrib.normalize(), optax.sgd(0.05))
+    return optax.contrib.sam(optax.sgd(learning_rate), adversary, opaque_mode=opaque)
+
+
+def none_at_all(learning_rate: Any) -> Any:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("use", "arguments", "why"),
+    [
+        ("test_optimizers:looking_ahead", {}, r"it trains two sets of parameters \(`optax.LookaheadParams"),
+        ("lbfgs", {}, r"so none that evaluates the loss itself can be used \(TypeError: .*value_fn"),
+        ("sophia", {}, r"so none that evaluates the loss itself can be used \(ValueError: obj_fn must be provided"),
+        (
+            "test_optimizers:sharpness_aware",
+            {"opaque": True},
+            r"evaluates the loss itself can .*grad_fn",
+        ),
+        ("schedule_free_sgd", {}, "its model is to be evaluated at `optax.contrib.schedule_free"),
+        ("test_optimizers:none_at_all", {}, "it makes no optimizer of optax, but NoneType"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_driven_is_refused_in_one_line_that_says_why(
+    use: str, arguments: dict[str, Any], why: str
+) -> None:
+    named = rf"optimizer {use}\(learning_rate=0.1.*\) cannot be used: .*{why}"
+    with pytest.raises(ModelError, match=named) as refused:
+        optimizers.traceable(use, {"learning_rate": 0.1, **arguments})
+    assert "\n" not in str(refused.value)
+
+
+def test_an_optimizer_whose_update_takes_no_loss_makes_its_own_updates() -> None:
+    ours = optimizers.build(
+        "test_optimizers:sharpness_aware", {"learning_rate": 0.1, "opaque": False}, lambda: jax.random.key(0)
+    )
+    theirs = sharpness_aware(0.1, opaque=False)
+    params = {"weights": jnp.array([1.0, -2.0, 3.0])}
+    left, right = (params, ours.init(params)), (params, theirs.init(params))
+    for _ in range(4):
+        changes, state = ours.update(left[0], left[1], left[0], value=jnp.float32(1.0))
+        left = optax.apply_updates(left[0], changes), state
+        changes, state = theirs.update(right[0], right[1], right[0])
+        right = optax.apply_updates(right[0], changes), state
+    assert_same(left[0], right[0], tolerances.EXACT)
 
 
 # ---- mistakes --------------------------------------------------------------------------------------------------------

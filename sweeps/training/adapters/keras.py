@@ -1,8 +1,7 @@
 """Keras 3 models as models: trainable weights are trained, other weights are state, seeds come from the key.
 
-The rule: a Keras model draws its weights when it is made, from seeds of its own. Here it is made with zeros, and what
-would have drawn each weight is remembered; every lane draws from its own key. Weights that were loaded stay what they
-are.
+Keras draws a model's weights while it is made, from seeds of its own. Here a model is made with zeros, and what would
+have drawn each weight is remembered, so that every lane draws from its own key. Weights that were loaded stay.
 """
 
 from __future__ import annotations
@@ -17,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from sweeps.errors import ModelError
+from sweeps.training.adapters.keras_hooks import check_hooks
 from sweeps.training.adapters.layers import Layer, numbers, watching
 from sweeps.training.adapters.model import Inputs, Model, Params, State, Variables, abstract_key
-from sweeps.user_code import parameters
+from sweeps.training.lane_placeholder import UnboundError
+from sweeps.user_code import parameters, reason
 
 Initializers = dict[int, tuple[Any, np.ndarray, Any]]
 """By the identity of a variable: the variable, the zeros in the place of its value, what draws its value."""
@@ -55,18 +56,25 @@ def remembering() -> Iterator[Initializers]:
 
 
 def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Model:
-    """A model that was made while its initializers were remembered; it is built here if it has not been."""
+    """A model that was made while its initializers were remembered; it is built here if it has not been.
+
+    Raises:
+        ModelError: it has something of its own that a sweep does not call, or a loss that is not of its weights alone.
+    """
     import keras
+    from keras.src import backend  # a tensor's mask is not to be had from the public part
 
     if not model.built:
         with remembering() as later:
             model(keras.Input(inputs.shape, dtype=jnp.dtype(inputs.dtype).name))
         remembered = {**remembered, **later}
+    check_hooks(use, model)
     drawn = {id(variable) for variable in model.variables if _is_seed(variable)}
     fixed = {id(variable) for variable in model.metrics_variables}
     kept = [each for each in model.non_trainable_variables if id(each) not in drawn | fixed]
     names = {id(each): f"{index:03}.{each.name}" for index, each in enumerate([*model.trainable_variables, *kept])}
     regularized = [each for each in model.trainable_variables if each.regularizer is not None]
+    constrained = [each for each in model.trainable_variables if each.constraint is not None]
 
     def init(key: jax.Array) -> Variables:
         keys = {place: jax.random.fold_in(key, index) for index, place in enumerate(names)}
@@ -91,11 +99,20 @@ def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Mod
                 f"{use} adds a loss of what its layers give (activity_regularizer, add_loss), and one that is taken of "
                 f"a whole batch cannot be taken of its parts: remove it. Regularizers of weights are welcome"
             )
+        if backend.get_keras_mask(outputs) is not None:
+            raise ModelError(
+                f"{use} gives a mask along with its outputs, by which Keras leaves rows out of the loss, and a sweep "
+                f"does not: end the model with a layer that passes no mask on, such as Flatten"
+            )
         changed = {id(each): value for each, value in zip(model.non_trainable_variables, after, strict=True)}
         return outputs, {names[id(each)]: changed[id(each)] for each in kept}
 
     def penalty(params: Params) -> jax.Array:
         return sum((each.regularizer(params[names[id(each)]]) for each in regularized), jnp.zeros(()))
+
+    def constrain(params: Params) -> Params:
+        after = {names[id(each)]: _projected(use, each, params[names[id(each)]]) for each in constrained}
+        return {**params, **after}
 
     def own(variables: Variables) -> Any:
         trained = {**variables.params, **variables.state}
@@ -104,12 +121,14 @@ def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Mod
         return model
 
     shapes = jax.eval_shape(init, abstract_key())
+    jax.eval_shape(constrain, shapes.params)
     return Model(
         init,
         apply,
         draws=bool(drawn),
         shapes=shapes,
         penalty=penalty if regularized else None,
+        constrain=constrain if constrained else None,
         own=own,
         **_shown(model, inputs),
     )
@@ -147,6 +166,24 @@ def _layers(model: Any, inputs: Inputs) -> list[Layer]:
 def _modes(model: Any, *, training: bool) -> dict[str, bool]:
     """As Keras's own training step has it: a `call` that takes no `training` is not told."""
     return {"training": training} if "training" in parameters(model.call) else {}
+
+
+def _projected(use: str, variable: Any, value: jax.Array) -> jax.Array:
+    """What a variable's constraint makes of a value of it. It is called as Keras calls it, with the variable itself."""
+    import keras
+
+    called = getattr(variable.constraint, "__name__", type(variable.constraint).__name__)
+    what = f"the constraint {called} of {variable.path} in model {use}"
+    try:
+        with keras.StatelessScope(state_mapping=[(variable, value)]):
+            projected = jnp.asarray(variable.constraint(variable), value.dtype)
+    except UnboundError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{what} cannot be applied in a program: {reason(error)}") from error
+    if projected.shape != value.shape:
+        raise ModelError(f"{what} cannot be applied: it makes shape {projected.shape} of {value.shape}")
+    return projected
 
 
 def _is_seed(variable: Any) -> bool:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from sweeps.training.adapters.layers import Layer
-from sweeps.training.lane_placeholder import LanePlaceholder, bound
+from sweeps.training.lane_placeholder import LanePlaceholder, within
 
 Params: TypeAlias = Any
 State: TypeAlias = Any
@@ -58,6 +58,7 @@ class Model(NamedTuple):
     is_whole: bool = False
     ending: str = ""  # "softmax" or "sigmoid", where outputs are known to have gone through it
     penalty: Callable[[Params], jax.Array] | None = None  # what weights add to a batch's loss (regularizers), a scalar
+    constrain: Callable[[Params], Params] | None = None  # what parameters become after each update
     layers: Callable[[], list[Layer]] = list  # what `sweep summary` shows; [] where nobody knows
     own: Callable[[Variables], Any] = operator.attrgetter("tree")
     """The user's own object with trained arrays in it; of plain functions, which hold none, the arrays."""
@@ -77,7 +78,7 @@ class Model(NamedTuple):
         if not self.numbers:
             return self
         mine = {number.name: values[number.name] for number in self.numbers}
-        return self._replace(init=_within(mine, self.init), apply=_within(mine, self.apply))
+        return self._replace(init=within(mine, self.init), apply=within(mine, self.apply))
 
 
 def abstract_key() -> Any:
@@ -93,12 +94,4 @@ def abstract_values(numbers: Iterable[LanePlaceholder]) -> dict[str, Any]:
 
 def shapes_of(init: Callable[[jax.Array], Any], numbers: Iterable[LanePlaceholder] = ()) -> Any:
     """What `init` makes, as `jax.eval_shape` has it."""
-    return jax.eval_shape(lambda key, values: _within(values, init)(key), abstract_key(), abstract_values(numbers))
-
-
-def _within(values: Mapping[str, Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*arguments: Any) -> Any:
-        with bound(values):
-            return function(*arguments)
-
-    return call
+    return jax.eval_shape(lambda key, values: within(values, init)(key), abstract_key(), abstract_values(numbers))
