@@ -11,18 +11,12 @@ import jax.numpy as jnp
 
 from sweeps.config.names import TOP
 from sweeps.errors import ModelError
+from sweeps.training.components import failed
 from sweeps.training.losses import build_loss
 from sweeps.training.metrics import OF_CLASSES, build_metric
 from sweeps.training.schedules import build_schedule
-from sweeps.user_code import failed
 
 ROWS = 2
-NOT_TRACED = (
-    jax.errors.TracerArrayConversionError,
-    jax.errors.ConcretizationTypeError,  # of Python numbers and of `if`
-    jax.errors.TracerIntegerConversionError,
-)
-"""What JAX raises where a function needs a number that is known only when the program runs."""
 
 
 def check_loss(use: str, outputs: int, targets: Any, arguments: Mapping[str, Any] | None = None) -> None:
@@ -40,10 +34,9 @@ def check_metric(use: str, outputs: int, targets: Any) -> None:
     Raises:
         ModelError: there is no such metric, it raises, or it does not give one number.
     """
-    if (use in OF_CLASSES or use == "auc" or TOP.fullmatch(use)) and math.prod(targets.shape[1:]) != 1:
-        raise ModelError(
-            f"metric {use} needs a class label a row, but a row of the targets has {math.prod(targets.shape[1:])} numbers"
-        )
+    width = math.prod(targets.shape[1:])
+    if (use in OF_CLASSES or use == "auc" or TOP.fullmatch(use)) and width != 1:
+        raise ModelError(f"metric {use} needs one class label a row, but a row of the targets has {width} numbers")
     _check(f"metric {use}", build_metric(use), outputs, targets, ())
 
 
@@ -70,27 +63,20 @@ def _check(what: str, function: Callable[..., Any], outputs: int, targets: Any, 
 
     try:
         made = jax.eval_shape(trace)
-    except NOT_TRACED as error:
-        raise ModelError(
-            f"{failed(what, error).partition(': ')[0]}: it is compiled, so it must be written with jax.numpy; NumPy, "
-            f"scikit-learn and Python's own `if`, `float` and `int` cannot take what it is called with"
-        ) from error
     except Exception as error:
         fit = f"{what} does not take outputs of shape [rows, {outputs}] with targets {_words(targets)}"
         raise ModelError(failed(fit, error).replace(" failed", "", 1)) from error
     if getattr(made, "shape", None) != shape:
-        wanted = "one number a row, of which a sweep takes the mean" if shape else "one number for all rows"
-        raise ModelError(f"{what} must give {wanted}, but it gives {_given(made)}")
+        raise ModelError(f"{what} must give {'one number a row' if shape else 'one number'}, but got {_given(made)}")
 
 
 def _given(made: Any) -> str:
     if not hasattr(made, "shape"):
-        return f"{type(made).__name__}, which is no array"
+        return f"no array but {type(made).__name__}"
     if made.shape == ():
-        return "one number for all rows: leave out its mean or sum over rows"
-    if made.shape == (ROWS,):
-        return "one number a row: take their mean"
-    return f"shape {['rows' if size == ROWS else size for size in made.shape]}".replace("'", "")
+        return "one number for all of them: leave out its mean, which the sweep takes"
+    hint = ": take the mean of it" if made.shape == (ROWS,) else ""
+    return f"shape {tuple('rows' if size == ROWS else size for size in made.shape)}{hint}"
 
 
 def _words(targets: Any) -> str:

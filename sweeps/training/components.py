@@ -8,8 +8,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sweeps import user_code
 from sweeps.errors import ModelError
-from sweeps.user_code import locate
+from sweeps.user_code import locate, reason
+
+NOT_TRACED = (
+    jax.errors.TracerArrayConversionError,
+    jax.errors.ConcretizationTypeError,  # as of `float`, and of a condition
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+"""What JAX raises of code that needs a number which only a running program has."""
+COMPILED = (
+    "it is compiled, so it must be written with jax.numpy: NumPy, scikit-learn, `if`, `float` and `int` need numbers "
+    "that are known before"
+)
 
 
 def find(use: str, known: Mapping[str, Callable[..., Any]], library: str = "sweeps") -> Callable[..., Any]:
@@ -24,6 +37,14 @@ def find(use: str, known: Mapping[str, Callable[..., Any]], library: str = "swee
         raise ModelError(f"{library} has no {use!r}")
     located: Callable[..., Any] = locate(use, ModelError)
     return located
+
+
+def failed(what: str, failure: BaseException) -> str:
+    """As `user_code.failed`, in words of our own where code needs a number that only a running program has."""
+    said = user_code.failed(what, failure)
+    if not isinstance(failure, NOT_TRACED):
+        return said
+    return f"{said.removesuffix(reason(failure))}{COMPILED}"
 
 
 def is_number(value: Any) -> bool:

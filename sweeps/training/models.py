@@ -19,9 +19,10 @@ from sweeps.training import row_mixing
 from sweeps.training.adapters import equinox, functions, keras, linen, nnx
 from sweeps.training.adapters.layers import Layer
 from sweeps.training.adapters.model import Inputs, Model, Params, State, abstract_key, abstract_values
+from sweeps.training.components import failed
 from sweeps.training.lane_placeholder import LanePlaceholder, bound
 from sweeps.training.ops.convolution import as_products, has_products
-from sweeps.user_code import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
+from sweeps.user_code import ArgumentFault, argument_faults, locate, parameters, taken_by
 
 DERIVED = ("input_shape", "outputs", "rngs", "key")
 """Arguments of a model that come from the data and the lane, never from a config."""
@@ -94,11 +95,16 @@ def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outp
         task = "" if isinstance(error, ImportError) else f". It must {_task(inputs, outputs)}"
         raise ModelError(f"{reason}{task}") from error
     if shape != (row_mixing.ROWS, outputs):
-        raise ModelError(
-            f"model {use} must {_task(inputs, outputs)}, "
-            f"but its output is {('rows', *shape[1:]) if shape else type(output).__name__}"
-        )
+        raise ModelError(f"model {use} must {_task(inputs, outputs)}, but its output is {_form(output)}")
     return model
+
+
+def _form(output: Any) -> str:
+    """What a model gives, in a few words."""
+    if getattr(output, "shape", ()):
+        return str(("rows", *output.shape[1:]))
+    several = f" of {len(output)}: a model has one output here" if isinstance(output, list | tuple | dict) else ""
+    return f"{type(output).__name__}{several}"
 
 
 def _task(inputs: Inputs, outputs: int) -> str:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from sweeps import user_code
 from sweeps.errors import ModelError
 from sweeps.training import components
 from sweeps.training.components import is_number
@@ -120,8 +121,10 @@ def _find_traceable(use: str, arguments: Mapping[str, Any], numeric: set[str]) -
     failure = _failure(use, arguments, set())
     if failure is not None:
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        why = failure if isinstance(failure, ModelError) else reason(failure)
-        raise ModelError(f"optimizer {use}({given}) cannot be used: {why}") from failure
+        what = f"optimizer {use}({given}) cannot be used"
+        if isinstance(failure, ModelError):
+            raise ModelError(f"{what}: {failure}") from failure
+        raise ModelError(user_code.failed(what, failure).replace(" failed", "", 1)) from failure
     return frozenset(name for name in numeric if _failure(use, arguments, {name}) is None)
 
 

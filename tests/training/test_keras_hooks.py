@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,6 +20,7 @@ from sweeping import config, host
 
 from sweeps.config import SweepConfig
 from sweeps.errors import ModelError
+from sweeps.training.adapters import compiled_keras
 from sweeps.training.adapters.keras_hooks import REFUSED
 from sweeps.training.models import build_model
 
@@ -208,3 +213,175 @@ def stateful() -> keras.Model:
 def test_a_stateful_layer_is_refused_by_name() -> None:
     with pytest.raises(ModelError, match="has the stateful layer lstm"):
         build_model(f"{HERE}:stateful", {}, (5, 1), 3)
+
+
+# ---- the table in docs/models.md -------------------------------------------------------------------------------------
+
+CLASSES: dict[str, Any] = {
+    "keras.Model": keras.Model,
+    "keras.layers.Layer": layers.Layer,
+    "keras.Variable": keras.Variable,
+    "keras.optimizers.Optimizer": keras.optimizers.Optimizer,
+    "keras.losses.Loss": keras.losses.Loss,
+    "keras.metrics.Metric": keras.metrics.Metric,
+}
+DOCS = Path(__file__).parents[2] / "docs" / "models.md"
+SAME, REFUSED_HERE, WITHOUT_EFFECT = range(3)
+
+
+def table() -> dict[str, list[list[str]]]:
+    """By class, the names in each column."""
+    rows = (
+        line.split("|")[1:-1] for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `keras.")
+    )
+    return {row[0].strip(" `"): [re.findall(r"`([^`]+)`", cell) for cell in row[1:]] for row in rows}
+
+
+def public(thing: Any) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_public_attribute_of_the_installed_keras_is_in_the_table_once(name: str) -> None:
+    columns = table()[name]
+    listed = [each for column in columns for each in column]
+    assert sorted(public(CLASSES[name]) - set(listed)) == []
+    assert sorted(listed) == sorted(set(listed))
+
+
+def test_every_attribute_of_objects_of_keras_that_a_user_can_set_is_in_the_table() -> None:
+    model = sequential()
+    model.compile(loss="mse", optimizer="adam")
+    objects = {
+        "keras.Model": model,
+        "keras.layers.Layer": layers.Layer(),
+        "keras.optimizers.Optimizer": keras.optimizers.SGD(),
+        "keras.losses.Loss": keras.losses.MeanSquaredError(),
+        "keras.metrics.Metric": keras.metrics.Metric(),
+    }
+    of_kind = {"momentum", "nesterov", "fn"}  # of these kinds alone
+    for name, each in objects.items():
+        set_on_it = {attribute for attribute in vars(each) if not attribute.startswith("_")} - of_kind
+        assert sorted(set_on_it - {listed for column in table()[name] for listed in column}) == [], name
+
+
+def test_every_argument_of_compile_is_in_the_table() -> None:
+    taken = set(inspect.signature(keras.Model.compile).parameters) - {"self"}
+    assert taken == {each for column in table()["keras.Model.compile"] for each in column}
+
+
+def test_the_hooks_that_are_refused_are_those_of_the_table() -> None:
+    assert set(REFUSED) == set(table()["keras.Model"][REFUSED_HERE]) - {"activity_regularizer"}
+
+
+def regularized() -> keras.Model:
+    model = sequential()
+    model.activity_regularizer = keras.regularizers.L2(0.1)
+    return model
+
+
+def test_an_activity_regularizer_of_the_model_is_refused() -> None:
+    with pytest.raises(ModelError, match=f"{HERE}:regularized adds a loss of what its layers give"):
+        build("regularized")
+
+
+def own(kind: Any, name: str, *arguments: Any, **named: Any) -> Any:
+    """An object of a user's subclass that overrides one method."""
+    return type(f"Own{kind.__name__}", (kind,), {name: getattr(kind, name)})(*arguments, **named)
+
+
+SETTINGS: dict[str, Any] = {
+    "clipnorm": 1.0,
+    "clipvalue": 1.0,
+    "global_clipnorm": 1.0,
+    "use_ema": True,
+    "gradient_accumulation_steps": 2,
+    "loss_scale_factor": 2.0,
+}
+
+
+@pytest.mark.parametrize("name", table()["keras.optimizers.Optimizer"][REFUSED_HERE])
+def test_what_the_table_refuses_of_an_optimizer_is_refused(name: str) -> None:
+    if name in SETTINGS:
+        optimizer = keras.optimizers.Adam(**{name: SETTINGS[name]})
+    elif name == "exclude_from_weight_decay":
+        optimizer = keras.optimizers.AdamW()
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    else:
+        optimizer = own(keras.optimizers.Adam, name)
+    model = sequential()
+    model.compile(optimizer=optimizer)
+    with pytest.raises(ModelError, match=name if name in SETTINGS else "exclude_from|OwnAdam"):
+        compiled_keras.optimizer(model, needs_rate=True)
+
+
+@pytest.mark.parametrize("name", table()["keras.losses.Loss"][REFUSED_HERE])
+def test_what_the_table_refuses_of_a_loss_is_refused(name: str) -> None:
+    settings = {"dtype": {"dtype": "bfloat16"}, "reduction": {"reduction": "sum"}}
+    kind = keras.losses.MeanSquaredError
+    model = sequential()
+    model.compile(loss=kind(**settings[name]) if name in settings else own(kind, name))
+    with pytest.raises(ModelError, match=r"computed in bfloat16|another reduction|OwnMeanSquaredError"):
+        compiled_keras.loss(model)
+
+
+@pytest.mark.parametrize("name", table()["keras.metrics.Metric"][REFUSED_HERE])
+def test_what_the_table_refuses_of_a_metric_is_refused(name: str) -> None:
+    model = sequential()
+    model.compile(loss="mse", metrics=[own(keras.metrics.MeanSquaredError, name)])
+    with pytest.raises(ModelError, match="OwnMeanSquaredError"):
+        compiled_keras.metrics(model, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "section"),
+    [
+        ("loss_weights", [0.5], compiled_keras.loss),
+        ("weighted_metrics", ["accuracy"], lambda model: compiled_keras.metrics(model, 0.5)),
+    ],
+)
+def test_what_the_table_refuses_of_compile_is_refused(name: str, value: Any, section: Callable[..., Any]) -> None:
+    assert name in table()["keras.Model.compile"][REFUSED_HERE]
+    model = sequential()
+    model.compile(loss="mse", **{name: value})
+    with pytest.raises(ModelError, match=f"`{name}`"):
+        section(model)
+
+
+class Adding(layers.Layer):  # type: ignore[misc]  # Keras is untyped
+    def call(self, x: Any) -> Any:
+        self.add_loss(keras.ops.sum(x))
+        return x
+
+
+class Measuring(layers.Layer):  # type: ignore[misc]  # Keras is untyped
+    def call(self, x: Any) -> Any:
+        self.add_metric(x)
+        return x
+
+
+def with_layer(name: str) -> keras.Model:
+    of_name: dict[str, Any] = {
+        "add_loss": Adding,
+        "add_metric": Measuring,
+        "activity_regularizer": lambda: layers.Dense(5, activity_regularizer="l2"),
+    }
+    return keras.Sequential([keras.Input((5,)), of_name[name](), layers.Dense(3)])
+
+
+@pytest.mark.parametrize("name", [each for each in table()["keras.layers.Layer"][REFUSED_HERE] if each != "stateful"])
+def test_what_the_table_refuses_of_a_layer_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match=rf"model {HERE}:with_layer|{HERE}:with_layer adds a loss"):
+        build("with_layer", name=name)
+
+
+def overwriting() -> keras.Model:
+    model = sequential()
+    model.trainable_variables[0].overwrite_with_gradient = True
+    return model
+
+
+def test_what_the_table_refuses_of_a_variable_is_refused() -> None:
+    assert table()["keras.Variable"][REFUSED_HERE] == ["overwrite_with_gradient"]
+    with pytest.raises(ModelError, match="overwrite_with_gradient"):
+        build("overwriting")

@@ -241,3 +241,57 @@ def test_metrics_of_lanes_side_by_side_are_those_of_each() -> None:
         side_by_side = jax.jit(jax.vmap(build_metric(name), in_axes=(0, None)))(outputs, jnp.asarray(LABELS))
         alone = [metric(name, each, LABELS) for each in outputs]
         np.testing.assert_allclose(side_by_side, alone, **tolerances.FORMULA)
+
+
+# ---- functions that cannot be used -----------------------------------------------------------------------------------
+
+
+def in_numpy(outputs: jax.Array, targets: jax.Array) -> Any:
+    return np.mean(np.asarray(outputs).argmax(axis=1) == np.asarray(targets))
+
+
+def with_a_condition(outputs: jax.Array, targets: jax.Array) -> Any:
+    return outputs.mean() if outputs.max() > 0 else targets.mean()
+
+
+def by_row(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    return outputs[:, 0]
+
+
+def mean_of_squares(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    return jnp.square(outputs[:, 0] - targets).mean()
+
+
+def nothing(outputs: jax.Array, targets: jax.Array) -> None:
+    return None
+
+
+@pytest.mark.parametrize("name", ["in_numpy", "with_a_condition"])
+def test_a_metric_that_needs_numbers_before_a_run_is_told_to_use_jax_numpy(name: str) -> None:
+    with pytest.raises(ModelError, match=rf"metric test_metrics:{name} .*must be written with jax.numpy") as refused:
+        check_signatures.check_metric(f"test_metrics:{name}", 4, LABELS)
+    assert "Tracer" not in str(refused.value)
+    assert "test_metrics.py:" in str(refused.value)  # where
+
+
+def test_a_loss_of_one_s_own_that_needs_numbers_before_a_run_is_told_to_use_jax_numpy() -> None:
+    with pytest.raises(ModelError, match=r"loss test_metrics:in_numpy .*must be written with jax.numpy"):
+        check_signatures.check_loss("test_metrics:in_numpy", 4, LABELS)
+
+
+def test_a_loss_that_takes_the_mean_itself_is_told_to_leave_it_out() -> None:
+    with pytest.raises(ModelError, match="must give one number a row, but got one number for all of them: leave"):
+        check_signatures.check_loss("test_metrics:mean_of_squares", 1, np.zeros(4, np.float32))
+
+
+def test_a_metric_that_gives_a_number_a_row_or_none_is_told_so() -> None:
+    with pytest.raises(ModelError, match=r"must give one number, but got shape \('rows',\): take the mean of it"):
+        check_signatures.check_metric("test_metrics:by_row", 4, LABELS)
+    with pytest.raises(ModelError, match="must give one number, but got no array but NoneType"):
+        check_signatures.check_metric("test_metrics:nothing", 4, LABELS)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "auc", "f1_macro", "top_2", "precision"])
+def test_a_metric_of_classes_is_refused_where_a_row_has_several_labels(name: str) -> None:
+    with pytest.raises(ModelError, match=f"metric {name} needs one class label a row, but a row of the targets has 3"):
+        check_signatures.check_metric(name, 3, np.zeros((4, 3), np.float32))

@@ -1,4 +1,4 @@
-"""What a Keras model was compiled with, as the sections of a config. The rule: of the same meaning, or refused by name.
+"""What a Keras model was compiled with, as the sections of a config: of the same meaning, or refused by name.
 
 Each function gives what a config could have said, or None where the model was not compiled with it. Keras's own
 objects alone are understood; a user's subclass may do anything.
@@ -62,6 +62,8 @@ def loss(model: Any) -> dict[str, Any] | None:
         raise _refused("loss", f"the loss {_called(given[0])}, which has no equal here")
     if getattr(found, "reduction", "sum_over_batch_size") not in ("sum_over_batch_size", "mean"):
         raise _refused("loss", f"the loss {_called(given[0])} with another reduction than the mean over a batch")
+    if str(getattr(found, "dtype", "float32")) != "float32":
+        raise _refused("loss", f"the loss {_called(given[0])} that is computed in {found.dtype}")
     return _loss(LOSSES[name], arguments, _called(given[0]))
 
 
