@@ -60,7 +60,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__ canonical",
         "aligned splitting",
         "dataset",
-        "arrays builtin images tabular target_scaling weighting",
+        "arrays builtin images tabular targets weighting",
         "columns loading sequences",
         "new_rows",
     ),
@@ -73,7 +73,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "series text",
     ),
     "datasets.tabular": (
-        "__init__ cells table",
+        "__init__ cells numerals table",
         "preprocessing times",
         "row_splits",
         "load",

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sweeps.command import data_facts, display
 from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig, read_draft
+from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.study import Study
@@ -29,6 +30,8 @@ def check(console: Console, file: Path, overrides: Sequence[str]) -> None:
         config = draft.config()
         in_lanes = _in_lanes(config, datasets)
     assert dataset is not None
+    if config.loss is not None:
+        dataset = targets.under(config.loss.use, dataset)
     display.line(console, f"{file}: right")
     if draft.brought:
         display.line(console, f"from the compiled model: {', '.join(draft.brought)}")

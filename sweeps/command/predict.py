@@ -40,7 +40,7 @@ def predicted_columns(model: BestModel, outputs: np.ndarray) -> Iterator[TableCo
         names = [target] if outputs.shape[1] == 1 else [f"{target}_{place}" for place in range(outputs.shape[1])]
         yield from (TableColumn(name, "float64", outputs[:, place].tolist()) for place, name in enumerate(names))
         return
-    yield TableColumn("predicted", "string", model.decide(outputs).tolist())
+    yield TableColumn("predicted", "string", [classes[place] for place in model.places(outputs)])
     chances = np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
     for place, name in enumerate(classes):
         yield TableColumn(f"probability_{name}", "float64", chances[:, place].tolist())

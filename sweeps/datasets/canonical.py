@@ -15,7 +15,9 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 def canonical(which: str, x: Any, y: Any) -> tuple[Array, Array]:
-    """`x` as uint8, int32 or float32 `[rows, *input_shape]`; `y` as int32 labels `[rows]` or float32 values.
+    """`x` as uint8, int32 or float32 `[rows, *input_shape]`; `y` as int32 labels `[rows]` or values.
+
+    Values stay float64 where they were, until they are scaled or `narrowed`; each is finite as float32.
 
     `which` comes before `x` and `y` in messages: "train " or "".
 
@@ -66,8 +68,16 @@ def _targets(what: str, y: Array) -> Array:
         raise DataError(f"{what} must have shape [rows] or [rows, outputs], but got {y.shape}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    is_labels = y.dtype.kind in "iub" and y.ndim == 1
-    return _converted(what, y, np.int32 if is_labels else np.float32)
+    if y.dtype.kind in "iub" and y.ndim == 1:
+        return _converted(what, y, np.int32)
+    _converted(what, y, np.float32)
+    is_small = y.dtype == np.float32 or y.dtype.itemsize <= 2
+    return np.ascontiguousarray(y.astype(np.float32 if is_small else np.float64, copy=False))
+
+
+def narrowed(y: Array) -> Array:
+    """Targets as lanes read them: int32 labels as they are, float32 values."""
+    return y if y.dtype == np.int32 else np.ascontiguousarray(y.astype(np.float32, copy=False))
 
 
 def _converted(what: str, values: Array, dtype: type[np.generic]) -> Array:

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sweeps.datasets import aligned, splitting
-from sweeps.datasets.canonical import Array, canonical
+from sweeps.datasets.canonical import Array, canonical, narrowed
 from sweeps.errors import DataError
+
+MOST_TARGETS = 3  # whose scaling is told
 
 
 class Split(NamedTuple):
@@ -27,6 +29,13 @@ class Split(NamedTuple):
     @property
     def rows(self) -> int:
         return len(self.x)
+
+
+class Words(NamedTuple):
+    """Targets that are words: where the first of them stands, and what to do if they are meant to be numbers."""
+
+    first: str
+    advice: str
 
 
 class TargetScaling(NamedTuple):
@@ -42,10 +51,11 @@ class Dataset:
 
     `x` is uint8, int32 (tokens) or float32; a model sees `x * scale + offset` in float32, except that int32 reaches it
     as it is. Integer `y` are class labels `0 … classes - 1`; float32 `y` are values to regress on. `weights`, float32
-    `[training rows]`, multiply each training row's loss where they are given. `class_names` are
-    what the labels stand for, in their order. `preprocessing` is how `x` was made of something else, as plain JSON, so
-    that the same can be done to new rows (`datasets.columns.apply` does it to those of tables). `notes` say for a
-    person what was found and done, a line each. Where there is a `target_scaling`, it has been done to `y`.
+    `[training rows]`, multiply each training row's loss where they are given. `class_names` are what the labels stand
+    for, in their order, and `labels` the same in the type that the data have (the names, or 0 … classes - 1, where they
+    are not given); `words` is for targets that came as words. `preprocessing` is how `x` was made of something else, as
+    plain JSON, so that the same can be done to new rows (`datasets.columns.apply` does it to those of tables). `notes`
+    say for a person what was found and done, a line each. Where there is a `target_scaling`, it has been done to `y`.
     """
 
     train: Split
@@ -55,6 +65,8 @@ class Dataset:
     offset: float = 0.0
     classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    labels: tuple[str | int | float | bool, ...] | None = None
+    words: Words | None = None
     preprocessing: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     weights: Array | None = None
@@ -80,23 +92,34 @@ class Dataset:
         return {name: split for name, split in named.items() if split is not None}
 
 
-def checked(dataset: Dataset) -> Dataset:
+def checked(dataset: Dataset, *, scale_target: object = False) -> Dataset:
     """The dataset with its dtypes made canonical, its classes counted and its splits found consistent.
+
+    With `scale_target`, each of its targets is `(y - center) / spread`, by the training rows; `target_scaling` says by
+    what. That is done before targets become float32, which could not tell large numbers apart that are close together.
 
     uint8 `x` whose `scale` is left at 1 are taken for images, and get 1/255.
 
     Raises:
         DataError: a split is empty, `x` and `y` differ in rows, shapes or kinds differ between splits, a value is not
             finite or does not fit its type, a label is not one of the classes, classes and their names differ in
-            number, weights are not what `checked_weights` takes.
+            number, weights are not what `checked_weights` takes, `scale_target` is for classes.
     """
-    splits = {name: Split(*canonical(f"{name} ", *_pair(name, split))) for name, split in dataset.splits.items()}
+    wide = {name: Split(*canonical(f"{name} ", *_pair(name, split))) for name, split in dataset.splits.items()}
+    splits = {name: Split(split.x, narrowed(split.y)) for name, split in wide.items()}
     for part in ("x", "y"):
         _check_alike(part, {name: getattr(split, part) for name, split in splits.items()})
     scale, offset = (splitting.number(name, getattr(dataset, name)) for name in ("scale", "offset"))
     if splits["train"].x.dtype == np.uint8 and scale == 1.0:
         scale = 1 / 255
-    classes = _classes(splits, _wanted_classes(dataset))
+    wanted = _wanted_classes(dataset)
+    classes = _classes(splits, wanted)
+    scaling = _scaling(wide["train"].y, classes, scale_target)
+    if scaling is not None:
+        splits = {name: Split(split.x, _scaled(split.y, scaling)) for name, split in wide.items()}
+        dataset = replace(dataset, target_scaling=scaling, notes=(*dataset.notes, _scaling_note(scaling)))
+    if dataset.labels is None and dataset.class_names is None and wanted is not None:
+        dataset = replace(dataset, labels=tuple(range(wanted)))  # as many as were asked for, whichever have rows
     return replace(
         dataset,
         train=splits["train"],
@@ -152,9 +175,11 @@ def from_arrays(  # noqa: PLR0913  (the last four are keys of a config)
     counts = splitting.counted(len(x), valid_fraction, test_fraction)
     if not isinstance(stratify, bool):
         raise DataError(f"stratify must be true or false, but got {stratify!r}")
-    if stratify:
-        splitting.check_classes(y)
-    parts = splitting.stratified(y, counts, seed) if stratify else splitting.at_random(len(x), counts, seed)
+    parts = (
+        splitting.stratified(splitting.classes_of(y), counts, seed)
+        if stratify
+        else splitting.at_random(len(x), counts, seed)
+    )
     return of_parts(x, y, parts, None if weights is None else checked_weights(weights, len(x), "row"))
 
 
@@ -190,6 +215,33 @@ def of_parts(x: Array, y: Array, parts: splitting.Parts, weights: Array | None =
     train, valid, test = (Split(aligned.take(x, rows), aligned.take(y, rows)) for rows in parts)
     of_training = None if weights is None else weights[parts.train]
     return Dataset(train=train, valid=valid, test=test if test.rows else None, weights=of_training)
+
+
+def _scaling(targets: Array, classes: int | None, is_wanted: object) -> TargetScaling | None:
+    """The mean and deviation of the training rows' targets, `[rows]` or `[rows, outputs]`, where that is wanted."""
+    if not isinstance(is_wanted, bool):
+        raise DataError(f"scale_target must be true or false, but got {is_wanted!r}")
+    if not is_wanted:
+        return None
+    if classes is not None:
+        advice = "Remove it; numbers of a table are `task: regression`, those of an array floats"
+        raise DataError(f"scale_target is for numbers to regress on, but these targets are classes. {advice}")
+    values = targets.astype(np.float64)
+    are_constant = values.max(axis=0) == values.min(axis=0)
+    center, spread = values.mean(axis=0), np.where(are_constant, 1.0, values.std(axis=0))
+    return TargetScaling(*(tuple(map(float, np.atleast_1d(each))) for each in (center, spread)))
+
+
+def _scaled(targets: Array, scaling: TargetScaling) -> Array:
+    center, spread = (np.array(each) if targets.ndim == 2 else each[0] for each in scaling)
+    scaled: Array = ((targets.astype(np.float64) - center) / spread).astype(np.float32)
+    return scaled
+
+
+def _scaling_note(scaling: TargetScaling) -> str:
+    pairs = list(zip(*scaling, strict=True))
+    told = ", ".join(f"mean {mean:.4g} and deviation {by:.4g}" for mean, by in pairs[:MOST_TARGETS])
+    return f"targets scaled by those that train: {told}{', …' if len(pairs) > MOST_TARGETS else ''}"
 
 
 def _pair(name: str, split: Any) -> tuple[Any, Any]:

@@ -10,8 +10,8 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
+from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset, checked, from_arrays
-from sweeps.datasets.target_scaling import scaled
 from sweeps.datasets.weighting import weighted
 from sweeps.errors import DataError
 from sweeps.user_code import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
@@ -106,8 +106,8 @@ def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
         raise
     except Exception as error:
         raise DataError(failed(use, error) + _renamed(error)) from error
-    dataset = scaled(checked(_as_dataset(use, made, ours)), scale_target)
-    return dataset if class_weight is None else weighted(dataset, class_weight)
+    dataset = checked(_as_dataset(use, made, ours), scale_target=scale_target)
+    return dataset if class_weight is None else weighted(targets.as_classes(dataset, CLASS_WEIGHT), class_weight)
 
 
 def _renamed(error: Exception) -> str:
@@ -154,19 +154,26 @@ class Datasets:
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, tuple[tuple[str, Any], ...]], Dataset] = {}
+        self._under: dict[tuple[int, str], Dataset] = {}
         self._lock = threading.Lock()
 
-    def get(self, use: str, arguments: Mapping[str, Any]) -> Dataset:
-        """The dataset, loaded when it is first asked for.
+    def get(self, use: str, arguments: Mapping[str, Any], loss: str | None = None) -> Dataset:
+        """The dataset, loaded when it is first asked for; its targets as the loss reads them, where one is named.
 
         Raises:
-            DataError: as `load`.
+            DataError: as `load` and `targets.under`.
         """
         key = (use, tuple(sorted(arguments.items())))
         with self._lock:
             if key not in self._loaded:
                 self._loaded[key] = load(use, arguments)
-            return self._loaded[key]
+            loaded = self._loaded[key]
+            if loss is None:
+                return loaded
+            place = (id(loaded), loss)
+            if place not in self._under:
+                self._under[place] = targets.under(loss, loaded)
+            return self._under[place]
 
     def prefetch(self, use: str, arguments: Mapping[str, Any]) -> None:
         """Begin to load a dataset beside other work. What goes wrong is said by the `get` that follows."""

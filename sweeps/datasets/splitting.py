@@ -73,14 +73,18 @@ def number(name: str, value: object) -> float:
     return found
 
 
-def check_classes(targets: Array) -> None:
-    """Only classes have shares of a split.
+def classes_of(targets: Array) -> Array:
+    """The classes that have shares of a split: whole numbers `[rows]`, or one-hot rows.
 
     Raises:
-        DataError: the targets are not whole numbers.
+        DataError: the targets are neither.
     """
-    if targets.dtype.kind != "i" or targets.ndim != 1:
+    if targets.ndim == 2 and ((targets == 0) | (targets == 1)).all() and (targets.sum(axis=1) == 1).all():
+        labels: Array = targets.argmax(axis=1)
+        return labels
+    if targets.ndim != 1 or not (targets == np.floor(targets)).all():
         raise DataError("stratify: true is for targets that are classes, but these are numbers to regress on")
+    return targets
 
 
 def at_random(rows: int, counts: Counts, seed: int) -> Parts:

@@ -50,7 +50,7 @@ class Programs:
         self._config, self._datasets, self._chunk_bytes = config, datasets, chunk_bytes
         self._compiled_before = training_compilations()
         self.policy = choose_policy(config) if policy is None else policy
-        self._feeds: dict[tuple[tuple[str, Arguments], jax.Device], Feed] = {}
+        self._feeds: dict[tuple[tuple[str, Arguments], object, jax.Device], Feed] = {}
         self._programs: dict[tuple[ProgramKey, jax.Device], Program] = {}
         self._lanes: dict[ProgramKey, lane.LaneProgram] = {}
         self._lane_counts: dict[ProgramKey, int] = {}
@@ -143,7 +143,7 @@ class Programs:
 
     def dataset(self, program_key: ProgramKey) -> Dataset:
         use, arguments = program_key.dataset
-        return self._datasets.get(use, dict(arguments))
+        return self._datasets.get(use, dict(arguments), program_key.loss[0])
 
     @property
     def _share(self) -> memory.Share | None:
@@ -174,7 +174,7 @@ class Programs:
         """The searched numbers of a trial's model that ride in lanes."""
         if not self._numbers:
             return {}
-        dataset = self._datasets.get(trial.dataset.use, trial.dataset.arguments)
+        dataset = self._datasets.get(trial.dataset.use, trial.dataset.arguments, trial.loss.use)
         inputs, outputs = Inputs(dataset.input_shape, dataset.input_dtype), outputs_needed(trial.loss.use, dataset)
         in_half = self._config.precision == "bfloat16"
         return traced_arguments.traced(trial.model, self._numbers, inputs, outputs, in_half=in_half)
@@ -188,9 +188,9 @@ class Programs:
         return self._lanes[program_key]
 
     def _feed(self, device: jax.Device, program_key: ProgramKey) -> Feed:
-        place = (program_key.dataset, device)
+        dataset = self.dataset(program_key)
+        place = (program_key.dataset, dataset.labels, device)  # another loss may number the targets otherwise
         if place not in self._feeds:
-            dataset = self.dataset(program_key)
             self._feeds[place] = feed(dataset, device, self._chunk_rows(dataset), self.policy.resident_bytes)
         return self._feeds[place]
 

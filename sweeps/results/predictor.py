@@ -32,7 +32,8 @@ ROWS = 512
 class BestModel:
     """Call it on rows: `model(x)` is f32 `[rows, outputs]`, probabilities after softmax or sigmoid, or plain values.
 
-    Values are in the units of the data's targets, also where these were scaled to train on (`scale_target`). `x` is an
+    Values are in the units of the data's targets, also where these were scaled to train on (`scale_target`); they are
+    f64 then, since float32 does not tell large numbers apart that are close together. `x` is an
     array of shape `[rows, *input_shape]` as the dataset has it, before `scale` and `offset`. `description` is what
     `best/best.json` says, `parameters` are the arrays by name.
     """
@@ -51,16 +52,28 @@ class BestModel:
         return outputs if scaling is None else _in_units(outputs, **scaling)
 
     def predict(self, x: Any) -> np.ndarray:
-        """The name of the most probable class of each row, `[rows]`; where there are no classes, what a call gives."""
+        """The most probable class of each row, `[rows]`: its name, or its number where the data's classes are numbers.
+
+        Where there are no classes, it is what a call gives.
+        """
         return self.decide(self(x))
 
     def decide(self, outputs: np.ndarray) -> np.ndarray:
         """`predict`, of what a call gave. A single output means the second class where it is above a half."""
-        if self.classes is None:
+        classes = self.classes
+        if classes is None:
             return outputs
-        places = outputs[:, 0] > 0.5 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
-        names: np.ndarray = np.array(self.classes)[places.astype(int)]
-        return names
+        told = self.description
+        numbers = None if told["class_names"] else range(len(classes))
+        labels: np.ndarray = np.array(told.get("labels") or numbers or classes)
+        chosen: np.ndarray = labels[self.places(outputs)]
+        return chosen
+
+    def places(self, outputs: np.ndarray) -> np.ndarray:
+        """The number of the most probable class among `classes`, i64 `[rows]`, of what a call gave."""
+        found = outputs[:, 0] > 0.5 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+        places: np.ndarray = found.astype(np.int64)
+        return places
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -157,6 +170,6 @@ class BestModel:
 
 
 def _in_units(outputs: np.ndarray, center: Sequence[float], spread: Sequence[float]) -> np.ndarray:
-    """Outputs for scaled targets, `[rows, outputs]`, in the units that the targets came in."""
+    """Outputs for scaled targets, `[rows, outputs]`, in the units that the targets came in, as f64."""
     values: np.ndarray = outputs.astype(np.float64) * np.array(spread)[None] + np.array(center)[None]
-    return values.astype(np.float32)
+    return values

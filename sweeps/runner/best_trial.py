@@ -119,6 +119,7 @@ class BestTrial:
             "meaning": meaning(*loss),
             "classes": dataset.classes,
             "class_names": dataset.class_names,
+            "labels": dataset.labels,
             "load": 'numpy.load("parameters.npz", allow_pickle=False)',
         }
         return partial(best.keep, self._folder, params, description)

@@ -15,7 +15,7 @@ from sweeps.config.names import LOSSES, SCHEDULES
 from sweeps.config.optax_names import ARGUMENTS
 from sweeps.config.options import Options
 from sweeps.config.wording import Path, did_you_mean
-from sweeps.datasets import loading
+from sweeps.datasets import loading, targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ModelError, SweepError
@@ -153,7 +153,9 @@ def _shapes(draft: Draft, found: list[Dataset]) -> list[Shape]:
     fit, losses = (importlib.import_module(f"sweeps.training.{name}") for name in ("check_signatures", "losses"))
     shapes = []
     for loss in _taken(draft, "loss", LOSSES):
-        for dataset in found:
+        for dataset in [_tried(draft, loss.place, targets.under, loss.use, each) for each in found]:
+            if dataset is None:
+                continue
             outputs = _tried(draft, loss.place, losses.outputs_needed, loss.use, dataset)
             if outputs is None:
                 continue

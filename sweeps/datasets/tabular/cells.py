@@ -97,6 +97,25 @@ def text_of(cell: object) -> str:
     return str(int(cell)) if is_whole else str(cell)  # type: ignore[call-overload]  # a float, as just seen
 
 
+def value_of(name: str) -> int | float | bool:
+    """What `text_of` has made the name of a category of: true, false or a number.
+
+    >>> value_of("true"), value_of("3"), value_of("0.5")
+    (True, 3, 0.5)
+    """
+    if name in ("true", "false"):
+        return name == "true"
+    try:
+        return int(name)
+    except ValueError:
+        return float(name)
+
+
+def words(column: pa.Array) -> list[str]:
+    """The different cells of a column of text that are not empty; none of any other column."""
+    return [cell for cell in column.unique().to_pylist() if cell] if is_text(column) else []
+
+
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of categories, each once: numbers by their size and before words.
 

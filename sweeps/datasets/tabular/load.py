@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sweeps.datasets.canonical import Array
-from sweeps.datasets.dataset import Dataset, of_parts
-from sweeps.datasets.tabular import cells, preprocessing
+from sweeps.datasets.dataset import Dataset, Words, of_parts
+from sweeps.datasets.tabular import cells, numerals, preprocessing
 from sweeps.datasets.tabular import table as tables
 from sweeps.datasets.tabular.row_splits import Cut
 from sweeps.datasets.tabular.table import Table
@@ -25,10 +25,15 @@ Names = tuple[str, ...]
 
 
 class Target(NamedTuple):
-    """What is to be predicted: labels i64 or values f64, `[rows]`; and what labels stand for, if not for themselves."""
+    """What is to be predicted: labels i64 or values f64, `[rows]`; and what labels stand for, if not for themselves.
+
+    `labels` are the classes in the type that the column has.
+    """
 
     values: Array
-    classes: list[str] | None
+    classes: list[str] | None = None
+    labels: tuple[str | int | float | bool, ...] | None = None
+    words: Words | None = None
 
 
 def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
@@ -105,6 +110,8 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
         offset=offset,
         classes=None if wanted.classes is None else len(wanted.classes),
         class_names=None if wanted.classes is None else tuple(wanted.classes),
+        labels=wanted.labels,
+        words=wanted.words,
         preprocessing=preprocessing.Preprocessing(kind="table", columns=done, target=target, classes=wanted.classes),
         notes=(*notes, *preprocessing.notes(done, table), *cut.notes),
     )
@@ -170,15 +177,23 @@ def _target(table: Table, name: str, task: str | None) -> Target:
     else:
         with np.errstate(over="ignore"):
             are_finite = np.isfinite(cells.numbers(given).astype(np.float32))
-        table.check(name, are_finite, "a finite number in float32")
+        table.check(name, are_finite, "a finite number in float32", numerals.advice(cells.words(given)))
     if is_text or task == "classification" or (task is None and cells.is_truth(given)):
         codes, classes = cells.categories(given)
-        return Target(codes, classes)
+        labels = tuple(classes) if cells.is_text(given) else tuple(cells.value_of(name) for name in classes)
+        return Target(codes, classes, labels, _words(table, name, classes) if is_text and task is None else None)
     values = cells.numbers(given)
     if task == "regression" or cells.has_fractions(given):
-        return Target(values, None)
+        return Target(values)
     _check_labels(table, name, values)
-    return Target(values.astype(np.int64), None)
+    return Target(values.astype(np.int64))
+
+
+def _words(table: Table, name: str, classes: Sequence[str]) -> Words:
+    """What a loss of numbers has to say of a column of text."""
+    first = f"{table.place(0)}: the target {name!r} holds words, the first is {str(table.column(name)[0])!r}"
+    classes_or = "softmax_cross_entropy is for classes, and `task: regression` for a column of numbers"
+    return Words(first, numerals.advice(classes) or classes_or)
 
 
 def _weights(table: Table, name: str, others: Sequence[str]) -> Array:

@@ -14,7 +14,7 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from sweeps.datasets.canonical import Array
-from sweeps.datasets.tabular import cells
+from sweeps.datasets.tabular import cells, numerals
 from sweeps.datasets.tabular import table as tables
 from sweeps.datasets.tabular.table import Table
 from sweeps.errors import DataError
@@ -186,7 +186,8 @@ def _check_numbers(table: Table, name: str, *, allow_missing: bool, advice: str 
     elif (missing == ~are_right).all():
         advice = _ADVICE
     elif (np.isnan(figures) | missing).all():
-        advice = "List it under `one_hot` or `ordinal` if it holds categories, or under `drop`"
+        named = "List it under `one_hot` or `ordinal` if it holds categories, or under `drop`"
+        advice = numerals.advice(cells.words(given)) or named
     table.check(name, are_right, "a finite number in float32", advice)
 
 

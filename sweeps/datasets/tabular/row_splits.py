@@ -56,8 +56,7 @@ class Cut(NamedTuple):
         if self.time is not None:
             return splitting.by_time(times.places(table, self.time, self.time_format), counts)
         if self.stratify:
-            splitting.check_classes(target)
-            return splitting.stratified(target, counts, self.seed)
+            return splitting.stratified(splitting.classes_of(target), counts, self.seed)
         return splitting.at_random(table.rows, counts, self.seed)
 
     def _check_one_way(self) -> None:

@@ -77,13 +77,15 @@ class Table(NamedTuple):
         is_empty = cell is None or cell != cell  # noqa: PLR0124  (NaN, whatever its type)
         got = "an empty cell" if is_empty else repr(str(cell) if hasattr(cell, "isoformat") else cell)
         more = f" ({wrong:,} cells of the column are so)" if wrong > 1 else ""
-        place = self._place(int(self.numbers[row]))
+        place = self.place(row)
         raise DataError(
             f"{place}: every cell of column {name!r} must be {rule}, but got {got}{more}"
             + (f". {advice}" if advice else "")
         )
 
-    def _place(self, row: int) -> str:
+    def place(self, row: int) -> str:
+        """Where a row is in its file."""
+        row = int(self.numbers[row])
         if _is_parquet(self.path):
             return f"{self.path}, row {row:,} from 0"
         return f"{self.path}:{_line(self.path, row)}"
