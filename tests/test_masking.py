@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sweeps.config import parse_config, to_yaml
-from sweeps.config.concealed import concealed
+from sweeps.config import concealed, parse_config, to_yaml
 from sweeps.masking import masked, without_passwords
 
 PROJECT = Path(__file__).parents[1]

@@ -1,9 +1,4 @@
-"""YAML to a `SweepConfig`. The rule: a config is frozen and right, or a `ConfigError` names every mistake and its line.
-
-    text ── yaml_reader ──▶ values with lines ── overrides ──▶ sections ── rules, conditions ──▶ SweepConfig
-
-`schema` says what a config can hold; `draft` gathers the complaints.
-"""
+"""YAML to a `SweepConfig`, which is frozen and right; otherwise a `ConfigError` names every mistake and its line."""
 
 from __future__ import annotations
 
@@ -22,6 +17,7 @@ from sweeps.config.yaml.file import load_text
 from sweeps.config.yaml.from_python import plain, written
 from sweeps.config.yaml.reader import Reading, read
 from sweeps.config.yaml.writer import write
+from sweeps.masking import without_passwords
 
 __all__ = [
     "Budget",
@@ -35,6 +31,7 @@ __all__ = [
     "SweepConfig",
     "Value",
     "as_draft",
+    "concealed",
     "json_schema",
     "load_config",
     "metric_column",
@@ -118,3 +115,23 @@ def _written(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_written(item) for item in value]
     return value
+
+
+def concealed(config: SweepConfig) -> SweepConfig:
+    """The config as it may be left in a folder that others read: with the passwords masked in its components' URLs.
+
+    The search space and `enqueue` stay as they are: values of hyperparameters are in the log and the tables too.
+    """
+    components = {name: getattr(config, name) for name in SweepConfig.model_fields}
+    masked = {
+        name: component.with_arguments(**{key: _masked(value) for key, value in component.arguments.items()})
+        for name, component in components.items()
+        if isinstance(component, Component)
+    }
+    return config.model_copy(update={name: each for name, each in masked.items() if each != components[name]})
+
+
+def _masked(value: Value) -> Value:
+    if isinstance(value, tuple):
+        return tuple(map(_masked, value))
+    return without_passwords(value) if isinstance(value, str) else value

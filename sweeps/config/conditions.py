@@ -1,11 +1,12 @@
-"""The rules of `when` and of `enqueue`: parameters that name parameters. The rule: nothing here recurses.
+"""The rules of `when` and of `enqueue`, where parameters name other parameters.
 
-A config comes from outside, so a chain of conditions may be long or run in a circle.
+A config comes from outside, so a chain of conditions may be long or run in a circle; nothing here recurses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 
 from sweeps.config.parameters import Choices, Parameter
 from sweeps.config.sections import Sections
@@ -20,43 +21,16 @@ def parameter_faults(sections: Sections) -> Iterator[Fault]:
     """What is wrong with any `when`, and with the configurations to try first."""
     wrong = list(_condition_faults(sections))
     yield from wrong
-    if sections.names:
-        yield from _enqueue_faults(sections, are_conditions_right=not wrong)
-
-
-def _condition_faults(sections: Sections) -> Iterator[Fault]:
-    space = sections.search_space
-    for name, when in _conditions(space).items():
-        for parent, wanted in when.items():
-            path = ("search_space", name, "when", parent)
-            if parent == name:
-                yield Fault(path, "a parameter must not depend on itself")
-            elif parent not in sections.names:
-                others = sorted(sections.names - {name})
-                yield Fault(
-                    path, "unknown parameter", advice=did_you_mean(parent, others, "Name one of the search space")
-                )
-            elif parent in space:
-                yield from _impossible(path, space[parent], wanted)
-    for cycle in _cycles(space):
-        circle = one_line(" → ".join((*cycle, cycle[0])), 200)
-        yield Fault(("search_space", cycle[0], "when"), "conditions must not run in a circle", circle)
-
-
-def _enqueue_faults(sections: Sections, *, are_conditions_right: bool) -> Iterator[Fault]:
-    for index, known in enumerate(sections.enqueue or ()):
+    for index, known in enumerate(sections.enqueue or () if sections.names else ()):
         if not known:
             yield Fault(("enqueue", index), "must name at least one parameter", "{}", "Remove it")
         for name, value in known.items():
+            path, space = ("enqueue", index, name), sections.search_space
             if name not in sections.names:
-                advice = did_you_mean(name, sorted(sections.names), "Name one of the search space")
-                yield Fault(("enqueue", index, name), "unknown parameter", advice=advice)
-            elif name in sections.search_space:
-                path, space = ("enqueue", index, name), sections.search_space
+                yield _unknown(path, name, sections.names)
+            elif name in space:
                 outside = list(_outside(path, value, space[name]))
-                yield from outside
-                if are_conditions_right and not outside:
-                    yield from _inactive(path, known, space)
+                yield from outside or (() if wrong else _inactive(path, known, space))
 
 
 def parents_first(space: Space) -> FrozenDict[str, Parameter | Value]:
@@ -81,6 +55,26 @@ def _conditions(space: Space) -> dict[str, Mapping[str, Value]]:
     return {name: entry.when for name, entry in space.items() if isinstance(entry, Parameter) and entry.when}
 
 
+def _condition_faults(sections: Sections) -> Iterator[Fault]:
+    space = sections.search_space
+    for name, when in _conditions(space).items():
+        for parent, wanted in when.items():
+            path = ("search_space", name, "when", parent)
+            if parent == name:
+                yield Fault(path, "a parameter must not depend on itself")
+            elif parent not in sections.names:
+                yield _unknown(path, parent, sections.names - {name})
+            elif parent in space:
+                yield from _impossible(path, space[parent], wanted)
+    for cycle in _cycles(space):
+        circle = one_line(" → ".join((*cycle, cycle[0])), 200)
+        yield Fault(("search_space", cycle[0], "when"), "conditions must not run in a circle", circle)
+
+
+def _unknown(path: Path, name: str, names: frozenset[str]) -> Fault:
+    return Fault(path, "unknown parameter", advice=did_you_mean(name, sorted(names), "Name one of the search space"))
+
+
 def _impossible(path: Path, parent: Parameter | Value, wanted: Value) -> Iterator[Fault]:
     """A fixed parent makes the condition true or false for good, which an override may well want."""
     if not isinstance(parent, Parameter) or parent.contains(wanted):
@@ -93,29 +87,19 @@ def _impossible(path: Path, parent: Parameter | Value, wanted: Value) -> Iterato
 
 
 def _cycles(space: Space) -> Iterator[list[str]]:
-    """Circles of two or more parameters, each told once, from its first parameter in the file."""
-    left = {
-        name: [parent for parent in when if parent in space and parent != name]
-        for name, when in _conditions(space).items()
-    }
-    while left:
-        free = [name for name, parents in left.items() if not any(parent in left for parent in parents)]
-        if not free:
-            free = cycle = _walk(left)
+    """Circles of two or more parameters, each once, from its first parameter in the file to what that depends on."""
+    parents = {name: when.keys() - {name} for name, when in _conditions(space).items()}
+    while True:
+        try:
+            TopologicalSorter(parents).prepare()
+        except CycleError as error:
+            cycle = error.args[1][:0:-1]  # it comes from parent to child, with the first one again at the end
             first = min(range(len(cycle)), key=lambda at: list(space).index(cycle[at]))
             yield cycle[first:] + cycle[:first]
-        for name in free:
-            del left[name]
-
-
-def _walk(left: Mapping[str, list[str]]) -> list[str]:
-    """A circle in a graph where every node has a parent: go from parent to parent until one comes again."""
-    trail: dict[str, int] = {}
-    name = next(iter(left))
-    while name not in trail:
-        trail[name] = len(trail)
-        name = next(parent for parent in left[name] if parent in left)
-    return list(trail)[trail[name] :]
+            for name in cycle:
+                del parents[name]
+        else:
+            return
 
 
 def _outside(path: Path, value: Value, entry: Parameter | Value) -> Iterator[Fault]:

@@ -1,6 +1,7 @@
-"""A config as read, not yet known to be right. The rule: every complaint knows its line, or its override.
+"""A config as read, not yet known to be right, and all that is wrong with it.
 
-Whoever has something to say about a config says it to the draft; `Draft.config` raises all of it at once.
+Every complaint knows the line or the override that it is about. Other rooms add theirs with `complain`; `Draft.config`
+raises all of them at once.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from sweeps.config import overrides
 from sweeps.config.conditions import canonical, parameter_faults, parents_first
 from sweeps.config.entries import DOTTED
-from sweeps.config.overrides import Override, put, split_path, understand
+from sweeps.config.names import METHODS
 from sweeps.config.rules import spanning_faults
 from sweeps.config.schema import LEFT_TO_MODEL, SweepConfig
 from sweeps.config.sections import check_sections
@@ -24,38 +26,38 @@ MAX_COMPLAINTS = 200
 _AFTER_THE_FILE = 10**9  # overrides come after every line
 
 
-class Place(NamedTuple):
+class SourcePlace(NamedTuple):
     """Where a value was written: in words, and as a number to sort by."""
 
     words: str
     order: int
 
 
-class Places:
+class SourcePlaces:
     """Where each path of a config was written: a line of the source, or an override."""
 
     def __init__(self, source: str, lines: Mapping[Path, int]) -> None:
         self._source = source
-        self._written = {path: Place(f"{source}:{line}", line) for path, line in lines.items()}
-        self._overridden: dict[Path, Place] = {}
+        self._written = {path: self.line(line) for path, line in lines.items()}
+        self._overridden: dict[Path, SourcePlace] = {}
         self._order = itertools.count(_AFTER_THE_FILE)
 
-    def line(self, number: int) -> Place:
+    def line(self, number: int) -> SourcePlace:
         """A line of the source, which has none when it is not text."""
-        return Place(f"{self._source}:{number}" if number else self._source, number)
+        return SourcePlace(f"{self._source}:{number}" if number else self._source, number)
 
-    def override(self, text: str) -> Place:
+    def override(self, text: str) -> SourcePlace:
         """The next override."""
-        return Place(f"--set {one_line(text, 200)}", next(self._order))
+        return SourcePlace(f"--set {one_line(text, 200)}", next(self._order))
 
-    def move(self, path: Path, place: Place) -> None:
+    def move(self, path: Path, place: SourcePlace) -> None:
         """From now on `path` and all below it were written at `place`, an override."""
         for places in (self._written, self._overridden):
             for below in [each for each in places if each[: len(path)] == path]:
                 del places[below]
         self._written[path] = self._overridden[path] = place
 
-    def find(self, path: Path, exists: bool) -> Place:
+    def find(self, path: Path, exists: bool) -> SourcePlace:
         """Where `path`, or its nearest parent, was written.
 
         What exists and was changed in part by an override is found at that override: before it, it was right.
@@ -65,20 +67,22 @@ class Places:
             if inside:
                 return max(inside, key=lambda place: place.order)
         parents = (path[:length] for length in range(len(path), -1, -1))
-        return next((self._written[each] for each in parents if each in self._written), Place(self._source, 0))
+        return next((self._written[each] for each in parents if each in self._written), self.line(0))
 
 
 class Draft:
     """A config as read.
 
     `tree` is what was written, in plain Python values: possibly wrong, possibly partial. `sections` are the parts that
-    are right by themselves, `brought` are those that a compiled model has brought.
+    are right by themselves, `brought` are those that a compiled model has brought. `notes` are lines for a person to
+    read, about what is right and yet worth a word.
     """
 
     def __init__(self, tree: object, source: str, lines: Mapping[Path, int], flaws: Iterable[Flaw] = ()) -> None:
         self.tree: dict[str, Any] = tree if isinstance(tree, dict) else {}
         self.brought: dict[str, Any] = {}
-        self._places = Places(source, lines)
+        self.notes: list[str] = []
+        self._places = SourcePlaces(source, lines)
         self._complaints: dict[Complaint, int] = {}
         self._spoilt: set[Path] = set()
         for flaw in flaws:
@@ -94,10 +98,8 @@ class Draft:
         """What is wrong so far: in the order of the file, and then of the overrides."""
         return sorted(self._complaints, key=self._complaints.__getitem__)
 
-    def complain(self, path: str | Path, rule: str, got: str = "", advice: str = "") -> None:
+    def complain(self, path: Path, rule: str, got: str = "", advice: str = "") -> None:
         """Add a complaint about `path`, unless what is there could not be read in the first place."""
-        if isinstance(path, str):
-            path = self._split(path)
         if not any(path[:length] in self._spoilt for length in range(len(path) + 1)):
             self._add(self._places.find(path, self._holds(path)), Fault(path, rule, got, advice))
 
@@ -130,13 +132,11 @@ class Draft:
         if () in self._spoilt:
             return
         self._name_components()
-        place = self._places.override(text)
-        understood = understand(self.tree, text)
-        fault = understood if isinstance(understood, Fault) else put(self.tree, understood)
-        if fault is not None:
-            self._add(place, fault)
-        elif isinstance(understood, Override):
-            self._places.move(understood.path, place)
+        place, done = self._places.override(text), overrides.apply(self.tree, text)
+        if isinstance(done, Fault):
+            self._add(place, done)
+        else:
+            self._places.move(done, place)
 
     def check(self) -> Draft:
         """Complain about everything that the config's own rules forbid."""
@@ -146,25 +146,19 @@ class Draft:
         for fault in itertools.islice(every, MAX_COMPLAINTS):
             self.complain(*fault)
         if next(every, None) is not None:
-            last = Place(self._places.find((), exists=False).words, 2 * _AFTER_THE_FILE)
+            last = SourcePlace(self._places.find((), exists=False).words, 2 * _AFTER_THE_FILE)
             self._add(last, Fault((), f"there are more mistakes; these are the first {MAX_COMPLAINTS}"))
         return self
 
     def _name_components(self) -> None:
         """`optimizer: adam` means `optimizer: {use: adam}`."""
-        for section in (*DOTTED, "sampler", "pruner"):
+        for section in (*DOTTED, *METHODS):
             if isinstance(self.tree.get(section), str):
                 self.tree[section] = {"use": self.tree[section]}
 
-    def _add(self, place: Place, fault: Fault) -> None:
+    def _add(self, place: SourcePlace, fault: Fault) -> None:
         complaint = Complaint(place.words, path_text(fault.path), fault.rule, fault.got, fault.advice)
         self._complaints.setdefault(complaint, place.order)
-
-    def _split(self, text: str) -> Path:
-        try:
-            return split_path(self.tree, text)
-        except ValueError:
-            return (text,)
 
     def _holds(self, path: Path) -> bool:
         node: Any = self.tree

@@ -1,7 +1,7 @@
-"""The JSON Schema of a config, for editors that complete and check. The rule: it is derived, so it cannot drift.
+"""The JSON Schema of a config, for editors that complete and check.
 
-Keys and descriptions come from `schema`, methods and arguments from `methods`, names from `names` and `entries`. It
-accepts every config that `load_config` accepts; rules that need arithmetic, such as `low <= high`, are not in it.
+It is derived: keys and descriptions come from `schema`, names and their arguments from `names`. It accepts every config
+that `load_config` accepts; rules that need arithmetic, such as `low <= high`, are not in it.
 """
 
 from __future__ import annotations
@@ -10,24 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sweeps.config.entries import DOTTED, NEEDED
-from sweeps.config.methods import METHODS
-from sweeps.config.names import LOSSES, METRICS, OWN, SCHEDULES, TOP
-from sweeps.config.options import Option, Options
+from sweeps.config.names import FORMULAS, METHODS, OWN, PARAMETERS, Options
 from sweeps.config.schema import NAME, Component, SweepConfig
-from sweeps.config.values import MAX_COUNT, MAX_SEED, VALUE_SCHEMA
+from sweeps.config.values import VALUE_SCHEMA
 
 Schema = dict[str, Any]
-
-_ABOUT = {
-    "epochs": "Passes over the training split.",
-    "batch_size": "Examples per update of the optimizer.",
-    "learning_rate": "The optimizer's learning rate.",
-    "seed": "The seed of a trial, where it is not to be derived from the sweep's.",
-    "loss": "What training minimises, where that is searched.",
-    "schedule.use": "What the learning rate does, where that is searched.",
-    "augmentation.shift": "The most pixels that an image moves in each direction.",
-    "augmentation.flip": "The probability that left and right are exchanged.",
-}
 
 _CLASS_WEIGHT: Schema = {
     "description": "`balanced`, or what the loss of each class is multiplied by.",
@@ -43,10 +30,9 @@ def json_schema() -> Schema:
     properties["name"]["pattern"] = NAME.pattern
     name = {"type": "string", "minLength": 1}
     _redefine(properties["dataset"], _component(name, {"class_weight": _CLASS_WEIGHT}, VALUE_SCHEMA))
-    properties["metrics"]["items"] = _named(METRICS, TOP.pattern)
     _redefine(properties["search_space"], _search_space())
-    _redefine(properties["loss"], _formula(LOSSES))
-    _redefine(properties["schedule"], _formula(SCHEDULES))
+    for section, known in FORMULAS.items():
+        _redefine(properties[section], _formula(known))
     for section, methods in METHODS.items():
         _redefine(properties[section], {"anyOf": [_method(name, options) for name, options in methods.items()]})
     for section in ("lanes", "micro_batch"):
@@ -83,11 +69,6 @@ def _redefine(section: Schema, shape: Schema) -> None:
     section.update(kept | shape)
 
 
-def _named(names: Iterable[str], *patterns: str) -> Schema:
-    own = [{"type": "string", "pattern": f"^{pattern}$"} for pattern in (*patterns, OWN.pattern)]
-    return {"anyOf": [{"enum": list(names)}, *own]}
-
-
 def _formula(known: Mapping[str, Options]) -> Schema:
     """A known name with its arguments, one's own with any, or any arguments alone where the name is searched."""
     own = _component({"type": "string", "pattern": f"^{OWN.pattern}$"}, {}, VALUE_SCHEMA)
@@ -103,36 +84,33 @@ def _component(use: Schema, options: dict[str, Schema], others: Schema | bool) -
     return {"anyOf": [use, mapping]}
 
 
-def _method(name: str, options: Mapping[str, Option]) -> Schema:
-    schema = _component({"const": name}, {key: option.json_schema for key, option in options.items()}, others=False)
+def _method(name: str, options: Options) -> Schema:
+    known = {argument: kind.json_schema() for argument, kind in options.items()}
+    schema = _component({"const": name}, known, others=False)
     schema["anyOf"][1]["required"] = ["use"]
     return schema
 
 
-def _search_space() -> Schema:
-    def entry(fixed: Schema, *searched: str) -> Schema:
-        return {"anyOf": [fixed, *({"$ref": f"#/$defs/{kind}"} for kind in searched)]}
+_ENTRIES = {"float": "FloatRange", "int": "IntRange", "categorical": "Choices"}
 
-    whole, every = ("IntRange", "Choices"), ("FloatRange", "IntRange", "Choices")
-    count: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}
-    properties = {
-        "epochs": entry(count, *whole),
-        "batch_size": entry(count, *whole),
-        "learning_rate": entry({"type": "number", "minimum": 0}, *every),
-        "seed": entry({"type": "integer", "minimum": 0, "maximum": MAX_SEED}, *whole),
-        "loss": entry(_named(LOSSES), "Choices"),
-        "schedule.use": entry(_named(SCHEDULES), "Choices"),
-        "augmentation.shift": entry({"type": "integer", "minimum": 0, "maximum": MAX_COUNT}, *whole),
-        "augmentation.flip": entry({"type": "number", "minimum": 0, "maximum": 1}, *every),
-    }
-    dotted = entry(VALUE_SCHEMA, *every) | {"description": "An argument of a section of that name."}
+
+def _search_space() -> Schema:
+    properties: Schema = {}
+    for name, known in PARAMETERS.items():
+        fixed = known.values.json_schema()
+        properties[name] = {"description": fixed.pop("description"), **_entry(fixed, known.types)}
+    dotted = _entry(VALUE_SCHEMA, _ENTRIES) | {"description": "An argument of a section of that name."}
     return {
         "type": "object",
-        "properties": {name: shape | {"description": _ABOUT[name]} for name, shape in properties.items()},
+        "properties": properties,
         "patternProperties": {f"^({'|'.join(DOTTED)})\\.[^.]+$": dotted},
         "required": list(NEEDED),
         "additionalProperties": False,
     }
+
+
+def _entry(fixed: Schema, types: Iterable[str]) -> Schema:
+    return {"anyOf": [fixed, *({"$ref": f"#/$defs/{_ENTRIES[each]}"} for each in types)]}
 
 
 def _given_or_searched(section: str) -> Schema:

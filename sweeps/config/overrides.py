@@ -1,13 +1,13 @@
-"""Overrides from the command line: `PATH=VALUE`. The rule: a path finds the longest key that exists.
+"""Overrides from the command line: `PATH=VALUE`, whose value is YAML.
 
-So `search_space.optimizer.b1.low=0.8` means the key `optimizer.b1`. Values are YAML. Mappings on the way are made
-where there are none.
+A path finds the longest key that exists, so `search_space.optimizer.b1.low=0.8` means the key `optimizer.b1`. Mappings
+on the way are made where there are none.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from sweeps.config.wording import Fault, Path, one_line, path_text, show
 from sweeps.config.yaml.reader import MAX_DEPTH, Reading, read
@@ -23,19 +23,29 @@ _KEY = re.compile(r"[^.\[\]]+")
 _POSITION = re.compile(r"\[?([0-9]{1,9})\]?(?=[.\[]|\Z)")
 
 
-class Override(NamedTuple):
-    """An override that was understood: the path, split into its steps, and the value to put there."""
+def apply(tree: dict[str, Any], text: str) -> Path | Fault:
+    """Put one override into `tree`; the path that was set, or what is wrong, and then `tree` is as it was."""
+    written, equals, value = text.partition("=")
+    written = written.strip()
+    if not equals or not written:
+        return Fault((), "an override must be PATH=VALUE", show(text), "For instance budget.trials=8")
+    if len(written) > LONGEST_PATH:
+        return Fault((), f"a path must have at most {LONGEST_PATH:,} characters", f"{len(written):,}")
+    last = written.rpartition(".")[2]
+    reading = read(value, (last,)) if value.strip() else Reading(None, {}, [])
+    if reading.flaws:
+        return reading.flaws[0].fault._replace(path=())
+    try:
+        path = _split(tree, written)
+    except ValueError as error:
+        return Fault((), "an override's path must be keys joined by dots", str(error))
+    if len(path) > MAX_DEPTH:
+        return Fault((), f"a path must have at most {MAX_DEPTH} steps", str(len(path)))
+    return _put(tree, path, reading.value) or path
 
-    path: Path
-    value: object
 
-
-def split_path(tree: object, text: str) -> Path:
-    """The steps of a path as a person writes it, by the keys that `tree` has; ValueError says where it is no path.
-
-    >>> split_path({"search_space": {"optimizer.b1": {"low": 0}}}, "search_space.optimizer.b1.low")
-    ('search_space', 'optimizer.b1', 'low')
-    """
+def _split(tree: object, text: str) -> Path:
+    """The steps of a path as a person writes it, by the keys that `tree` has; ValueError says where it is no path."""
     steps: Path = ()
     node, rest = tree, text
     while rest:
@@ -76,49 +86,18 @@ def _child(node: object, step: str | int) -> object:
     return None
 
 
-def understand(tree: dict[str, Any], text: str) -> Override | Fault:
-    """One override, or what is wrong with it."""
-    written, equals, value = text.partition("=")
-    written = written.strip()
-    if not equals or not written:
-        return Fault((), "an override must be PATH=VALUE", show(text), "For instance budget.trials=8")
-    if len(written) > LONGEST_PATH:
-        return Fault((), f"a path must have at most {LONGEST_PATH:,} characters", f"{len(written):,}")
-    last = written.rpartition(".")[2]
-    reading: Reading = read(value, (last,)) if value.strip() else Reading(None, {}, [])
-    if reading.flaws:
-        return reading.flaws[0].fault._replace(path=())
-    try:
-        path = split_path(tree, written)
-    except ValueError as error:
-        return Fault((), "an override's path must be keys joined by dots", str(error))
-    if len(path) > MAX_DEPTH:
-        return Fault((), f"a path must have at most {MAX_DEPTH} steps", str(len(path)))
-    return Override(path, reading.value)
-
-
-def put(tree: dict[str, Any], override: Override) -> Fault | None:
-    """Put the value in its place in `tree`; where that cannot be, leave `tree` alone and say why."""
+def _put(tree: dict[str, Any], path: Path, value: object) -> Fault | None:
     node: Any = tree
-    for at, step in enumerate(override.path):
-        if not _takes(node, step):
-            here = path_text(override.path[:at])
+    for at, step in enumerate(path):
+        # A list can grow by one.
+        if not (isinstance(node, dict) if isinstance(step, str) else isinstance(node, list) and step <= len(node)):
+            here = path_text(path[:at])
             rule = f"`{here}` has no `{path_text((step,))}` to set, because it is {show(node)}"
-            return Fault(override.path, rule, advice=f"Set `{here}` as a whole")
-        is_last = at == len(override.path) - 1
-        below = _child(node, step)
-        if is_last or below is None:
-            below = override.value if is_last else {}
-            if isinstance(node, list) and step == len(node):
-                node.append(below)
-            else:
-                node[step] = below
+            return Fault(path, rule, advice=f"Set `{here}` as a whole")
+        below = value if at == len(path) - 1 else {} if (child := _child(node, step)) is None else child
+        if isinstance(node, list) and step == len(node):
+            node.append(below)
+        else:
+            node[step] = below
         node = below
     return None
-
-
-def _takes(node: object, step: str | int) -> bool:
-    """Whether `node` has, or can be given, something at `step`; a list can grow by one."""
-    if isinstance(node, list):
-        return isinstance(step, int) and step <= len(node)
-    return isinstance(node, dict) and isinstance(step, str)

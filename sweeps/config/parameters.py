@@ -1,4 +1,4 @@
-"""What a searched parameter can be: a range of numbers, or a list of choices. The rule: Optuna's words and meanings.
+"""What a searched parameter can be: a range of numbers, or a list of choices, in Optuna's words and meanings.
 
 A range includes both ends. With a `step` its values are low, low + step, …, and `high` is brought down to the
 last of them, so that every range ends on a value that it can propose.
@@ -25,6 +25,7 @@ from sweeps.config.values import (
     Whole,
     between,
     freeze,
+    limits,
     wrong,
     wrongs,
 )
@@ -107,8 +108,8 @@ class IntRange(_Parameter):
     low: Range64 = Field(description="The smallest value.", examples=[1])
     high: Range64 = Field(description="The largest value.", examples=[8])
     log: Truth = Field(default=False, description="Search on a logarithmic scale.")
-    step: Annotated[Whole, AfterValidator(between(1, 2**53)), WithJsonSchema({"type": "integer", "minimum": 1})] = (
-        Field(default=1, description="Try low, low + step, … only.")
+    step: Annotated[Whole, AfterValidator(between(1, 2**53)), limits(minimum=1)] = Field(
+        default=1, description="Try low, low + step, … only."
     )
 
     @model_validator(mode="after")

@@ -1,47 +1,47 @@
-"""Pydantic's errors in words of our own. The rule: none of its sentences reaches a user.
+"""Pydantic's errors in our own words, so that none of its sentences reaches a user.
 
-The leaves raise `values.wrong`, which carries the words already; what is left are errors about shape: a key too
-many or too few, a mapping where there is none.
+The types of `values` raise `values.wrong`, which carries the words already; what is left are errors about shape: a key
+too many or too few, a mapping where there is none.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from sweeps.config.parameters import Choices, FloatRange, IntRange
-from sweeps.config.schema import (
-    KINDS,
-    Augmentation,
-    Budget,
-    CheckpointTimes,
-    EarlyStopping,
-    Objective,
-    Retries,
-    SweepConfig,
-)
-from sweeps.config.wording import Fault, Path, did_you_mean, listing, nearest, path_text, show
+from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange
+from sweeps.config.schema import KINDS, Budget, Component, Objective, SweepConfig
+from sweeps.config.wording import Fault, Path, did_you_mean, listing, nearest, show
 
-_KEYS = {
-    "augmentation": tuple(Augmentation.model_fields),
-    "objective": tuple(Objective.model_fields),
-    "budget": tuple(Budget.model_fields),
-    "early_stopping": tuple(EarlyStopping.model_fields),
-    "retries": tuple(Retries.model_fields),
-    "checkpoints": tuple(CheckpointTimes.model_fields),
-    "float": ("type", "low", "high", "log", "step", "when"),
-    "int": ("type", "low", "high", "log", "step", "when"),
-    "categorical": ("type", "choices", "when"),
+_MODELS: dict[str, type[Frozen]] = {
+    **{
+        section: field.annotation
+        for section, field in SweepConfig.model_fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, Frozen)
+        and field.annotation is not Component
+    },
+    **dict(zip(KINDS, (FloatRange, IntRange, Choices), strict=True)),
 }
+"""What has keys of its own: sections by name, entries of the search space by type."""
 _EXAMPLES = {
     key: field.examples[0]
     for model in (SweepConfig, Objective, Budget, FloatRange, IntRange, Choices)
     for key, field in model.model_fields.items()
     if field.examples
 }
+
+
+def faults_in(kind: TypeAdapter[Any], value: object, path: Path) -> Iterator[Fault]:
+    """What keeps `value`, which is written at `path`, from being of a type."""
+    try:
+        kind.validate_python(value)
+    except ValidationError as error:
+        yield from faults_of(error, path)
 
 
 def faults_of(error: ValidationError, path: Path) -> Iterator[Fault]:
@@ -82,32 +82,19 @@ def _worded(details: ErrorDetails, path: Path, of: str) -> Iterator[Fault]:
         case "missing":
             yield missing(path)
         case "extra_forbidden":
-            keys = _KEYS[of]
+            keys = sorted(_MODELS[of].model_fields, key="when".__eq__)  # `when` comes last
             yield Fault(path, "unknown key", advice=did_you_mean(path[-1], keys, f"Known are {listing(keys, 'and')}"))
         case "literal_error":
-            words = _literals(path)
+            words = re.findall("'([^']+)'", context["expected"])
             yield Fault(path, f"must be {listing(words)}", show(value), did_you_mean(value, words))
         case "union_tag_not_found" | "union_tag_invalid":
             yield _kind_wanted(path, value)
         case "tuple_type":
             yield Fault(path, f"must be a list such as {show(_EXAMPLES[str(path[0])])}", show(value))
-        case "model_type" if of in _KEYS or not path:
-            yield mapping_wanted(path, value)
-        case "model_type":
+        case "model_type" if of not in _MODELS:
             yield Fault(path, "must be a name, or a mapping with `use`", show(value))
         case _:
             yield mapping_wanted(path, value)
-
-
-_WORDS = {
-    "objective.direction": ("maximize", "minimize"),
-    "precision": ("float32", "bfloat16"),
-    "keep": ("last_epoch", "best_epoch"),
-}
-
-
-def _literals(path: Path) -> tuple[str, ...]:
-    return _WORDS.get(path_text(path), KINDS)
 
 
 def _kind_wanted(path: Path, entry: Mapping[str, Any]) -> Fault:

@@ -1,6 +1,6 @@
-"""What must hold between the sections of a config. The rule: only what is right by itself is judged.
+"""What must hold between the sections of a config.
 
-So one mistake is told once, and never as three that follow from it.
+Only what is right by itself is judged, so that one mistake is one complaint, and never three that follow from it.
 """
 
 from __future__ import annotations
@@ -9,95 +9,141 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic_core import PydanticCustomError
+from pydantic import TypeAdapter
 
 from sweeps.config.entries import DOTTED, NEEDED
-from sweeps.config.formulas import formula_faults
-from sweeps.config.methods import method_faults
-from sweeps.config.names import METRICS, check_loss, check_metric, check_schedule, metric_column
-from sweeps.config.parameters import IntRange, Parameter
-from sweeps.config.pydantic_words import missing
+from sweeps.config.names import FORMULAS, METHODS, METRICS, OWN, Loss, Options, Schedule, metric_column
+from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.pydantic_words import faults_in, missing
+from sweeps.config.schema import Component
 from sweeps.config.sections import Sections
+from sweeps.config.values import Value
 from sweeps.config.wording import Fault, Path, did_you_mean, listing, path_text, show
 
 MAX_GRID = 100_000
+_NAMES: dict[str, TypeAdapter[str]] = {"loss": TypeAdapter(Loss), "schedule": TypeAdapter(Schedule)}
 
 
 def spanning_faults(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
     """Every rule between sections that does not hold, except those of `when` and `enqueue`."""
-    yield from _needed(tree, sections)
+    if isinstance(tree.get("search_space"), Mapping):
+        yield from (missing(("search_space", name)) for name in NEEDED if name not in sections.names)
     yield from _argument_names(tree)
     yield from _given_twice(tree, sections)
-    yield from _losses_and_metrics(tree, sections)
-    yield from formula_faults(sections)
+    yield from _columns(sections)
+    yield from _formulas(tree, sections)
+    yield from _methods(sections)
     yield from _objective(tree, sections)
-    for section, component in (("sampler", sections.sampler), ("pruner", sections.pruner)):
-        if component is not None:
-            yield from method_faults(section, component)
     yield from _rounds(sections)
     yield from _grid(sections)
     yield from _budget(tree, sections)
 
 
-def _needed(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
-    if isinstance(tree.get("search_space"), Mapping):
-        yield from (missing(("search_space", name)) for name in NEEDED if name not in sections.names)
-
-
 def _argument_names(tree: Mapping[str, Any]) -> Iterator[Fault]:
-    for section in DOTTED:
-        component = tree.get(section)
-        for key in component if isinstance(component, Mapping) else ():
-            if not key.isidentifier():
-                yield Fault((section, key), "an argument's name must be a Python name")
+    for section, key in _keys(tree, DOTTED):
+        if not key.isidentifier():
+            yield Fault((section, key), "an argument's name must be a Python name")
+
+
+def _keys(tree: Mapping[str, Any], sections: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for section in sections:
+        given = tree.get(section)
+        yield from ((section, key) for key in (given if isinstance(given, Mapping) else ()))
 
 
 def _given_twice(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
     """A value of the search space would silently win over the same key in its own section."""
-    for section in (*DOTTED, "augmentation"):
-        component = tree.get(section)
-        for key in component if isinstance(component, Mapping) else ():
-            name = f"{section}.{key}"
-            if name in sections.names and name != "loss.use":  # which is unknown, and told as such
-                yield _twice((section, key), name)
-    optimizer = tree.get("optimizer")
-    if isinstance(optimizer, Mapping) and "learning_rate" in optimizer and "learning_rate" in sections.names:
-        yield _twice(("optimizer", "learning_rate"), "learning_rate")
-    if {"learning_rate", "optimizer.learning_rate"} <= sections.names:
-        yield _twice(("search_space", "optimizer.learning_rate"), "learning_rate")
-
-    loss = tree.get("loss")
-    if isinstance(loss, Mapping) and "use" in loss and "loss" in sections.names:
-        yield _twice(("loss",), "loss")
+    given: list[tuple[Path, str]] = [((section, key), f"{section}.{key}") for section, key in _keys(tree, DOTTED)]
+    given += [((section, key), f"{section}.{key}") for section, key in _keys(tree, ("augmentation",))]
+    given += [((section, key), key) for section, key in _keys(tree, ("optimizer",)) if key == "learning_rate"]
+    given += [(("loss",), "loss") for _, key in _keys(tree, ("loss",)) if key == "use"]
+    if "optimizer.learning_rate" in sections.names:
+        given.append((("search_space", "optimizer.learning_rate"), "learning_rate"))
+    for path, name in given:
+        if name in sections.names and name != "loss.use":  # which is unknown, and a fault by itself
+            here, other = path_text(path), path_text(("search_space", name))
+            yield Fault(path, "must be given in one place", f"`{other}` as well", f"Remove `{here}` or `{other}`")
 
 
-def _twice(path: Path, name: str) -> Fault:
-    other = path_text(("search_space", name))
-    return Fault(path, "must be given in one place", f"`{other}` as well", f"Remove `{path_text(path)}` or `{other}`")
-
-
-def _losses_and_metrics(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
-    for section, check in (("loss", check_loss), ("schedule", check_schedule)):
-        component, given = getattr(sections, section), tree.get(section)
-        if component is not None and isinstance(given, Mapping) and "use" in given:
-            yield from _tried(check, component.use, (section,))
+def _columns(sections: Sections) -> Iterator[Fault]:
     columns: dict[str, str] = {"valid_loss": "the loss"}
     for index, metric in enumerate(sections.metrics or ()):
         column = metric_column(metric)
         if column in columns:
-            rule = "metrics must have columns of their own"
-            yield Fault(
-                ("metrics", index), rule, f"`{column}`, which is that of {columns[column]} as well", "Remove one"
-            )
+            got = f"`{column}`, which is that of {columns[column]} as well"
+            yield Fault(("metrics", index), "metrics must have columns of their own", got, "Remove one")
         columns.setdefault(column, f"`{metric}`")
-        yield from _tried(check_metric, metric, ("metrics", index))
 
 
-def _tried(check: Any, value: object, path: Path) -> Iterator[Fault]:
-    try:
-        check(value)
-    except PydanticCustomError as error:
-        yield from (fault._replace(path=path) for fault in (error.context or {})["faults"])
+def _formulas(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
+    """The names and the arguments of the loss and of the schedule, which can be searched.
+
+    Whether each name that can be chosen takes an argument is found out in `validation`, where the choices are tried;
+    here an argument is unknown only if none of them takes it.
+    """
+    for section, known in FORMULAS.items():
+        component, given = getattr(sections, section), tree.get(section)
+        if component is None:
+            continue
+        if isinstance(given, Mapping) and "use" in given:
+            yield from faults_in(_NAMES[section], component.use, (section,))
+        uses = _uses(sections, section, component)
+        # What a function of one's own takes is its own matter.
+        if uses and all(use in known for use in uses):
+            yield from _arguments(section, uses, known, _written(sections, section, component))
+
+
+def _methods(sections: Sections) -> Iterator[Fault]:
+    for section, methods in METHODS.items():
+        component = getattr(sections, section)
+        if component is not None and component.use not in methods:
+            rule, near = f"must be {listing(methods)}", did_you_mean(component.use, methods)
+            yield Fault((section, "use"), rule, show(component.use), near)
+        elif component is not None:
+            written: _Written = [((section, name), name, value) for name, value in component.arguments.items()]
+            yield from _arguments(section, (component.use,), methods, written)
+
+
+_Written = list[tuple[Path, str, Value]]
+"""Values of arguments, with where they are written and the argument's name."""
+
+
+def _arguments(section: str, uses: tuple[str, ...], known: Mapping[str, Options], written: _Written) -> Iterator[Fault]:
+    taken = {name: kind for use in uses for name, kind in known[use].items()}
+    all_taken = f"It takes {listing(taken, 'and')}" if taken else "It takes no arguments"
+    for path, name, value in written:
+        if name in taken:
+            yield from faults_in(taken[name], value, path)
+        else:
+            rule = f"unknown argument of the {section} {listing(uses)}"
+            yield Fault(path[:2], rule, "", did_you_mean(name, taken, all_taken))
+
+
+def _uses(sections: Sections, section: str, component: Component) -> tuple[str, ...]:
+    """The names that can be chosen."""
+    entry = sections.search_space.get("loss" if section == "loss" else f"{section}.use")
+    if isinstance(entry, Choices):
+        return tuple(map(str, entry.choices))
+    if entry is not None:
+        return (str(entry),)
+    return () if OWN.fullmatch(component.use) else (component.use,)
+
+
+def _written(sections: Sections, section: str, component: Component) -> _Written:
+    """The ends of ranges, the choices and the fixed values of a section's arguments."""
+    found: _Written = [((section, name), name, value) for name, value in component.arguments.items()]
+    for dotted, entry in sections.search_space.items():
+        first, _, name = dotted.partition(".")
+        path: Path = ("search_space", dotted)
+        if first != section or name in ("", "use"):
+            continue
+        if isinstance(entry, Choices):
+            found += [((*path, "choices", index), name, choice) for index, choice in enumerate(entry.choices)]
+        elif isinstance(entry, FloatRange | IntRange):
+            found += [((*path, "low"), name, entry.low), ((*path, "high"), name, entry.high)]
+        else:
+            found.append((path, name, entry))
+    return found
 
 
 def _objective(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
@@ -105,8 +151,8 @@ def _objective(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
         return
     metric = sections.objective.metric
     if "metrics" not in tree and metric.startswith("valid_"):
-        return  # the model may bring it; `from_model` settles what it brings, and this is asked again
-    columns = ("train_loss", "valid_loss", *(metric_column(each) for each in sections.metrics))
+        return  # the model may bring it; `keras_defaults` settles what it brings, and this is asked again
+    columns = ("train_loss", "valid_loss", *map(metric_column, sections.metrics))
     if metric not in columns:
         unlisted = f"Add `{metric[6:]}` to `metrics`" if metric in map(metric_column, METRICS) else ""
         advice = unlisted or did_you_mean(metric, columns, "A metric is `valid_` and one of `metrics`")
@@ -115,17 +161,13 @@ def _objective(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
 
 def _rounds(sections: Sections) -> Iterator[Fault]:
     """Hyperband whose first round is longer than any trial would silently stop nothing."""
-    epochs = sections.search_space.get("epochs")
+    epochs: Any = sections.search_space.get("epochs")
     if sections.pruner is None or sections.pruner.use != "hyperband" or epochs is None:
         return
     fewest = sections.pruner.arguments.get("min_resource", 1)
-    most = _highest(epochs)
+    most = epochs.high if isinstance(epochs, IntRange) else max(getattr(epochs, "choices", (epochs,)))
     if isinstance(fewest, int) and fewest > most:
         yield Fault(("pruner", "min_resource"), f"must be at most the highest number of epochs, {most:g}", show(fewest))
-
-
-def _highest(entry: Any) -> float:
-    return float(entry.high if isinstance(entry, IntRange) else max(getattr(entry, "choices", (entry,))))
 
 
 def _grid(sections: Sections) -> Iterator[Fault]:
@@ -134,9 +176,8 @@ def _grid(sections: Sections) -> Iterator[Fault]:
     counts = {name: entry.count for name, entry in sections.search_space.items() if isinstance(entry, Parameter)}
     for name, count in counts.items():
         if count is None:
-            yield Fault(
-                ("search_space", name), "a grid needs a finite number of values", advice="Give it a `step`, or choices"
-            )
+            advice = "Give it a `step`, or choices"
+            yield Fault(("search_space", name), "a grid needs a finite number of values", advice=advice)
     points = math.prod(count for count in counts.values() if count is not None)
     bounded = sections.budget is None or sections.budget.trials or sections.budget.minutes
     if points > MAX_GRID and not bounded:

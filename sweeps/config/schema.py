@@ -1,4 +1,4 @@
-"""The shape of a config, section by section. The rule: every key is described here, and nowhere else.
+"""The shape of a config: every section and every key with its type, its default and its description.
 
 These models hold what is right within one section; what must hold between sections is in `rules`.
 """
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from sweeps.config.names import Metric
 from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange, Parameter
 from sweeps.config.values import (
     Argument,
@@ -232,7 +233,7 @@ class SweepConfig(Frozen):
         description="What training minimises; left out, what a Keras model was compiled with.",
         examples=["softmax_cross_entropy"],
     )
-    metrics: tuple[Text, ...] = Field(
+    metrics: tuple[Metric, ...] = Field(
         default=(),
         description="What else to measure on the validation split after every epoch; left out, as `loss`.",
         examples=[["accuracy"]],

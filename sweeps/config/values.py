@@ -1,7 +1,6 @@
-"""Values of a config: plain, frozen and finite. The rule: what cannot be frozen is refused in words of our own.
+"""Values of a config: plain, frozen and finite, and the types of numbers and text that its keys have.
 
-The checkers here are the leaves of every pydantic model in `schema`; each raises what `wrong` makes, so that no
-message of pydantic's own about numbers or text is ever needed.
+Every check here raises what `wrong` makes, so that no message of pydantic's own about numbers or text is ever needed.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
 from sweeps.config.wording import Fault, one_line, show
@@ -140,6 +139,11 @@ def above_zero(value: Any) -> Any:
     return value
 
 
+def limits(**schema: Any) -> Any:
+    """What the JSON Schema says of a type, beside its kind and its description."""
+    return Field(json_schema_extra=schema)
+
+
 Whole = Annotated[int, BeforeValidator(whole)]
 Number = Annotated[float, BeforeValidator(number)]
 Truth = Annotated[bool, BeforeValidator(truth)]
@@ -150,21 +154,9 @@ Argument = Annotated[
     GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(freeze)),
     WithJsonSchema(VALUE_SCHEMA),
 ]
-Count = Annotated[
-    Whole,
-    AfterValidator(between(1, MAX_COUNT)),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_COUNT}),
-]
-Times = Annotated[
-    Whole,
-    AfterValidator(between(0, MAX_COUNT)),
-    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_COUNT}),
-]
-Seed = Annotated[
-    Whole, AfterValidator(between(0, MAX_SEED)), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_SEED})
-]
-Fraction = Annotated[
-    Number, AfterValidator(between(0, 1)), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
-]
-NotNegative = Annotated[Number, AfterValidator(between(0)), WithJsonSchema({"type": "number", "minimum": 0})]
-Positive = Annotated[Number, AfterValidator(above_zero), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
+Count = Annotated[Whole, AfterValidator(between(1, MAX_COUNT)), limits(minimum=1, maximum=MAX_COUNT)]
+Times = Annotated[Whole, AfterValidator(between(0, MAX_COUNT)), limits(minimum=0, maximum=MAX_COUNT)]
+Seed = Annotated[Whole, AfterValidator(between(0, MAX_SEED)), limits(minimum=0, maximum=MAX_SEED)]
+Fraction = Annotated[Number, AfterValidator(between(0, 1)), limits(minimum=0, maximum=1)]
+NotNegative = Annotated[Number, AfterValidator(between(0)), limits(minimum=0)]
+Positive = Annotated[Number, AfterValidator(above_zero), limits(exclusiveMinimum=0)]

@@ -7,9 +7,8 @@ sampler is told of it again.
 
 from __future__ import annotations
 
-from sweeps.config import SweepConfig
+from sweeps.config import SweepConfig, concealed
 from sweeps.config.changes import BINDING, FREE, Change, changes, code_changes
-from sweeps.config.concealed import concealed
 from sweeps.errors import LogError, ResultsError
 from sweeps.log.trials import Entry
 from sweeps.results.best import holds

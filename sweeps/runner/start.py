@@ -12,8 +12,7 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sweeps.config import Draft, SweepConfig, as_draft, read_draft, to_yaml
-from sweeps.config.concealed import concealed
+from sweeps.config import Draft, SweepConfig, as_draft, concealed, read_draft, to_yaml
 from sweeps.datasets.loading import Datasets
 from sweeps.runner import resume
 from sweeps.runner.budget import is_used_up

@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from sweeps.config import Draft, Value
-from sweeps.config.names import LOSSES, SCHEDULES
+from sweeps.config.names import LOSSES, SCHEDULES, Options
 from sweeps.config.optax_names import ARGUMENTS
-from sweeps.config.options import Options
 from sweeps.config.wording import Path, did_you_mean
 from sweeps.datasets import loading, targets
 from sweeps.datasets.dataset import Dataset

@@ -431,13 +431,13 @@ def test_the_file_comes_before_the_overrides() -> None:
 # --- drafts ---------------------------------------------------------------------------------------------------------
 
 
-def test_others_can_complain_to_a_draft_at_a_path_in_words_or_in_steps() -> None:
+def test_others_can_complain_to_a_draft_at_a_path() -> None:
     draft = as_draft(RICH, ["model.width=3"])
-    draft.complain("search_space.optimizer.b1.low", "must be even", "0.8")
+    draft.complain(("search_space", "optimizer.b1", "low"), "must be even", "0.8")
     draft.complain(("dataset", "use"), "is not a dataset", "'digits'", "Did you mean `mnist`?")
-    draft.complain("model.width", "is not an argument")
-    draft.complain("enqueue[1].learning_rate", "is slow")
-    draft.complain("model.missing", "must be there")
+    draft.complain(("model", "width"), "is not an argument")
+    draft.complain(("enqueue", 1, "learning_rate"), "is slow")
+    draft.complain(("model", "missing"), "must be there")
     with pytest.raises(ConfigError) as caught:
         draft.config()
     assert str(caught.value).split("\n") == [
@@ -463,7 +463,7 @@ def test_a_draft_with_mistakes_still_has_the_sections_that_are_right(tmp_path: P
 
 def test_a_draft_of_unreadable_text_has_one_complaint() -> None:
     draft = as_draft("a: [", ["seed=1"])
-    draft.complain("model.use", "is unknown")
+    draft.complain(("model", "use"), "is unknown")
     assert (draft.tree, len(draft.complaints)) == ({}, 1)
 
 

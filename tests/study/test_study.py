@@ -20,7 +20,7 @@ import optuna
 import pytest
 
 from sweeps.config import parse_config, to_yaml
-from sweeps.config.methods import METHODS
+from sweeps.config.names import METHODS
 from sweeps.config.schema import SweepConfig
 from sweeps.config.values import Value
 from sweeps.errors import ConfigError, LogError
