@@ -1,8 +1,16 @@
-"""For every test: JAX refuses silent promotion and keeps no programs; random examples are the same in every run."""
+"""For every test: JAX refuses silent promotion and keeps no programs, and a process of tests stays below `MOST_MIB`.
+
+Examples of Hypothesis are the same in every run; other random inputs begin with `SWEEP_SEED`, which is drawn for a run
+and printed at its end.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
+import random
+import resource
+import sys
 from collections.abc import Iterator
 
 # Set before anything can import JAX or Keras, which read them once.
@@ -10,11 +18,18 @@ os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 os.environ["KERAS_BACKEND"] = "jax"
+# Before a test's module reads it; the workers of pytest-xdist are given the same environment.
+os.environ.setdefault("SWEEP_LONG", "0")
+os.environ.setdefault(
+    "SWEEP_SEED", "0" if os.environ["SWEEP_LONG"] == "1" else str(random.SystemRandom().randrange(10**6))
+)
 
+from pathlib import Path
 from typing import Any
 
 import jax
 import pytest
+import sweeping
 from hypothesis import settings
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
@@ -56,6 +71,61 @@ def forgotten() -> Iterator[None]:
     """No file of tests holds the memory of those before it."""
     yield
     _COMPILED.clear()
+    if _resident_mib() > MOST_MIB / 3:
+        sweeping.forget_programs()
+        jax.clear_caches()
+        gc.collect()
 
 
 _COMPILED: dict[str, jax.stages.Compiled] = {}
+
+
+# ---- what a run says at its end, and how much memory it may take -----------------------------------------------------
+
+MOST_MIB = 3 * 1024
+"""The memory that a process of tests may come to hold."""
+
+_peaks_mib = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_peaks_mib] = {}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended."""
+    node.config.stash[_peaks_mib] |= node.workeroutput["peaks_mib"] if hasattr(node, "workeroutput") else {}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config, worker = session.config, os.environ.get("PYTEST_XDIST_WORKER", "pytest")
+    peaks = config.stash[_peaks_mib]
+    peaks[worker] = _peak_mib()
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["peaks_mib"] = peaks
+    elif max(peaks.values()) > MOST_MIB and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    peaks = config.stash[_peaks_mib]
+    said = ", ".join(f"{worker} {peak:,}" for worker, peak in sorted(peaks.items()))
+    terminalreporter.write_line(f"peak memory in MiB: {said}", red=max(peaks.values()) > MOST_MIB)
+    if max(peaks.values()) > MOST_MIB:
+        terminalreporter.write_line(f"ERROR: a process of tests may hold at most {MOST_MIB:,} MiB", red=True)
+    terminalreporter.write_line(f"SWEEP_SEED={os.environ['SWEEP_SEED']} repeats the random choices of this run")
+
+
+def _peak_mib() -> int:
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+
+
+def _resident_mib() -> int:
+    """The memory that this process holds now; its peak where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 2**20
+    except OSError:
+        return _peak_mib()

@@ -1,4 +1,8 @@
-"""How often each promise of docs/reliability.md was put to the test. `scripts/reliability` prints what was counted."""
+"""How often each promise of docs/reliability.md is put to the test, and with which random choices.
+
+`scripts/test` takes a part of the published counts, with other random choices in every run; `scripts/test --long` takes
+all of them, from seed 0. `SWEEP_SEED` repeats a run's choices. `scripts/reliability` prints what was counted.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,17 @@ from pathlib import Path
 
 FILE = "SWEEP_COUNTS"
 """The environment variable that names a file to which rows of a Markdown table are added."""
+
+IS_LONG = os.environ.get("SWEEP_LONG") == "1"
+"""Whether the full published counts are taken."""
+
+SEED = int(os.environ.get("SWEEP_SEED", "0"))
+"""What all random choices of a run begin with; `conftest.py` draws it where nobody gave one."""
+
+
+def seeds(published: int, usual: int) -> range:
+    """The seeds of a test's random inputs: `published` of them in a long run, else `usual`, from the run's seed on."""
+    return range(SEED, SEED + (published if IS_LONG else usual))
 
 
 def counted(test: str, count: str) -> None:

@@ -33,6 +33,7 @@ from sweeping.training import (
     Params,
     Ridden,
     Single,
+    forget_programs,
     lane_trial,
     lane_values,
     make_programs,

@@ -57,6 +57,11 @@ def _kept_programs(config: SweepConfig, lanes: int | None) -> Programs:
     return make_programs(config, mapped(1) if lanes is None else vmapped(lanes))
 
 
+def forget_programs() -> None:
+    """Let go of the programs that tests share."""
+    _kept_programs.cache_clear()
+
+
 def lane_trial(programs: Programs, config: SweepConfig, number: int, params: Params) -> LaneTrial:
     return programs.lane_trial(number, space.resolve(config, params))
 
