@@ -1,0 +1,42 @@
+"""The project's pages for readers, and the snippets in them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+PROJECT = Path(__file__).parents[2]
+PAGES = sorted(
+    path.relative_to(PROJECT)
+    for pattern in ("*.md", "docs/*.md", "*/README.md", "sweeps/*/README.md")
+    for path in PROJECT.glob(pattern)
+    if path.name != "CHANGELOG.md"  # which speaks of what there was
+)
+SNIPPET = re.compile(
+    r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL
+)
+
+
+class Snippet(NamedTuple):
+    """A block of code in a page. `reason` says why it is not run; it is "" for those that are."""
+
+    page: Path
+    language: str
+    text: str
+    reason: str
+
+
+def text_of(page: Path) -> str:
+    """A page's text."""
+    return (PROJECT / page).read_text(encoding="utf-8")
+
+
+def snippets(language: str, *pages: Path) -> list[Snippet]:
+    """The blocks of one language in some pages, or in all."""
+    return [
+        Snippet(page, language, found["text"], found["reason"] or "")
+        for page in pages or PAGES
+        for found in SNIPPET.finditer(text_of(page))
+        if found["language"] == language
+    ]
