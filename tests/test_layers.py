@@ -28,6 +28,7 @@ ROOMS = (
     "__init__",
     "command",
     "cli",
+    "__main__",
 )
 """Floor by floor, lowest first: the files and folders of `sweeps/`."""
 
@@ -39,14 +40,14 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "run",
     ),
     "config": (
-        "wording",
+        "optax_names wording",
         "values yaml",
-        "options overrides parameters",
-        "names optax_names schema",
-        "changes concealed entries methods pydantic_words space",
+        "names overrides parameters",
+        "schema",
+        "changes pydantic_words space",
+        "entries",
         "json_schema sections",
-        "conditions formulas",
-        "rules",
+        "conditions rules",
         "draft",
         "__init__",
         "code_fingerprint",
