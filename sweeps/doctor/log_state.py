@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -41,7 +42,7 @@ def trial_findings(trials: Mapping[int, Entry], *, is_live: bool) -> Iterator[Fi
     in_order = [trials[number] for number in sorted(trials)]
     waiting = [entry.number for entry in in_order if not entry.ending]
     gaps = [(entry, gap) for entry in in_order if (gap := _gap(entry))]
-    unasked = sorted(set(range(max(trials, default=-1) + 1)) - trials.keys())
+    unasked = [number for number in range(max(trials, default=-1) + 1) if number not in trials]
     ended = len(in_order) - len(waiting)
     yield Finding("trials", f"{amount(len(in_order), 'trial')}, {ended:,} with an outcome")
     if waiting:
@@ -87,7 +88,12 @@ def _gap(entry: Entry) -> str:
     missing = [] if entry.is_known else ["its parameters"]
     if entry.epochs and not entry.start:
         missing.append("its start")
-    absent = set(range(1, entry.epochs_run + 1)) - entry.epochs_of(entry.repeat).keys()
-    if absent:
-        missing.append(f"{'epoch' if len(absent) == 1 else 'epochs'} {listed(sorted(absent))}")
+    epochs = entry.epochs_of(entry.repeat)
+    count = entry.epochs_run - sum(1 <= epoch <= entry.epochs_run for epoch in epochs)
+    if count:
+        # The number of epochs is what the log says, which may be any.
+        absent = (epoch for epoch in range(1, entry.epochs_run + 1) if epoch not in epochs)
+        first = ", ".join(map(str, itertools.islice(absent, MOST_LISTED)))
+        more = f" and {count - MOST_LISTED:,} more" if count > MOST_LISTED else ""
+        missing.append(f"{'epoch' if count == 1 else 'epochs'} {first}{more}")
     return " and ".join(missing)

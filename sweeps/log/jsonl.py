@@ -1,7 +1,7 @@
-"""The log: the append-only record of what happened. The rule: what was flushed is on the disk, and is never changed.
+"""The log: the append-only record of what happened. What was flushed is on the disk, and is never changed.
 
-One file a worker, `log/<worker>.jsonl`, with one writer; `log_line.py` says what a line is. Damage never stops a
-reader: a line that cannot be trusted is skipped and listed.
+One file a worker, `log/<worker>.jsonl`, with one writer; `line.py` says what a line is. Damage never stops a reader: a
+line that cannot be trusted is skipped and listed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from sweeps.errors import ResultsError
-from sweeps.log.line import Record, decode, encode
+from sweeps.log.line import Record, decode, encode, unfit
 from sweeps.storage.files import NO_LINKS, lock, make_folder, refused, replace_bytes, sync_folder
 from sweeps.storage.paths import free_torn_file, log_file, log_files
 
 RENAMED = {"population": "group", "clock": "virtual_time"}
 """Fields of records by the names that they had before version 0.2, and by today's."""
 
+LEAST_NUMBERS = 100_000
+"""A log may hold so many trials, and a hundred for each of its lines: readers count up to the last trial."""
 _WORKER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
 
 
@@ -153,8 +155,13 @@ def read_log(folder: Path) -> LogContents:
 def _read_file(path: Path, damaged: list[Damage]) -> list[Record]:
     *lines, tail = path.read_bytes().split(b"\n")
     records: list[Record] = []
+    most = max(LEAST_NUMBERS, 100 * len(lines))
     for number, line in enumerate(lines, start=1):
         record = decode(line)
+        if isinstance(record, dict):
+            record = unfit(record) or record
+        if isinstance(record, dict) and record.get("number", 0) > most:
+            record = f"it is of trial {record['number']:,}, in a log of {len(lines):,} lines"
         if isinstance(record, str):
             damaged.append(Damage(path, number, record))
         else:

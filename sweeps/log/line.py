@@ -1,4 +1,4 @@
-r"""One line of the log: a record and its checksum. The rule: a line is read exactly as it was written, or not at all.
+r"""One line of the log: a record and its checksum. A line is read exactly as it was written, or not at all.
 
 A line is one JSON object in ASCII, ended by `\n`. Its last key is its checksum, always in the same 20 characters:
 `,"crc32":"` + 8 lower-case hex digits + `"}`. It is the CRC-32 of the line's text without that key, that is: of the
@@ -25,6 +25,9 @@ from typing import Any
 
 Record = dict[str, Any]
 FLOAT_FIELDS = ("value", "train_loss", "valid_loss", "seconds")
+WHOLE_FIELDS = ("number", "attempt", "repeat", "epoch", "epochs", "iterations", "examples", "group", "lane")
+TEXT_FIELDS = ("kind", "time", "outcome", "reason", "yaml")
+MAPPINGS = ("params", "metrics", "environment", "code")
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _CHECKSUM_LENGTH = len(',"crc32":"01234567"}')
 
@@ -60,6 +63,15 @@ def decode(line: bytes) -> Record | str:
     return _restored(record) if isinstance(record, dict) else "it is not a JSON object"
 
 
+def unfit(record: Mapping[str, Any]) -> str:
+    """Why a record whose checksum is right cannot be one of ours, so that no reader stumbles over it; "" if it may be.
+
+    >>> unfit({"kind": "ask", "number": 3, "params": []})
+    'its params must be a mapping'
+    """
+    return next(filter(None, map(_fault, record.items())), "")
+
+
 def _dumps(record: Mapping[str, Any]) -> str:
     return json.dumps(record, allow_nan=False, separators=(",", ":"), default=_plain_number)
 
@@ -83,6 +95,28 @@ def _named(value: Any) -> Any:
     if isinstance(value, numbers.Real) and not math.isfinite(value):
         return str(float(value))
     return value
+
+
+def _fault(field: tuple[str, Any]) -> str:
+    """What is wrong with a field; "" where it may be as it is."""
+    name, value = field
+    if name in WHOLE_FIELDS:
+        is_right, must = isinstance(value, int) and 0 <= value < 2**63, "a whole number"
+    elif name in FLOAT_FIELDS:
+        is_right, must = _is_float(value), "a number"
+    elif name in TEXT_FIELDS:
+        is_right, must = value is None or isinstance(value, str), "text"
+    elif name in MAPPINGS:
+        is_right, must = value is None or isinstance(value, dict), "a mapping"
+        if name == "metrics" and is_right:
+            is_right, must = all(map(_is_float, (value or {}).values())), "a mapping to numbers"
+    else:
+        return ""
+    return "" if is_right else f"its {name} must be {must}"
+
+
+def _is_float(value: Any) -> bool:
+    return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _restored(record: Record) -> Record:

@@ -60,6 +60,7 @@ def describe(path: Path) -> dict[str, Any]:
         content = path.read_text(encoding="utf-8")
         found: dict[str, Any] = json.loads(content)
         is_whole = found.pop("crc32") == _checksum(found) and content == text(found)
+        is_whole &= isinstance(found["number"], int) and isinstance(found["parameters_sha256"], str)
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):

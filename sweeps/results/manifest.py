@@ -62,7 +62,10 @@ def read_manifest(folder: RunFolder) -> Manifest | None:
         return None
     first, *others = records
     given: dict[str, Any] = {name: first.get(name) for name in Manifest._fields if name != "others"}
-    return None if None in given.values() else Manifest(**given, others=others)
+    counts = [given[name].items() if isinstance(given[name], dict) else [("/", None)] for name in ("logs", "tables")]
+    # A name with a folder in it would lead out of the results.
+    is_sound = all(isinstance(count, int) and "/" not in name for each in counts for name, count in each)
+    return None if None in given.values() or not is_sound else Manifest(**given, others=others)
 
 
 def fault(folder: RunFolder, manifest: Manifest, name: str) -> str:

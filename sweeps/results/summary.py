@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sweeps.log.jsonl import Damage, read_log
-from sweeps.log.line import decode
+from sweeps.log.line import decode, unfit
 from sweeps.log.trials import LoggedTrials, Record
 from sweeps.results.folder import read_config, results_folder
 from sweeps.results.manifest import Manifest, fault, lost, read_manifest
@@ -98,7 +98,8 @@ def _since(folder: RunFolder, name: str, size: int) -> list[Record] | None:
         *lines, unended = file.read().split(b"\n")
     decoded = [decode(line) for line in lines]
     records: list[Record] = [record for record in decoded if isinstance(record, dict)]
-    return records if len(records) == len(decoded) and not unended else None
+    is_sound = len(records) == len(decoded) and not unended and not any(map(unfit, records))
+    return records if is_sound else None
 
 
 def _records(content: bytes) -> Iterator[Record]:
