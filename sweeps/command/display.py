@@ -52,12 +52,13 @@ def _watch_live(console: Console, metric: str, news: Iterable[Progress]) -> Prog
 
 def _watch_plain(console: Console, metric: str, news: Iterable[Progress]) -> Progress | None:
     latest: Progress | None = None
-    best, printed = None, time.monotonic()
+    best, which, printed = None, "best so far", time.monotonic()
     for latest in news:
         if latest.best is not None and latest.best != best:
-            which = "best so far" if best is None and any(latest.continued) else "new best"
+            which = which if any(latest.continued) else "new best"
             best = latest.best
             line(console, f"{_done(latest)} trials, {which} {_best(latest, metric)}: {parameters(best.params)}")
+        which = "new best"
         if time.monotonic() - printed >= PLAIN_LINE_SECONDS:
             printed = time.monotonic()
             line(console, ", ".join([f"{_done(latest)} trials", *_figures(latest)]))

@@ -99,14 +99,12 @@ def attended(console: Console, looks: Iterable[Progress], request: StopRequest) 
             gc.enable()
         if is_first and any(each.continued):
             line(console, continues(each))
-        for warning in each.warnings[:room]:
+        for warning in each.warnings[: max(room, 0)]:
             line(console, warning)
-        if each.warnings and room <= len(each.warnings):
-            if room:
-                line(console, "more such lines are left out; `sweep show` counts the failures by reason")
-            room = 0
-        else:
-            room -= len(each.warnings)
+        if 0 <= room < len(each.warnings):
+            line(console, "more such lines are left out; `sweep show` counts the failures by reason")
+            room = -1
+        room -= min(len(each.warnings), max(room, 0))
         if request.reason and not is_stopping:
             is_stopping = True
             line(console, f"stopping when these epochs have ended ({request.reason}); Ctrl-C stops at once")

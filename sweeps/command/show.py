@@ -82,7 +82,8 @@ def compact(metric: str, searched: Sequence[str], trials: Sequence[Entry], width
     lines = Table.grid()
     for (number, value, outcome), words in zip(outlines, given, strict=True):
         lines.add_row(f"trial {number}, {outcome}{value and f', {clean(metric)} {value}'}")
-        lines.add_row("\n".join(display.wrapped(words, width, "    ")))
+        for each in display.wrapped(words, width, "    "):
+            lines.add_row(each)
     return lines
 
 

@@ -355,3 +355,125 @@ def test_check_counts_the_programs_that_choices_can_need(
     ended = sweep("check", "small.yaml", *more)
     assert ended.code == 0, ended.err
     assert ended.out.splitlines()[-1].split(maxsplit=1) == ["programs", programs]
+
+
+# --- what goes wrong in a sweep ---------------------------------------------------------------------------------------
+
+OWN = """\
+import sys
+
+from sweeps.training.row_mixing import ROWS
+
+
+def fails_in_training(outputs=1):
+    import jax.numpy as jnp
+
+    def apply(params, x, key, training):
+        if training and len(x) != ROWS:
+            raise RuntimeError("the sensor is gone")
+        return x @ params["kernel"]
+
+    return lambda key: {"kernel": jnp.zeros((3, 1))}, apply
+
+
+def exits(*arguments, **named):
+    sys.exit(0)
+
+
+def interrupts(*arguments, **named):
+    raise KeyboardInterrupt
+
+
+def exits_when_traced(outputs=1):
+    import jax.numpy as jnp
+
+    def apply(params, x, key, training):
+        raise SystemExit("enough")
+
+    return lambda key: {"kernel": jnp.zeros((3, 1))}, apply
+
+
+def exits_in_training(outputs=1):
+    import jax.numpy as jnp
+
+    def apply(params, x, key, training):
+        if training and len(x) != ROWS:
+            sys.exit(5)
+        return x @ params["kernel"]
+
+    return lambda key: {"kernel": jnp.zeros((3, 1))}, apply
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """A user's module `own_code`; where a text is in it."""
+    (tmp_path / "own_code.py").write_text(OWN)
+    monkeypatch.delitem(sys.modules, "own_code", raising=False)
+    return lambda text: OWN.splitlines().index(text) + 1
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "place"),
+    [
+        ("model", "exits", ("exits", "SystemExit: 0", "    sys.exit(0)")),
+        ("dataset", "exits", ("exits", "SystemExit: 0", "    sys.exit(0)")),
+        ("loss", "exits", ("exits", "SystemExit: 0", "    sys.exit(0)")),
+        ("model", "exits_when_traced", ("apply", "SystemExit: enough", '        raise SystemExit("enough")')),
+    ],
+)
+def test_code_that_ends_the_process_is_a_mistake_with_the_functions_name_and_line(
+    sweep: Sweep,
+    own: Callable[[str], int],
+    tmp_path: Path,
+    section: str,
+    name: str,
+    place: tuple[str, str, str],
+) -> None:
+    function, reason, line = place
+    said = f"`{function}` failed at {tmp_path}/own_code.py:{own(line)}: {reason}. "
+    for command in ("check", "run"):
+        ended = sweep(command, "small.yaml", "--set", f"{section}={{use: 'own_code:{name}'}}")
+        assert errors(ended) == [f"{said}It must return, or raise an error of another kind"]
+
+
+def test_an_interrupt_that_a_users_code_raises_itself_is_a_mistake_too(sweep: Sweep, own: Callable[[str], int]) -> None:
+    ended = sweep("run", "small.yaml", "--set", "model={use: 'own_code:interrupts'}")
+    assert errors(ended)[0].startswith("`interrupts` failed at ")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "line"),
+    [
+        (
+            "fails_in_training",
+            "RuntimeError: the sensor is gone",
+            '            raise RuntimeError("the sensor is gone")',
+        ),
+        ("exits_in_training", "SystemExit: 5", "            sys.exit(5)"),
+    ],
+)
+def test_a_sweep_without_a_completed_trial_ends_with_3_and_says_why_once_and_with_a_count(
+    sweep: Sweep, own: Callable[[str], int], tmp_path: Path, name: str, reason: str, line: str
+) -> None:
+    ended = sweep("run", "small.yaml", "--set", f"model={{use: 'own_code:{name}'}}")
+    assert (ended.code, ended.err) == (3, "")
+    lines = [each for each in ended.out.splitlines() if not each.endswith("compiling")]
+    why = f"{reason} ({tmp_path}/own_code.py:{own(line)})"
+    assert re.fullmatch(r"trial \d failed: " + re.escape(why), lines[1])
+    assert re.fullmatch(r"2 trials in [\d:]+: 2 failed", lines[2])
+    assert lines[4:6] == [f"failed    2: {why}", "best      none: no trial has completed"]
+    assert sweep("run", "small.yaml", "--set", f"model={{use: 'own_code:{name}'}}").code == 3, "nothing is left to do"
+    assert sweep("show", "results/small").out.splitlines()[-1] == f"failed    2: {why}"
+
+
+def test_a_continued_sweep_says_what_it_takes_over(sweep: Sweep, file: Path) -> None:
+    assert "continues" not in sweep("run", "small.yaml").out
+    ended = sweep("run", "small.yaml", "--trials", "5")
+    lines = ended.out.splitlines()
+    assert lines[:2] == [
+        "sweep small: random, 5 trials -> results/small",
+        "continues: 2 of 5 trials ended, 0 under way",
+    ]
+    (summary,) = [line for line in lines if re.match(r"\d+ trials in", line)]
+    assert re.fullmatch(r"5 trials in [\d:]+ \(2 of them before\): 5 completed", summary)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from sweeps.command.run import compiled
+from sweeps.command.run import MOST_WARNINGS, attended, compiled, summary
+from sweeps.config import parse_config
+from sweeps.log.trials import LoggedTrials
 from sweeps.runner.progress import Progress
+from sweeps.stop_request import StopRequest
 
 PROJECT = Path(__file__).parents[2]
 CONFIG = """\
@@ -89,3 +95,35 @@ def test_a_second_sweep_of_the_same_programs_takes_them_from_the_cache(tmp_path:
             check=True,
         )
         assert f"training program {said}" in ended.stdout
+
+
+def progress(**changes: Any) -> Progress:
+    fields: dict[str, Any] = dict(
+        zip(Progress.__dataclass_fields__, (0, 9, 4, 4, None, 10.0, None, {}, 1, ()), strict=False)
+    )
+    return Progress(**{**fields, **changes})
+
+
+def said(looks: list[Progress]) -> list[str]:
+    console = Console(file=io.StringIO(), width=200)
+    assert list(attended(console, iter(looks), StopRequest())) == looks
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # the file given above
+
+
+def test_what_went_wrong_is_a_line_and_many_such_lines_are_cut() -> None:
+    assert said([progress(), progress(warnings=("a", "b")), progress(warnings=("c",))]) == ["a", "b", "c"]
+    many = tuple(map(str, range(MOST_WARNINGS + 5)))
+    for looks in ([progress(warnings=many)], [progress(warnings=(each,)) for each in many]):
+        *first, last = said(looks)
+        assert first == list(many[:MOST_WARNINGS])
+        assert last == "more such lines are left out; `sweep show` counts the failures by reason"
+
+
+def test_a_run_that_was_stopped_counts_what_will_go_on() -> None:
+    config = parse_config(CONFIG)
+    stopped = progress(outcomes={"completed": 3}, done=3, is_stopped=True, under_way=(4, 64))
+    console = Console(file=io.StringIO(), width=200)
+    summary(console, config, Path("results/small"), LoggedTrials(), stopped, 13.0)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # the file given above
+    assert lines[:2] == ["3 trials in 0:13: 3 completed", "under way 4 trials with 64 epochs, which will go on"]
+    assert not any("no trial has completed" in line for line in lines)

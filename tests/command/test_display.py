@@ -80,6 +80,30 @@ def test_twelve_parameters_fit_80_columns_unbroken() -> None:
     assert all(f"{name}={display.short(value)}" in text for name, value in MANY.items())
 
 
+def test_what_was_the_best_before_a_continued_run_is_not_new() -> None:
+    before = progress(continued=(12, 1))
+    better = progress(continued=(12, 1), done=13, best=BestSoFar(9, 0.97, {"epochs": 1}))
+    lines = watched([before, before, better], terminal=False).splitlines()
+    assert [line.partition(" valid_accuracy")[0] for line in lines] == [
+        "12/32 trials, best so far",
+        "13/32 trials, new best",
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_line_on_a_terminal_breaks_between_words_and_elsewhere_and_in_code_not_at_all(width: int) -> None:
+    text = "12 trials in 1:07: 9 completed, 3 pruned; the tables are in results/small"
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    display.line(console, text)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # the file given above
+    assert max(map(len, lines)) <= width
+    assert " ".join(line.strip() for line in lines) == text
+    for options in ({"is_code": True, "terminal": True}, {"is_code": False, "terminal": False}):
+        console = Console(file=io.StringIO(), width=width, force_terminal=options["terminal"], color_system=None)
+        display.line(console, text, is_code=options["is_code"])
+        assert console.file.getvalue() == f"{text}\n"  # type: ignore[attr-defined]  # the file given above
+
+
 def test_plain_output_has_a_line_for_each_new_best_only() -> None:
     better = BestSoFar(9, 0.97, {"epochs": 1})
     looks = [
@@ -171,7 +195,16 @@ def test_the_table_has_a_column_for_each_parameter_with_long_names_on_two_lines(
 
 
 def test_many_parameters_share_a_column_of_several_lines() -> None:
-    lines = rendered(command_show.compact("valid_loss", list(MANY), trials(MANY)))
+    lines = rendered(command_show.compact("valid_loss", list(MANY), trials(MANY), 80))
     assert max(map(len, lines)) <= 80
     assert all(f"{name}={display.short(value)}" in " ".join(lines) for name, value in MANY.items())
     assert lines[-1].split() == ["4", "running"]
+
+
+def test_parameters_go_below_their_trial_unbroken_where_the_terminal_is_too_narrow_for_a_column() -> None:
+    lines = rendered(command_show.compact("valid_loss", list(MANY), trials(MANY), 40), 40)
+    assert lines[0] == "trial 3, completed, valid_loss 0.9638"
+    assert max(map(len, lines)) <= 40
+    words = " ".join(lines).split()
+    assert all(f"{name}={display.short(value)}" in words for name, value in MANY.items())
+    assert lines[-1] == "trial 4, running"

@@ -52,7 +52,8 @@ def test_what_a_config_names_cannot_reach_the_terminal(metric: str) -> None:
         display.line(console, line)
     trial = Entry(0, params, 1, {}, {"outcome": HOSTILE, "value": 0.5})
     console.print(command_show.columns(metric, list(params), [trial]), markup=False)
-    console.print(command_show.compact(metric, list(params), [trial]), markup=False)
+    for width in (20, 200):
+        console.print(command_show.compact(metric, list(params), [trial], width), markup=False)
     assert "title" in text_of(console)
     assert "".join(text_of(console).split("\n")) == clean(text_of(console))
 

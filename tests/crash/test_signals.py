@@ -18,7 +18,7 @@ from rich.console import Console
 
 import sweeps
 from sweeps.command.run import attended
-from sweeps.command.signals import HANDLED, Signals
+from sweeps.command.signals import HANDLED, LAST_WORD, Signals
 from sweeps.log.jsonl import read_log
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
@@ -82,7 +82,7 @@ def wait_for(folder: Path, text: str) -> None:
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGUSR1", 75), ("SIGINT", 130)])
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGUSR1", 75), ("SIGHUP", 75), ("SIGINT", 130)])
 def test_a_signal_stops_a_sweep_cleanly_and_the_same_command_continues_it(folder: Path, name: str, code: int) -> None:
     with sweep(folder, "--trials", "90000") as process:
         wait_for(folder, '"completed"')
@@ -212,6 +212,8 @@ def test_a_signal_that_was_ignored_stays_ignored() -> None:
 def test_a_patient_handler_only_asks_and_an_interrupt_after_that_does_not_wait() -> None:
     with Signals(StopRequest(), sys.exit) as signals:
         signals.is_patient = True
+        said: list[str] = []
+        signals.say = said.append
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGUSR1)
         assert (signals.request.reason, signals.exit_code) == ("SIGTERM", 75)
@@ -219,6 +221,7 @@ def test_a_patient_handler_only_asks_and_an_interrupt_after_that_does_not_wait()
         signal.raise_signal(signal.SIGINT)
         assert (signals.request.is_overdue, signals.exit_code) == (True, 130)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # a third one ends the process
+        assert said == [LAST_WORD]  # which says so
 
 
 def test_a_handler_that_nobody_listens_to_stops_at_once() -> None:
