@@ -1,8 +1,10 @@
-"""The compiled program of one program key: init, epoch and test. The only room with a `jax.jit` in it.
+"""The compiled program of one program key: init, epoch and test. Everything that trains is compiled here.
 
-The rule: one program key compiles its training program once, whatever the lanes' learning rates, batch sizes, epochs
-and seeds. Lanes are *mapped* (one a call, on CPU cores: branches are real branches) or *vmapped* (many a call, on a
-GPU).
+Elsewhere `jax.jit` only tries a model out on a few rows (`training.traced_arguments`, `training.row_mixing`), names a
+part of a trace (`training.ops.convolution`), or predicts (`results.predictor`).
+
+One program key compiles its training program once for all learning rates, batch sizes, epochs and seeds of its lanes.
+Lanes are *mapped* (one a call, on CPU cores: branches are real branches) or *vmapped* (many a call, on a GPU).
 """
 
 from __future__ import annotations

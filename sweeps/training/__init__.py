@@ -1,4 +1,4 @@
-"""What is compiled: models, losses, metrics, optimizers, micro-batch arithmetic and the program itself.
+"""What a lane computes: models, losses, metrics, optimizers, schedules, micro-batches, and an epoch of it all.
 
-Importing this package imports nothing; `program` is the only room with a `jax.jit` in it.
+Importing this package imports nothing. Its functions are pure; `engine.program` compiles them.
 """

@@ -1,7 +1,7 @@
 """Light augmentation of images in the program: shifts and left-right mirrors, drawn anew whenever a row is taken.
 
-The rule: pixels move in their storage type, before the dataset's `scale` and `shift`. So a pixel that comes in from
-outside is a stored zero, as the edge of most images is, whatever a model sees of it.
+Pixels move in their storage type, before the dataset's `scale` and `offset`. So a pixel that comes in from outside is a
+stored zero, as the edge of most images is, and a model sees what `scale` and `offset` make of it.
 
 The draws are a lane's own, and both numbers may be tracers. Rows are taken out of the data pixel by pixel, each from
 where it comes: on a CPU this is quicker than moving rows that have been taken, by index, by slice or by products with

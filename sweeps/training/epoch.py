@@ -1,6 +1,6 @@
-"""One epoch of lanes, mapped or vmapped: the loops that `program.py` compiles.
+"""One epoch of lanes, mapped or vmapped: the loops that `engine.program` compiles.
 
-The rule: both do the same arithmetic on the same lane functions. *Mapped* takes one lane, so its branches are real and
+Both do the same arithmetic on the same lane functions. *Mapped* takes one lane, so its branches are real and
 a batch's parts are an inner loop. *Vmapped* takes many lanes in step, a part at a time, because under `vmap` both
 sides of a branch are computed.
 """
@@ -97,6 +97,10 @@ def vmapped_epoch(
             batch = lane.batch(values, state.update, data, order, index, micro_batch)
             return lane.gradient(values, state, data, batch, index)
 
+        # Lanes differ in how many parts their batches have and where their epochs end, but a vmapped loop has one body.
+        # So every lane computes a part in every turn, and what must not count is left out afterwards: a lane that is
+        # done goes on summing into a gradient that nothing takes, which is cheaper than a branch (both sides of which
+        # would be computed).
         active = walk.state.update < last
         gradient = jax.vmap(one_gradient)(values, walk.state, order, walk.part)
         summed = lanes.add(walk.summed, gradient)
@@ -108,6 +112,8 @@ def vmapped_epoch(
             state = select(completes, updated, walk.state)
             return state, select(completes, jax.vmap(lanes.zero_gradient)(state), summed)
 
+        # This branch is real, since its condition is of all lanes together: while no lane has completed a batch, no
+        # optimizer runs. Inside, `select` keeps the lanes that have not.
         new_state, summed = jax.lax.cond(completes.any(), apply, lambda: (walk.state, summed))
         part = jnp.where(completes | ~active, 0, walk.part + 1)
         return _Walk(new_state, part, summed)

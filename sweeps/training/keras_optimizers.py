@@ -1,7 +1,8 @@
-"""Keras's update rules where optax has them a little differently. The rule: `epsilon` stands where Keras has it.
+"""Keras's update rules where optax has them a little differently: `epsilon` stands where Keras has it.
 
-Arguments are called as optax calls them. Kingma and Ba, "Adam", 2015, have both forms of the rule: optax adds epsilon
-to the bias-corrected root of the second moment, Keras to the root itself (their "epsilon hat", end of section 2).
+Configs name these functions, so they stay where they are. Arguments are called as optax calls them. Kingma and Ba,
+"Adam", 2015, have both forms of the rule: optax adds epsilon to the bias-corrected root of the second moment, Keras to
+the root itself (their "epsilon hat", end of section 2).
 """
 
 from __future__ import annotations

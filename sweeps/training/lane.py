@@ -1,7 +1,7 @@
 """One lane: its values, its state, and the pure functions that take it through an epoch.
 
-The rule: nothing here knows how many lanes there are. What a lane computes depends on its values, the data and the
-micro-batch alone; `program.py` maps or vmaps these functions over lanes.
+Nothing here knows how many lanes there are. What a lane computes depends on its values, the data and the micro-batch
+alone; `epoch.py` maps or vmaps these functions over lanes.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class LaneProgram:
         return Gradient(gradient, model_state, value)
 
     def penalized(self, params: Params, gradient: Gradient) -> Gradient:
-        """With what the model's weights add to the loss: once a batch, whatever its parts and its rows' weights."""
+        """With what the model's weights add to the loss: once a batch, however many parts and row weights it has."""
         if self.model.penalty is None:
             return gradient
         value, slopes = jax.value_and_grad(self.model.penalty)(params)

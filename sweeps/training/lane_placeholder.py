@@ -1,7 +1,7 @@
 """Numbers of a model that are not known while it is made: they are those of the lane that computes.
 
-The rule: a `LanePlaceholder` never pretends to be a number that it is not. Computing with it needs `bound`, and gives
-arrays; a comparison with a plain number is answered only where the whole searched interval answers alike. Whatever else
+A `LanePlaceholder` stands for a number whose value is known in a lane only. Computing with it needs `bound`, and gives
+arrays. A comparison with a plain number is answered where the whole searched interval answers alike. Anything else that
 a model asks of it raises, and then the argument selects programs as any other does.
 """
 

@@ -1,7 +1,7 @@
 """Losses: `loss(outputs, targets)` gives one number a row; the program takes their mean over each batch.
 
 Outputs are of shape `[rows, outputs]`; class targets are int32 `[rows]`, other targets float32 `[rows]` or
-`[rows, outputs]`. The rule: a loss's numbers, such as huber's `delta`, may be tracers, so that they ride in lanes. A
+`[rows, outputs]`. A loss's numbers, such as huber's `delta`, may be tracers, so that they differ from lane to lane. A
 loss of the user's own has the same signature.
 """
 

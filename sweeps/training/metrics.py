@@ -1,4 +1,4 @@
-"""Metrics: `metric(outputs, targets)` over a whole split at once, so that they are exact whatever the batch.
+"""Metrics: `metric(outputs, targets)` over a whole split at once, so that they are exact, however it is batched.
 
 Outputs are `[rows, outputs]`; class targets int32 `[rows]`, others float32 `[rows]` or `[rows, outputs]`. The result
 is a scalar f32. A class is predicted by the highest output, the first of equals, or by whether the one output is above

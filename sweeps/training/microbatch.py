@@ -51,6 +51,7 @@ class Part(NamedTuple):
 
 
 def parts_per_batch(batch_size: Any, micro_batch: int) -> Any:
+    """Parts that a batch is taken in; whole numbers, traced or not."""
     return (batch_size + micro_batch - 1) // micro_batch
 
 

@@ -1,7 +1,7 @@
-"""Models: whatever `use:` names becomes the two pure functions of `adapters.base.Model`.
+"""Models: what `use:` names becomes the two pure functions of `adapters.model.Model`.
 
-The rule: what the name stands for, or returns, chooses the adapter. A model is traced once when it is built, which
-finds every mistake in it and whether its batches must stay whole.
+What the name stands for, or returns, chooses the adapter. A model is traced once when it is built, which finds every
+mistake in it and whether its batches must stay whole.
 """
 
 from __future__ import annotations

@@ -99,7 +99,9 @@ def whole_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
 
 
 def traceable(use: str, arguments: Mapping[str, Any]) -> frozenset[str]:
-    """Which of the numeric arguments may be tracers, whatever their values. Tried all at once, then one by one.
+    """Which of the numeric arguments may be tracers; that depends on their types and not on their values.
+
+    All are tried at once, then each by itself.
 
     Raises:
         ModelError: the optimizer cannot be built from these arguments at all.

@@ -1,6 +1,6 @@
 """What selects a program: the choices of a trial that change shapes or Python control flow.
 
-The rule: the split is derived. A numeric argument of the optimizer, the loss, the schedule or the model that can be
+A numeric argument of the optimizer, the loss, the schedule or the model that can be
 traced is a value of the lane; every other argument is part of the program key.
 """
 
@@ -34,10 +34,10 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class ProgramKey:
-    """Two trials of equal program key ride in lanes of one program."""
+    """The static choices of a trial. Two trials of equal program key train in lanes of one program."""
 
     dataset: tuple[str, Arguments]
-    model: tuple[str, Arguments]  # numbers that ride in lanes are `LanePlaceholder`s
+    model: tuple[str, Arguments]  # numbers of a lane are `LanePlaceholder`s
     loss: tuple[str, Arguments]
     metrics: tuple[str, ...]
     optimizer: tuple[str, Arguments]
@@ -54,7 +54,7 @@ def sign(
     of_model: Mapping[str, LanePlaceholder] = NOTHING,
     of_optimizer: Mapping[str, LanePlaceholder] = NOTHING,
 ) -> tuple[ProgramKey, tuple[float, ...]]:
-    """A trial's program key, with the micro-batch sizes that its batches are taken in; its values as in `float_names`.
+    """A trial's program key, and its values in the order of `float_names`.
 
     `of_model` are the arguments of the model that are values of a lane, and `of_optimizer` those of the optimizer that
     are, though no tracer may stand for them.
@@ -91,7 +91,7 @@ def sign(
 def _split(
     section: str, component: Component, traceable: Callable[[str, Mapping[str, Any]], frozenset[str]]
 ) -> tuple[tuple[str, Arguments], dict[str, Any]]:
-    """What of a component selects the program, and what rides in lanes, by its dotted name."""
+    """What of a component selects the program, and the values of a lane, by dotted name."""
     arguments = component.arguments
     names = traceable(component.use, arguments)
     return _without(names, component.use, arguments), {f"{section}.{name}": arguments[name] for name in names}
@@ -102,6 +102,7 @@ def _without(names: frozenset[str], use: str, arguments: Mapping[str, Any]) -> t
 
 
 def frozen(component: Component) -> tuple[str, Arguments]:
+    """A component as a value that can be a key."""
     return component.use, tuple(sorted(component.arguments.items()))
 
 

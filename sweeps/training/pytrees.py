@@ -1,6 +1,6 @@
-"""Trees of device arrays as named NumPy arrays, and back. The rule: what comes back has the same bits.
+"""Trees of device arrays as named NumPy arrays, and back, with the same bits.
 
-What NumPy has no dtype for travels as what it is made of: a random key as its words, a bfloat16 as unsigned integers.
+What NumPy has no dtype for is stored as what it is made of: a random key as its words, a bfloat16 as unsigned integers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether a model mixes the rows of a batch, as batch normalisation does: then a batch cannot be split, nor padded.
 
-The rule: a model is taken to keep rows apart only where that is proved from its trace, which costs nothing, or where
-changing one row has been tried, and changed no other row's outputs.
+A model counts as keeping rows apart only where its trace proves it, which costs nothing, or where a changed row has
+been tried, and changed no other row's outputs.
 """
 
 from __future__ import annotations
@@ -77,6 +77,12 @@ def _uniform(shape: tuple[int, ...]) -> jax.Array:
 
 
 def _all_apart(jaxpr: Code) -> bool:
+    """Whether every equation keeps rows apart; by induction, their composition does.
+
+    An axis of rows is known by its size alone: it is a multiple of `ROWS`, a prime that no other axis has a reason to
+    be. So nothing has to be followed from equation to equation, through reshapes, transposes and calls. What this
+    cannot see makes the answer False, never True: a primitive that no rule knows counts as mixing.
+    """
     return all(map(_is_apart, jaxpr.eqns))
 
 

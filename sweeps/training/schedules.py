@@ -1,7 +1,7 @@
 """Schedules: `schedule(progress, …)` is what the learning rate is multiplied by after a part of a trial's iterations.
 
-The rule: progress = iterations done / iterations in all, from 0 to just below 1; it and every argument may be tracers.
-So one program serves all lengths of training, which optax's own schedules, that count steps, do not allow.
+`progress` is iterations done / iterations in all, from 0 to just below 1; it and every argument may be tracers. So one
+program serves all lengths of training, which optax's own schedules, that count steps, do not allow.
 
 All rise from `start` to 1 in the first `warmup` of the iterations: in a straight line, but for `one_cycle`. Then `rest`
 goes from 0 to 1.

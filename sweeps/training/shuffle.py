@@ -1,11 +1,11 @@
 """The order of an epoch's rows: a keyed permutation that is computed, not sorted.
 
-The rule: where a row stands depends on the key, the epoch, its chunk and the chunk's rows, and nothing else. Every
-place is sent through a bijection of the next power of two, again and again until it lands among the rows ("cycle
-walking": J. Black and P. Rogaway, Ciphers with Arbitrary Finite Domains, 2002). That power is of the chunk's own rows:
-in one of a full chunk, the few rows of a last chunk would walk for as many steps as a full one has rows. That a keyed
-bijection serves as a shuffle: R. Mitchell et al., Bandwidth-Optimal Random Shuffling for GPUs, 2022. Sorting random
-bits takes ten times as long to run, and the bits take longer to compile than a small model's gradient.
+Where a row stands depends on the key, the epoch, its chunk and the chunk's rows, and nothing else. Every place is sent
+through a bijection of the next power of two, again and again until it lands among the rows ("cycle walking": J. Black
+and P. Rogaway, Ciphers with Arbitrary Finite Domains, 2002). That power is of the chunk's own rows: in one of a full
+chunk, the few rows of a last chunk would walk for as many steps as a full one has rows. That a keyed bijection serves
+as a shuffle: R. Mitchell et al., Bandwidth-Optimal Random Shuffling for GPUs, 2022. Sorting random bits takes ten times
+as long to run, and the bits take longer to compile than a small model's gradient.
 """
 
 from __future__ import annotations

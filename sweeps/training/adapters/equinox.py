@@ -1,6 +1,6 @@
 """Equinox modules as models: inexact arrays are trained, an `eqx.nn.State` is state, the rest is the module's own.
 
-The rule: a module is called as Equinox's own layers are, on one row at a time under `jax.vmap`; the axis of rows is
+A module is called as Equinox's own layers are, on one row at a time under `jax.vmap`; the axis of rows is
 called `batch`, as `eqx.nn.BatchNorm` wants it.
 """
 

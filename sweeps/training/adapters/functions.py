@@ -17,6 +17,7 @@ from sweeps.user_code import parameters
 
 
 def is_pair(made: object) -> bool:
+    """Whether a model's function has returned two functions."""
     return isinstance(made, tuple) and len(made) == 2 and all(callable(part) for part in made)
 
 

@@ -1,4 +1,4 @@
-"""The layers of a model, found by watching it run on shapes. The rule: layers are what the model's own call calls."""
+"""The layers of a model, found by watching it run on shapes: what the model's own call calls."""
 
 from __future__ import annotations
 

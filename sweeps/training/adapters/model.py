@@ -1,7 +1,7 @@
 """What every model is adapted to: two pure functions of arrays.
 
-The rule: what a model holds is either trained (`params`) or kept from one batch to the next (`state`: running
-statistics); nothing else outlives a call. Random draws come from the key of the call.
+What a model holds is either trained (`params`) or kept from one batch to the next (`state`: running statistics);
+nothing else outlives a call. Random draws come from the key of the call.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Model(NamedTuple):
     ending: str = ""  # "softmax" or "sigmoid", where outputs are known to have gone through it
     penalty: Callable[[Params], jax.Array] | None = None  # what weights add to a batch's loss (regularizers), a scalar
     constrain: Callable[[Params], Params] | None = None  # what parameters become after each update
-    layers: Callable[[], list[Layer]] = list  # what `sweep summary` shows; [] where nobody knows
+    layers: Callable[[], list[Layer]] = list  # what `sweep summary` shows; [] where it is not known
     own: Callable[[Variables], Any] = operator.attrgetter("tree")
     """The user's own object with trained arrays in it; of plain functions, which hold none, the arrays."""
     numbers: tuple[LanePlaceholder, ...] = ()

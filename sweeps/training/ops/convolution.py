@@ -1,8 +1,8 @@
 """Convolutions and pooling of any traceable function, rewritten so that they are fast inside a lane.
 
-The rule: the result is the function's own to rounding, and a function without either is left as it is. On a CPU, XLA
-has fast convolutions in a program's outermost computation only (jax issue 12868), and lanes train in a loop; under
-`vmap` a kernel for each lane makes a grouped convolution. A matrix product has neither weakness.
+The result is the function's own to rounding, and a function without either is left as it is. On a CPU, XLA has fast
+convolutions in a program's outermost computation only (jax issue 12868), and lanes train in a loop; under `vmap` a
+kernel for each lane makes a grouped convolution. A matrix product has neither weakness.
 """
 
 from __future__ import annotations

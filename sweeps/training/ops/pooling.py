@@ -1,6 +1,6 @@
 """Pooling as slices: the largest, smallest or sum of each window, a dimension at a time.
 
-The rule: values and gradients are those of `lax.reduce_window`; of equal numbers in a window the first, row by row,
+Values and gradients are those of `lax.reduce_window`; of equal numbers in a window the first, row by row,
 gets the whole gradient. XLA's own gradients (`select_and_scatter` for a maximum, a padded `reduce_window` for a sum)
 took a CPU core 1.4 to 38 times as long as slices for windows of 2 to 5, inside a loop or not. Slices for a window of 7
 compiled three times as long, and a maximum was then slower than XLA's.

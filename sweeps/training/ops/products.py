@@ -1,9 +1,9 @@
 """A convolution as matrix products: the same sums, in primitives that are fast wherever they stand.
 
-The rule: `convolution` takes the operands and parameters of `lax.conv_general_dilated_p`, whatever they are, and agrees
-with it to rounding. The window of each output position is laid out as one row (a slice for each tap, concatenated), and
-all rows are multiplied with the kernel at once. Derivatives are those of slices and products. A product for each tap,
-summed, needs less memory, and took 1.4 to 23 times as long, forward and backward, for ten shapes on a CPU.
+`convolution` takes all operands and parameters that `lax.conv_general_dilated_p` takes, and agrees with it to rounding.
+The window of each output position is laid out as one row (a slice for each tap, concatenated), and all rows are
+multiplied with the kernel at once. Derivatives are those of slices and products. A product for each tap, summed, needs
+less memory, and took 1.4 to 23 times as long, forward and backward, for ten shapes on a CPU.
 """
 
 from __future__ import annotations

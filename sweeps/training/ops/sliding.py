@@ -1,7 +1,7 @@
 """Windows that slide along one dimension, as strided slices of the whole array.
 
-The rule: tap `j` of every window is one slice, so whatever combines the taps of a window is elementwise work on whole
-arrays. Convolutions (`products.py`) and pooling (`pooling.py`) are made of this.
+Tap `j` of every window is one slice, so to combine the taps of a window is elementwise work on whole arrays.
+Convolutions (`products.py`) and pooling (`pooling.py`) are made of this.
 """
 
 from __future__ import annotations
