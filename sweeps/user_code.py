@@ -199,7 +199,7 @@ def reason(failure: BaseException) -> str:
     """
     if cause := next((line for line in _traceback(failure) if not line.startswith(" ")), ""):
         return cause
-    said = failure.msg if isinstance(failure, SyntaxError) else str(failure).strip().partition("\n")[0]
+    said = failure.msg if isinstance(failure, SyntaxError) else _first_line(str(failure))
     lacking = _lacking(failure)
     if lacking:
         return f"the package {lacking!r} is not installed: pip install {_DISTRIBUTIONS.get(lacking, lacking)}"
@@ -209,6 +209,13 @@ def reason(failure: BaseException) -> str:
 def _traceback(failure: BaseException) -> list[str]:
     """The lines of a traceback within an exception's message."""
     return str(failure).partition("Traceback (most recent call last):\n")[2].splitlines()
+
+
+def _first_line(said: str) -> str:
+    """The first line that says something: Keras puts one before it that only names the layer, and sets it in bold."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or [""]
+    is_preface = lines[0].startswith("Exception encountered when calling") and len(lines) > 1
+    return lines[1].replace("\x1b[1m", "").replace("\x1b[0m", "") if is_preface else lines[0]
 
 
 def _lacking(failure: BaseException) -> str:

@@ -25,12 +25,17 @@ def is_wanted(names: tuple[str, ...]) -> bool:
 
 
 def taken(images: jax.Array, rows: jax.Array, values: Mapping[str, jax.Array], key: jax.Array) -> jax.Array:
-    """`images[rows]`, each row moved and mirrored by its own draws from `key`.
+    """`images[rows]`, each row moved and mirrored by its own draws.
 
-    `images` is of shape `[all rows, height, width]` or `[all rows, height, width, channels]` and of any dtype, `rows`
-    i32 `[rows]`. Of `values`, f32, `SHIFT` moves a row by a whole number from -shift to shift, all equally likely,
-    vertically, and by another one horizontally; `FLIP` mirrors it with that probability. Either may be missing. What
-    repeats the first of `rows` is moved as it is.
+    Args:
+        images: `[all rows, height, width]` or `[all rows, height, width, channels]`, of any dtype.
+        rows: i32 `[rows]`. One that repeats the first of them is moved as that is.
+        values: f32. `SHIFT` moves a row by a whole number of pixels from -shift to shift, all equally likely,
+            vertically, and by another one horizontally; `FLIP` mirrors it with that probability. Either may be missing.
+        key: What is drawn from.
+
+    Returns:
+        `[rows, …]` of the dtype of `images`.
     """
     _, height, width = images.shape[:3]
     drawn = jax.random.uniform(key, (len(rows), 3))

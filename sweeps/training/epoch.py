@@ -43,7 +43,12 @@ def mapped_epoch(
     data: Data,
     span: Span,
 ) -> tuple[LaneState, jax.Array]:
-    """One lane, with real branches: a loop over updates, and in it one over the parts of a large batch."""
+    """One lane, with real branches: a loop over updates, and in it one over the parts of a large batch.
+
+    Returns:
+        The state after the span, and f32 `[2 + metrics]`: the epoch's mean training loss, the validation loss and the
+        metrics where the span ends the epoch, else zeros.
+    """
     batch_size = values.ints[lanes.BATCH_SIZE]
     largest = micro_batches.sizes[-1]
     order = lane.order(state, data, largest)
@@ -88,6 +93,17 @@ def vmapped_epoch(
 
     A lane that has got to its last update is masked until the others get there; a call ends between two updates of
     every lane.
+
+    Args:
+        lane: What one lane computes.
+        micro_batches: Of one size, and maybe another for an epoch's last batch.
+        state: Of all lanes: every array has a leading axis `[lanes]`, and so have `values` and `span`.
+        values: What tells the lanes apart.
+        data: The rows, which all lanes share.
+        span: How far each lane goes.
+
+    Returns:
+        As `mapped_epoch`, with a leading axis `[lanes]`.
     """
     order = jax.vmap(functools.partial(lane.order, data=data, micro_batch=micro_batches.sizes[-1]))(state)
     batch_sizes = values.ints[:, lanes.BATCH_SIZE]

@@ -40,7 +40,18 @@ def mean_absolute_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def huber(outputs: jax.Array, targets: jax.Array, delta: Number = 1.0) -> jax.Array:
-    """Half the squared difference up to `delta`, a straight line beyond it (Huber, 1964), averaged over the outputs.
+    """Half the squared difference up to `delta`, a straight line beyond it, averaged over the outputs.
+
+    Args:
+        outputs: `[rows, outputs]`.
+        targets: `[rows]` or `[rows, outputs]`.
+        delta: The difference up to which it is squared.
+
+    Returns:
+        f32 `[rows]`.
+
+    References:
+        Huber, Robust estimation of a location parameter, 1964.
 
     >>> huber(jnp.array([[0.5], [3.0]]), jnp.zeros(2)).tolist()
     [0.125, 2.5]
@@ -53,10 +64,17 @@ def huber(outputs: jax.Array, targets: jax.Array, delta: Number = 1.0) -> jax.Ar
 def binary_cross_entropy(
     outputs: jax.Array, targets: jax.Array, from_logits: bool = True, label_smoothing: Number = 0.0
 ) -> jax.Array:
-    """The cross-entropy of independent yes/no targets (from 0 to 1), averaged over a row's outputs.
+    """The cross-entropy of independent yes/no targets, averaged over a row's outputs.
 
-    Outputs are logits, or probabilities where `from_logits` is false; those are kept `EDGE` away from 0 and 1, so that
-    the loss of a model which is sure of what is wrong stays finite.
+    Args:
+        outputs: `[rows, outputs]`, logits or probabilities. The latter are kept `EDGE` away from 0 and 1, so that the
+            loss of a model which is sure of what is wrong stays finite.
+        targets: `[rows]` or `[rows, outputs]`, from 0 to 1.
+        from_logits: Whether outputs are logits.
+        label_smoothing: How much of each target is spread evenly over yes and no.
+
+    Returns:
+        f32 `[rows]`.
     """
     targets = _like(targets, outputs)
     if not (isinstance(label_smoothing, float) and label_smoothing == 0):
@@ -112,9 +130,12 @@ def _softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> tuple[jax.
 
 
 def smoothed_softmax_cross_entropy(outputs: jax.Array, targets: jax.Array, label_smoothing: Number = 0.0) -> jax.Array:
-    """`softmax_cross_entropy` against targets of which a part is spread evenly over all classes (Szegedy et al., 2016).
+    """`softmax_cross_entropy` against targets of which a part is spread evenly over all classes.
 
     Moving that part to the mean over classes adds what the label's output has over the mean output.
+
+    References:
+        Szegedy et al., Rethinking the inception architecture for computer vision, 2016.
     """
     classes = outputs.ndim - 1
     is_label = lax.broadcasted_iota(targets.dtype, outputs.shape, classes) == targets[..., None]

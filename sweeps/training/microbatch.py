@@ -65,7 +65,15 @@ def iterations_per_epoch(examples: Any, batch_size: Any) -> Any:
 
 
 def part(update: jax.Array, index: jax.Array, batch_size: jax.Array, examples: int, micro_batch: int) -> Part:
-    """Part `index` of the batch that belongs to optimizer update `update` of an epoch."""
+    """Part `index` of the batch that belongs to optimizer update `update` of an epoch.
+
+    Args:
+        update: i32, the number of the update within its epoch.
+        index: i32, the number of the part within its batch.
+        batch_size: i32, examples of every batch but an epoch's last.
+        examples: Rows of an epoch.
+        micro_batch: Rows of a part.
+    """
     first = update * batch_size
     size = jnp.clip(examples - first, 1, batch_size)
     start = first + index * micro_batch

@@ -35,8 +35,17 @@ def build_model(
 ) -> Model:
     """The model that `use` names, made for one kind of input and number of outputs.
 
-    It names a class of Flax NNX, Flax Linen, Equinox or Keras, or a function that returns such a model or a plain pair
-    of functions. It gets the arguments, and those of `input_shape`, `outputs`, `rngs` and `key` that it takes.
+    Args:
+        use: `module:name` of a class of Flax NNX, Flax Linen, Equinox or Keras, or of a function that returns such a
+            model or a plain pair of functions. It also gets those of `input_shape`, `outputs`, `rngs` and `key` that it
+            takes.
+        arguments: The others that it gets, some of which may be `LanePlaceholder`s.
+        input_shape: The shape of a row.
+        outputs: How many numbers it has to give for a row.
+        input_dtype: float32, or int32 for tokens.
+
+    Returns:
+        Functions from `[rows, *input_shape]` to float32 `[rows, outputs]`.
 
     Raises:
         ModelError: it cannot be found or built, or does not map `[rows, *input_shape]` to `[rows, outputs]`.

@@ -54,13 +54,20 @@ def sign(
     of_model: Mapping[str, LanePlaceholder] = NOTHING,
     of_optimizer: Mapping[str, LanePlaceholder] = NOTHING,
 ) -> tuple[ProgramKey, tuple[float, ...]]:
-    """A trial's program key, and its values in the order of `float_names`.
+    """What of a trial selects its program, and what are values of its lane.
 
-    `of_model` are the arguments of the model that are values of a lane, and `of_optimizer` those of the optimizer that
-    are, though no tracer may stand for them.
+    Args:
+        trial: Its choices, with every default filled in.
+        metric_names: Those of the config.
+        micro_batches: The sizes that its batches are taken in.
+        of_model: The arguments of the model that are values of a lane.
+        of_optimizer: Those of the optimizer that are, though no tracer may stand for them.
+
+    Returns:
+        The program key, and the values in the order of its `float_names`.
 
     Raises:
-        ModelError: the optimizer cannot be built from the trial's arguments.
+        ModelError: the optimizer cannot be built from the trial's arguments, or takes no schedule.
     """
     arguments = optimizers.with_rate(trial.optimizer.arguments, trial.learning_rate)
     traced = optimizers.traceable(trial.optimizer.use, arguments)

@@ -18,9 +18,17 @@ ROUNDS = 12
 
 
 def permutation(key: jax.Array, epoch: jax.Array, chunk: jax.Array | int, size: int, rows: jax.Array) -> jax.Array:
-    """An epoch's permutation of the `rows` rows of a chunk, i32 `[size]`, for a key of u32 `[2]`.
+    """An epoch's order of the rows of a chunk.
 
-    Only the first `rows` places (at least one, at most `size`) hold rows; the others all hold row 0.
+    Args:
+        key: u32 `[2]`, of the trial.
+        epoch: i32, from 0.
+        chunk: i32, its number within the data.
+        size: Places in the result.
+        rows: i32, the rows of the chunk, at least one and at most `size`.
+
+    Returns:
+        i32 `[size]`: the numbers 0 to `rows - 1` in their order, then row 0 again and again.
 
     >>> sorted(permutation(jnp.arange(2, dtype=jnp.uint32), jnp.int32(0), 0, 5, jnp.int32(5)).tolist())
     [0, 1, 2, 3, 4]

@@ -215,6 +215,15 @@ def test_a_stateful_layer_is_refused_by_name() -> None:
         build_model(f"{HERE}:stateful", {}, (5, 1), 3)
 
 
+def stateful_of_any_batch() -> keras.Model:
+    return keras.Sequential([keras.Input((5, 1)), layers.LSTM(4, stateful=True), layers.Dense(3)])
+
+
+def test_what_keras_says_of_a_layer_is_said_without_its_preface() -> None:
+    with pytest.raises(ModelError, match=r"model \S+ failed.*: ValueError: If a RNN is stateful, it needs to know"):
+        build_model(f"{HERE}:stateful_of_any_batch", {}, (5, 1), 3)
+
+
 # ---- the table in docs/models.md -------------------------------------------------------------------------------------
 
 CLASSES: dict[str, Any] = {
