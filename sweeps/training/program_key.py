@@ -75,7 +75,8 @@ def sign(
     schedule, of_schedule = _split("schedule", trial.schedule, schedules.traceable_arguments)
     if trial.schedule != CONSTANT:
         if "learning_rate" not in traced:
-            raise ModelError(f"a schedule needs a learning rate that is a number, but {trial.optimizer.use} has none")
+            why = "compares its own, or makes a Python number of it" if "learning_rate" in arguments else "has none"
+            raise ModelError(f"a schedule needs a learning rate that is a number, but {trial.optimizer.use} {why}")
         of_schedule[EPOCHS] = trial.epochs
     of_images = {f"augmentation.{name}": value for name, value in trial.augmentation.items()}
     numbers = {number.name: trial.model.arguments[name] for name, number in of_model.items()}

@@ -267,6 +267,16 @@ def test_a_number_that_decides_between_searched_values_selects_programs(
     assert ("learning_rate" in key.float_names) is is_in_a_lane
 
 
+def test_a_schedule_cannot_move_a_rate_that_the_optimizer_compares() -> None:
+    swept = sweeping.config(
+        optimizer={"use": "test_optimizers:warmed_up"},
+        schedule={"use": "cosine"},
+        search_space=sweeping.fixed(learning_rate={"type": "float", "low": 0.001, "high": 0.1}),
+    )
+    with pytest.raises(ModelError, match="test_optimizers:warmed_up compares its own, or makes a Python number of it"):
+        lane_trial(sweeping.make_programs(swept, mapped(1)), swept, 0, {"learning_rate": 0.01})
+
+
 def test_a_rate_outside_of_the_searched_values_has_a_program_of_its_own() -> None:
     swept = searching("warmed_up")
     programs = sweeping.make_programs(swept, mapped(1))

@@ -81,7 +81,7 @@ def test_no_schedule_leaves_its_bounds(use: str, warmup: float) -> None:
 
 
 @pytest.mark.parametrize("use", sorted(schedules.SCHEDULES))
-def test_every_number_of_a_schedule_rides_in_a_lane(use: str) -> None:
+def test_every_number_of_a_schedule_is_a_value_of_a_lane(use: str) -> None:
     arguments = {"warmup": 0.1, "start": 0.1, **({} if use == "constant" else {"final": 0.5})}
     assert schedules.traceable_arguments(use, arguments) == arguments.keys()
 
@@ -165,9 +165,9 @@ def test_a_schedule_of_the_users_own_is_called_with_progress() -> None:
         schedule={"use": "test_schedules:halved", "floor": 0.25}, search_space=fixed(epochs=2), metrics=[]
     )
     programs = sweeping.make_programs(config, mapped(1))
-    rider = lane_trial(programs, config, 0, {})
-    assert dict(zip(rider.program_key.float_names, rider.floats.tolist(), strict=True))["schedule.floor"] == 0.25
-    ridden = sweeping.ride(programs, mapped(1), [rider])[0]
+    in_lane = lane_trial(programs, config, 0, {})
+    assert dict(zip(in_lane.program_key.float_names, in_lane.floats.tolist(), strict=True))["schedule.floor"] == 0.25
+    ridden = sweeping.ride(programs, mapped(1), [in_lane])[0]
     full = sweeping.refer(sweeping.config(search_space=fixed(epochs=2), metrics=[]), 0, {})
     sweeping.assert_same(ridden.scores[0], full.scores[0], tolerances.TRAINED)
     assert not np.allclose(ridden.scores[1], full.scores[1], **tolerances.TRAINED)

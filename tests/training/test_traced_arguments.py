@@ -1,4 +1,4 @@
-"""Numbers of a model that ride in lanes: what they answer, which of them ride, and that no result depends on it."""
+"""Numbers of a model that are traced: what they answer, which of them are, and that no result depends on it."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_computing_with_a_number_is_computing_with_the_lanes_value(compute: Call
         np.testing.assert_allclose(ours.astype(float), plain.astype(float), rtol=1e-6 if dtype == jnp.float32 else 1e-2)
 
 
-def test_only_ranges_and_choices_of_fractions_can_ride() -> None:
+def test_only_ranges_and_choices_of_fractions_can_be_traced() -> None:
     found = searched(
         {
             "model.dropout": FloatRange(type="float", low=0, high=0.5),
@@ -155,7 +155,7 @@ def test_only_ranges_and_choices_of_fractions_can_ride() -> None:
     }
 
 
-# ---- which of a model's numbers ride ---------------------------------------------------------------------------------
+# ---- which of a model's numbers are traced ---------------------------------------------------------------------------
 
 
 def sweep(use: str, name: str = "number", low: float = 0.0, high: float = 0.5, **model: Any) -> SweepConfig:
@@ -163,14 +163,14 @@ def sweep(use: str, name: str = "number", low: float = 0.0, high: float = 0.5, *
     return config(model={"use": use, **model}, search_space=fixed(epochs=2, **number), budget={"trials": 3})
 
 
-def rides(swept: SweepConfig, **params: float) -> set[str]:
+def traced(swept: SweepConfig, **params: float) -> set[str]:
     names = make_programs(swept, mapped(1)).lane_trial(0, space.resolve(swept, params)).program_key.float_names
     return {name for name in names if name.startswith("model.")}
 
 
 @pytest.mark.parametrize("use", ["scaled", "noisy", "masked", "clipped", "rectified", "spread", "divided"])
-def test_a_number_that_is_computed_with_rides(use: str) -> None:
-    assert rides(sweep(f"number_models:{use}"), **{"model.number": 0.3}) == {"model.number"}
+def test_a_number_that_is_computed_with_is_traced(use: str) -> None:
+    assert traced(sweep(f"number_models:{use}"), **{"model.number": 0.3}) == {"model.number"}
 
 
 @pytest.mark.parametrize(
@@ -178,21 +178,21 @@ def test_a_number_that_is_computed_with_rides(use: str) -> None:
 )
 def test_a_number_that_a_lane_cannot_give_selects_programs(use: str) -> None:
     swept = sweep(f"number_models:{use}", low=0.0 if use == "with_a_switch" else 1.0, high=4.0)
-    assert rides(swept, **{"model.number": 3.0}) == set()
+    assert traced(swept, **{"model.number": 3.0}) == set()
 
 
 def test_a_comparison_outside_the_range_is_no_obstacle() -> None:
-    assert rides(sweep("number_models:with_a_switch", low=0.25), **{"model.number": 0.3}) == {"model.number"}
+    assert traced(sweep("number_models:with_a_switch", low=0.25), **{"model.number": 0.3}) == {"model.number"}
 
 
-def test_of_two_numbers_the_one_rides_that_can() -> None:
+def test_of_two_numbers_the_one_is_traced_that_can_be() -> None:
     numbers = {name: {"type": "float", "low": 0.1, "high": 0.5} for name in ("model.number", "model.other")}
     swept = config(model={"use": "number_models:two"}, search_space=fixed(**numbers))
-    assert rides(swept, **{"model.number": 0.2, "model.other": 0.3}) == {"model.number"}
+    assert traced(swept, **{"model.number": 0.2, "model.other": 0.3}) == {"model.number"}
 
 
 @pytest.mark.parametrize(
-    ("use", "value", "is_riding"),
+    ("use", "value", "is_traced"),
     [
         ("zero_is_another_thing", 0.0, False),
         ("zero_is_another_thing", 0.1, True),
@@ -201,17 +201,17 @@ def test_of_two_numbers_the_one_rides_that_can() -> None:
     ],
 )
 def test_a_value_that_is_no_limit_of_the_others_has_a_program_of_its_own(
-    use: str, value: float, is_riding: bool
+    use: str, value: float, is_traced: bool
 ) -> None:
-    assert bool(rides(sweep(f"number_models:{use}"), **{"model.number": value})) is is_riding
+    assert bool(traced(sweep(f"number_models:{use}"), **{"model.number": value})) is is_traced
 
 
-@pytest.mark.parametrize(("value", "is_riding"), [(0.0, True), (0.9, True), (1.0, False)])
-def test_dropout_rides_but_for_the_rate_at_which_its_gradient_would_not_be_finite(
-    value: float, is_riding: bool
+@pytest.mark.parametrize(("value", "is_traced"), [(0.0, True), (0.9, True), (1.0, False)])
+def test_dropout_is_traced_but_for_the_rate_at_which_its_gradient_would_not_be_finite(
+    value: float, is_traced: bool
 ) -> None:
     swept = sweep("models.mlp:MLP", "dropout", high=1.0, hidden=[4])
-    assert bool(rides(swept, **{"model.dropout": value})) is is_riding
+    assert bool(traced(swept, **{"model.dropout": value})) is is_traced
 
 
 @pytest.mark.usefixtures("any_promotion")
@@ -228,9 +228,9 @@ def test_dropout_rides_but_for_the_rate_at_which_its_gradient_would_not_be_finit
         ("number_models:EquinoxScaled", "number", 2.0),
     ],
 )
-def test_numbers_of_layers_ride_whatever_the_library(use: str, name: str, high: float) -> None:
+def test_numbers_of_layers_of_every_library_are_traced(use: str, name: str, high: float) -> None:
     small = {"width": 4, "depth": 1, "heads": 1} if "Transformer" in use else {}
-    assert rides(sweep(use, name, high=high, **small), **{f"model.{name}": 0.4}) == {f"model.{name}"}
+    assert traced(sweep(use, name, high=high, **small), **{f"model.{name}": 0.4}) == {f"model.{name}"}
 
 
 KERAS = ["Dropout", "SpatialDropout1D", "GaussianNoise", "AlphaDropout", "LeakyReLU", "ELU", "LayerNormalization"]
@@ -238,15 +238,15 @@ KERAS = ["Dropout", "SpatialDropout1D", "GaussianNoise", "AlphaDropout", "LeakyR
 
 @pytest.mark.usefixtures("any_promotion")
 @pytest.mark.parametrize("kind", KERAS)
-def test_numbers_of_keras_layers_ride(kind: str) -> None:
+def test_numbers_of_keras_layers_are_traced(kind: str) -> None:
     swept = sweep("number_models:with_layer", kind=kind, low=0.1)
-    assert rides(swept, **{"model.number": 0.3}) == {"model.number"}
+    assert traced(swept, **{"model.number": 0.3}) == {"model.number"}
 
 
 @pytest.mark.usefixtures("any_promotion")
 def test_a_keras_layer_that_takes_a_square_root_in_python_selects_programs() -> None:
     swept = sweep("number_models:with_layer", kind="GaussianDropout", low=0.1)
-    assert rides(swept, **{"model.number": 0.3}) == set()
+    assert traced(swept, **{"model.number": 0.3}) == set()
 
 
 # ---- what comes of it ------------------------------------------------------------------------------------------------
@@ -257,9 +257,9 @@ def in_lanes(use: str, name: str, policy: Policy, low: float = 0.0) -> None:
     number = {f"model.{name}": {"type": "float", "low": low, "high": 0.5}}
     swept = config(model={"use": use}, search_space=fixed(**number), budget={"trials": 3})
     programs, trials = shared_programs(swept, policy), [{f"model.{name}": value} for value in (low, 0.375)]
-    riders = [lane_trial(programs, swept, place, params) for place, params in enumerate(trials)]
-    assert riders[0].program_key == riders[1].program_key
-    ridden = ride(programs, policy, riders)
+    lane_trials = [lane_trial(programs, swept, place, params) for place, params in enumerate(trials)]
+    assert lane_trials[0].program_key == lane_trials[1].program_key
+    ridden = ride(programs, policy, lane_trials)
     for place, params in enumerate(trials):
         assert_same(ridden[place], refer(swept, place, params), tolerances.TRAINED)
 
@@ -268,7 +268,7 @@ MAPPED, VMAPPED = mapped(2), vmapped(2)
 
 
 @pytest.mark.parametrize("policy", [MAPPED, VMAPPED], ids=["mapped", "vmapped"])
-def test_a_trial_whose_dropout_rides_trains_as_one_that_is_made_with_it_and_none_at_0(policy: Policy) -> None:
+def test_a_trial_whose_dropout_is_traced_trains_as_one_that_is_made_with_it_and_none_at_0(policy: Policy) -> None:
     in_lanes("models.mlp:MLP", "dropout", policy)
 
 
@@ -277,7 +277,7 @@ def test_a_number_of_initial_weights_makes_them_as_a_plain_one_does() -> None:
 
 
 @pytest.mark.slow
-def test_dropout_between_convolution_and_pooling_rides_as_a_plain_one_does() -> None:
+def test_dropout_between_convolution_and_pooling_is_traced_as_a_plain_one_does() -> None:
     in_lanes("number_models:NnxConvolution", "number", MAPPED)
 
 
@@ -304,7 +304,7 @@ def test_lanes_of_one_program_train_as_models_that_are_made_with_the_plain_numbe
 
 def test_under_bfloat16_a_number_has_the_precision_of_its_neighbours() -> None:
     swept = sweep("models.mlp:MLP", "dropout", hidden=[4]).model_copy(update={"precision": "bfloat16"})
-    assert rides(swept, **{"model.dropout": 0.3}) == {"model.dropout"}
+    assert traced(swept, **{"model.dropout": 0.3}) == {"model.dropout"}
 
 
 def test_a_sweep_over_dropout_compiles_one_program(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_a_sweep_over_dropout_compiles_one_program(tmp_path: Path) -> None:
     assert len(compiled) == 1
 
 
-def test_choices_of_fractions_ride_and_whole_numbers_do_not(tmp_path: Path) -> None:
+def test_choices_of_fractions_are_traced_and_whole_numbers_are_not(tmp_path: Path) -> None:
     space = {"model.number": {"type": "categorical", "choices": [0.25, 0.5, 1.0]}}
     swept = config(model={"use": "number_models:scaled"}, search_space=fixed(**space))
     assert make_plan(swept, make_programs(swept, mapped(1))).most_programs == 1
@@ -351,7 +351,7 @@ def test_a_sweep_that_is_cut_off_goes_on_with_the_same_numbers(tmp_path: Path) -
 def test_a_default_of_a_number_that_is_not_searched_needs_no_trying(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.training.traced_arguments._is_traced", lambda *_: pytest.fail("a number was tried"))
     swept = config(model={"use": "sweeping:forgetful", "rate": 0.25}, search_space=fixed())
-    assert rides(swept) == set()
+    assert traced(swept) == set()
 
 
 def test_a_number_is_tried_once_for_all_trials(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,10 +365,10 @@ def test_a_number_is_tried_once_for_all_trials(monkeypatch: pytest.MonkeyPatch) 
     assert len(built) == 2
 
 
-# ---- what people are told --------------------------------------------------------------------------------------------
+# ---- what users read -------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_says_that_it_rides_and_counts_one_program() -> None:
+def test_a_plan_says_that_it_is_traced_and_counts_one_program() -> None:
     swept = sweep("number_models:scaled")
     plan = make_plan(swept, make_programs(swept, mapped(1)))
     assert "model.number" in plan.in_lanes
@@ -379,7 +379,7 @@ def test_a_plan_says_that_it_rides_and_counts_one_program() -> None:
     assert programs_text(swept, in_lanes) == "1, compiled once"
 
 
-def test_a_plan_says_that_it_does_not_ride() -> None:
+def test_a_plan_says_that_it_is_not_traced() -> None:
     swept = sweep("number_models:rounded")
     plan = make_plan(swept, make_programs(swept, mapped(1)))
     assert "model.number" not in plan.in_lanes
