@@ -16,7 +16,7 @@ import pytest
 import sweeping
 import tolerances
 import user_models
-from flax import nnx
+from flax import linen, nnx
 from reference import batches
 from sweeping import assert_same, config, host, lane_trial, mapped, refer, ride, shared_programs, vmapped
 
@@ -257,8 +257,24 @@ def test_a_keras_model_that_adds_a_loss_of_its_activity_is_refused(use: str) -> 
         build(use)
 
 
+class Sowing(linen.Module):
+    """As Flax's documentation adds a loss: by sowing it, here while it trains only."""
+
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = linen.Dense(3)(x)
+        if train:
+            self.sow("losses", "activity", jnp.square(x).mean())
+        return x
+
+
+def test_a_module_of_flax_that_sows_a_loss_is_refused_by_name() -> None:
+    with pytest.raises(ModelError, match="module Sowing sows into `losses`"):
+        build_model("test_adapters:Sowing", {}, (5,), 3)
+
+
 def test_a_model_of_several_outputs_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"to \('rows', 3\) for this data and loss, but its output is list"):
+    with pytest.raises(ModelError, match=r"to \('rows', 3\) for this data and loss, but its output is list of 2: a"):
         build("two_heads")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sweeps.errors import ModelError
 from sweeps.training.adapters.layers import Layer, numbers
 from sweeps.training.adapters.model import Inputs, Model, Params, State, Variables, shapes_of
 from sweeps.training.lane_placeholder import LanePlaceholder
@@ -17,12 +18,18 @@ TRAINING = ("train", "training", "is_training")
 """What people call the argument of `__call__` that is true while a model trains, …"""
 EVALUATING = ("deterministic", "use_running_average", "eval")
 """… and the one that is false then."""
-SHOWN = ("intermediates", "losses", "perturbations")
+SHOWN = ("intermediates", "perturbations")
 """Collections that a module only shows."""
+LOSSES = "losses"
+"""The collection into which modules sow what is to be added to a loss."""
 
 
 def adapt(module: Any, inputs: Inputs, lane_numbers: Sequence[LanePlaceholder] = ()) -> Model:
-    """A module, which gets whichever argument of `TRAINING` and `EVALUATING` its `__call__` names."""
+    """A module, which gets the argument of `TRAINING` or `EVALUATING` that its `__call__` names.
+
+    Raises:
+        ModelError: it adds to the loss.
+    """
 
     def init(key: jax.Array) -> Variables:
         x = jnp.zeros((1, *inputs.shape), inputs.dtype)
@@ -32,7 +39,11 @@ def adapt(module: Any, inputs: Inputs, lane_numbers: Sequence[LanePlaceholder] =
     def apply(params: Params, state: State, x: jax.Array, key: jax.Array, training: bool) -> tuple[jax.Array, State]:
         modes = _modes(module, training=training)
         random = {"params": key, "dropout": key} if training else None
-        outputs, after = module.apply({"params": params, **state}, x, rngs=random, mutable=list(state), **modes)
+        variables, mutable = {"params": params, **state}, [*state, LOSSES]
+        outputs, after = module.apply(variables, x, rngs=random, mutable=mutable, **modes)
+        if LOSSES in after:
+            what = f"the module {type(module).__name__} sows into `{LOSSES}`"
+            raise ModelError(f"{what}, and a loss of a whole batch cannot be taken of its parts: remove it")
         return outputs, {name: after.get(name, state[name]) for name in state}
 
     def own(variables: Variables) -> Any:
@@ -65,7 +76,7 @@ def _layers(module: Any, shapes: Variables, inputs: Inputs) -> list[Layer]:
 
 
 def _split(collections: Mapping[str, Any]) -> Variables:
-    state = {name: tree for name, tree in collections.items() if name not in ("params", *SHOWN)}
+    state = {name: tree for name, tree in collections.items() if name not in ("params", LOSSES, *SHOWN)}
     return Variables(collections.get("params", {}), state)
 
 
