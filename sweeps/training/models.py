@@ -122,6 +122,9 @@ def _task(inputs: Inputs, outputs: int) -> str:
 
 def _adapted(use: str, target: Callable[..., Any], given: Mapping[str, Any], inputs: Inputs) -> Model:
     """What a class is, or what a function takes, says which library it belongs to; else what it returns does."""
+    if not isinstance(target, type) and _library(type(target)):
+        what = f"{use} is a model ({type(target).__name__}), and must be a function that makes one"
+        raise ModelError(f"{what}, so that every trial has its own: `def model(): return …`")
     of_class = _library(target) if isinstance(target, type) else ""
     if of_class == "nnx" or (not of_class and "rngs" in parameters(target)):
         return nnx.adapt(target, given, inputs)

@@ -224,6 +224,32 @@ def test_what_keras_says_of_a_layer_is_said_without_its_preface() -> None:
         build_model(f"{HERE}:stateful_of_any_batch", {}, (5, 1), 3)
 
 
+def two_inputs() -> keras.Model:
+    left, right = keras.Input((2,)), keras.Input((3,))
+    return keras.Model([left, right], layers.Dense(3)(layers.concatenate([left, right])))
+
+
+def test_a_model_of_two_inputs_is_refused_with_what_to_do_instead() -> None:
+    with pytest.raises(ModelError, match=rf"model {HERE}:two_inputs takes 2 inputs, and a sweep's model takes one"):
+        build("two_inputs")
+
+
+def test_several_compiled_outputs_are_refused_without_advice_that_does_not_help() -> None:
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, [layers.Dense(3)(inputs), layers.Dense(3)(inputs)])
+    model.compile(loss=["mse", "mse"])
+    with pytest.raises(ModelError, match=r"the model has 2 outputs, and a sweep's model has one$"):
+        compiled_keras.loss(model)
+
+
+READY = keras.Sequential([keras.Input((5,)), layers.Dense(3)])
+
+
+def test_a_model_in_the_place_of_a_function_that_makes_one_is_refused() -> None:
+    with pytest.raises(ModelError, match=rf"{HERE}:READY is a model \(Sequential\), and must be a function that makes"):
+        build("READY")
+
+
 # ---- the table in docs/models.md -------------------------------------------------------------------------------------
 
 CLASSES: dict[str, Any] = {

@@ -53,6 +53,9 @@ def loss(model: Any) -> dict[str, Any] | None:
     given = list(_each(_config(model).get("loss")))
     if not given:
         return None
+    outputs = getattr(model, "outputs", None) or ()
+    if len(outputs) > 1:
+        raise ModelError(f"the model has {len(outputs)} outputs, and a sweep's model has one")
     if len(given) > 1 or _config(model).get("loss_weights") is not None:
         raise _refused("loss", "several losses, or `loss_weights`")
     found = _found(keras.losses.get, given[0], "loss")

@@ -38,9 +38,14 @@ def check_hooks(use: str, model: Any) -> None:
     """Whether everything of its own that a model has is something that a sweep calls.
 
     Raises:
-        ModelError: it overrides a hook of `keras.Model` that is not called, keeps a state from batch to batch, scales
-            its loss, or has a variable that is its own gradient.
+        ModelError: it takes several inputs, overrides a hook of `keras.Model` that is not called, keeps a state from
+            batch to batch, scales its loss, or has a variable that is its own gradient.
     """
+    inputs = getattr(model, "inputs", None) or ()
+    if len(inputs) > 1:
+        raise ModelError(
+            f"model {use} takes {len(inputs)} inputs, and a sweep's model takes one; it may cut it (`x[:, :4]`)"
+        )
     for name, instead in REFUSED.items():
         if _is_overridden(model, name):
             raise ModelError(
