@@ -74,7 +74,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "series text",
     ),
     "datasets.tabular": (
-        "__init__ cells numerals table",
+        "__init__ cells numerals",
+        "csv_file",
+        "table",
         "preprocessing times",
         "row_splits",
         "load",

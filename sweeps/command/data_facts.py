@@ -41,6 +41,7 @@ def inputs(dataset: Dataset) -> str:
     text = f"{low:.4g} to {high:.4g}"
     if (dataset.scale, dataset.offset) == (1, 0):
         return text
+    assert dataset.scale is not None, "the dataset has been checked"
     seen = sorted(end * dataset.scale + dataset.offset for end in (low, high))
     return f"{text}, which the model sees as {seen[0]:.4g} to {seen[1]:.4g}"
 

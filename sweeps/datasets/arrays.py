@@ -24,7 +24,7 @@ def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
     x: str = "x",
     y: str = "y",
     weights: str | None = None,
-    scale: float = 1.0,
+    scale: float | None = None,
     offset: float = 0.0,
     valid_fraction: float | None = None,
     test_fraction: float = 0.0,
@@ -33,9 +33,9 @@ def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
 ) -> Dataset:
     """The arrays `x` and `y` of an `.npz` file; or `x_train`, `y_train` and those of `valid` and `test` that it has.
 
-    `x` is of shape `[rows, *input_shape]`; bytes are taken for images, and a model sees them divided by 255 unless
-    `scale` is given. A split that the file does not have is cut off the training rows. The array `weights`, or
-    `weights_train` beside `x_train`, has the weights of these rows where it is there; `weights` names another.
+    `x` is of shape `[rows, *input_shape]`; bytes of the shape of images are divided by 255 unless `scale` is given. A
+    split that the file does not have is cut off the training rows. The array `weights`, or `weights_train` beside
+    `x_train`, has the weights of these rows where it is there; `weights` names another.
 
     Raises:
         DataError: no such file or array, or what `checked` does not take.
@@ -69,7 +69,7 @@ def npy(  # noqa: PLR0913  (as above)
     *,
     path: str,
     targets: str,
-    scale: float = 1.0,
+    scale: float | None = None,
     offset: float = 0.0,
     valid_fraction: float | None = None,
     test_fraction: float = 0.0,

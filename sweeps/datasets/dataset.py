@@ -50,7 +50,8 @@ class Dataset:
     """Training, validation and (optional) test rows, and how the program reads them.
 
     `x` is uint8, int32 (tokens) or float32; a model sees `x * scale + offset` in float32, except that int32 reaches it
-    as it is. Integer `y` are class labels `0 … classes - 1`; float32 `y` are values to regress on. `weights`, float32
+    as it is (`checked` makes float32 of one that has a scale). A `scale` of None is 1/255 for images and 1 for all
+    else. Integer `y` are class labels `0 … classes - 1`; float32 `y` are values to regress on. `weights`, float32
     `[training rows]`, multiply each training row's loss where they are given. `class_names` are what the labels stand
     for, in their order, and `labels` the same in the type that the data have (the names, or 0 … classes - 1, where they
     are not given); `words` is for targets that came as words. `preprocessing` is how `x` was made of something else, as
@@ -61,7 +62,7 @@ class Dataset:
     train: Split
     valid: Split
     test: Split | None = None
-    scale: float = 1.0
+    scale: float | None = None
     offset: float = 0.0
     classes: int | None = None
     class_names: tuple[str, ...] | None = None
@@ -98,7 +99,8 @@ def checked(dataset: Dataset, *, scale_target: object = False) -> Dataset:
     With `scale_target`, each of its targets is `(y - center) / spread`, by the training rows; `target_scaling` says by
     what. That is done before targets become float32, which could not tell large numbers apart that are close together.
 
-    uint8 `x` whose `scale` is left at 1 are taken for images, and get 1/255.
+    A `scale` that is not given is 1/255 for images, which are uint8 `[rows, height, width]` or with channels, and 1 for
+    all else. int32 `x` with a `scale` or an `offset` become float32, so that it is done.
 
     Raises:
         DataError: a split is empty, `x` and `y` differ in rows, shapes or kinds differ between splits, a value is not
@@ -109,9 +111,10 @@ def checked(dataset: Dataset, *, scale_target: object = False) -> Dataset:
     splits = {name: Split(split.x, narrowed(split.y)) for name, split in wide.items()}
     for part in ("x", "y"):
         _check_alike(part, {name: getattr(split, part) for name, split in splits.items()})
-    scale, offset = (splitting.number(name, getattr(dataset, name)) for name in ("scale", "offset"))
-    if splits["train"].x.dtype == np.uint8 and scale == 1.0:
-        scale = 1 / 255
+    scale = splitting.number("scale", _default_scale(splits["train"].x) if dataset.scale is None else dataset.scale)
+    offset = splitting.number("offset", dataset.offset)
+    if splits["train"].x.dtype == np.int32 and (scale, offset) != (1, 0):  # amounts, for tokens have no scale
+        splits = {name: Split(split.x.astype(np.float32), split.y) for name, split in splits.items()}
     wanted = _wanted_classes(dataset)
     classes = _classes(splits, wanted)
     scaling = _scaling(wide["train"].y, classes, scale_target)
@@ -217,6 +220,11 @@ def of_parts(x: Array, y: Array, parts: splitting.Parts, weights: Array | None =
     return Dataset(train=train, valid=valid, test=test if test.rows else None, weights=of_training)
 
 
+def _default_scale(x: Array) -> float:
+    """From bytes to 0 … 1 for images, and none for other rows."""
+    return 1 / 255 if x.dtype == np.uint8 and x.ndim in (3, 4) else 1.0
+
+
 def _scaling(targets: Array, classes: int | None, is_wanted: object) -> TargetScaling | None:
     """The mean and deviation of the training rows' targets, `[rows]` or `[rows, outputs]`, where that is wanted."""
     if not isinstance(is_wanted, bool):
@@ -228,7 +236,8 @@ def _scaling(targets: Array, classes: int | None, is_wanted: object) -> TargetSc
         raise DataError(f"scale_target is for numbers to regress on, but these targets are classes. {advice}")
     values = targets.astype(np.float64)
     are_constant = values.max(axis=0) == values.min(axis=0)
-    center, spread = values.mean(axis=0), np.where(are_constant, 1.0, values.std(axis=0))
+    center = np.where(are_constant, values[0], values.mean(axis=0))  # a mean may be off by a rounding
+    spread = np.where(are_constant, 1.0, values.std(axis=0))
     return TargetScaling(*(tuple(map(float, np.atleast_1d(each))) for each in (center, spread)))
 
 

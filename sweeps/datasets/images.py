@@ -1,11 +1,12 @@
-"""A folder of images, a folder of it for each class. The rule: one size for all, bytes as they are, nothing skipped.
+"""A folder of images, a folder of it for each class: one size for all, and bytes as they are.
 
 Pillow reads the files (PNG, JPEG) and is only imported here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
     path: str,
     size: int | tuple[int, ...] | None = None,
     channels: int | None = None,
-    scale: float = 1 / 255,
+    scale: float | None = None,
     offset: float = 0.0,
     valid_fraction: float | None = None,
     test_fraction: float = 0.0,
@@ -38,10 +39,11 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
 ) -> Dataset:
     """Images by class: `path/cat/1.png`; or with splits made already, `path/train/cat/1.png` (`valid`, `test`).
 
-    `x` is uint8, `[rows, height, width]` of grey images and `[rows, height, width, 3]` of others; a model sees 0 to 1.
-    Images must have one size, unless `size`, a number or [height, width], says what all are resized to (bilinear,
-    without keeping their proportions). `channels`, 1 or 3, is by the first image unless it is given. Transparency is
-    dropped. All images are held in memory: rows x height x width x channels bytes.
+    `x` is uint8, `[rows, height, width]` of grey images and `[rows, height, width, 3]` of others; a model sees 0 to 1,
+    unless `scale` is given. Images must have one size, unless `size`, a number or [height, width], says what all are
+    resized to (bilinear, without keeping their proportions). `channels`, 1 or 3, is 3 where any image has colours,
+    unless it is given. Notes say what other files there are. Transparency is dropped. All images are held in memory:
+    rows x height x width x channels bytes.
 
     Raises:
         DataError: no such folder, no images, one that cannot be read or has another size, Pillow is not installed.
@@ -54,7 +56,7 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
         if unknown:
             raise DataError(f"{path}: class {unknown[0]!r} of split {split} has no folder among those that train")
     reader = Reader(path, folder, *shape)
-    read = {split: _labelled(reader, classes, found) for split, found in files.items()}
+    read = reader.alike({split: _labelled(reader, classes, found) for split, found in files.items()})
     fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
     dataset = from_splits(read, **fractions, stratify=stratify, seed=seed)
     height, width = reader.size
@@ -72,7 +74,7 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
         classes=len(classes),
         class_names=tuple(classes),
         preprocessing=done,
-        notes=(f"{path}: {sum(len(x) for x, _ in read.values()):,} images", *reader.notes),
+        notes=(f"{path}: {sum(len(x) for x, _ in read.values()):,} images", *reader.notes, *_left_out(folder, files)),
     )
 
 
@@ -97,7 +99,8 @@ def unlabelled(path: str, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
     reader = Reader(path, folder, (height, width) if is_resized else None, done["channels"])
     if not is_resized:
         reader.expect((height, width))
-    return np.stack([reader.read(folder / name) for name in names]), [name.as_posix() for name in names]
+    x, _ = reader.alike({"new": ([reader.read(folder / name) for name in names], np.zeros(len(names)))})["new"]
+    return x, [name.as_posix() for name in names]
 
 
 def _shape(size: int | tuple[int, ...] | None, channels: int | None) -> tuple[tuple[int, int] | None, int | None]:
@@ -131,8 +134,34 @@ def _files(path: str, folder: Path) -> dict[str, list[Path]]:
         raise DataError(f"{path} must have a folder for each class, but {folder} has none")
     empty = [name for name, files in found.items() if not files]
     if empty:
-        raise DataError(f"{path}: folder {empty[0]!r} has no images ({', '.join(SUFFIXES)})")
+        others = _kinds(file for file in (folder / empty[0]).rglob("*") if file.is_file() and _is_shown(file))
+        raise DataError(
+            f"{path}: folder {empty[0]!r} has no images ({', '.join(SUFFIXES)})"
+            + (f"; in it and its folders there are {others}" if others else "")
+            + (". Folders of splits are called train, valid and test" if _looks_like_split(empty[0]) else "")
+        )
     return found
+
+
+def _looks_like_split(name: str) -> bool:
+    return any(split in name.lower() for split in NAMES)
+
+
+def _left_out(folder: Path, read: Mapping[str, Mapping[str, Sequence[Path]]]) -> list[str]:
+    """What else is in the folder, by kind."""
+    taken = {file for found in read.values() for files in found.values() for file in files}
+    shown = (file for file in folder.rglob("*") if all(map(_is_shown, map(Path, file.relative_to(folder).parts))))
+    others = [file for file in shown if file.is_file() and file not in taken]
+    return [f"files that were left out: {len(others):,}, {_kinds(others)}"] if others else []
+
+
+def _kinds(files: Iterable[Path]) -> str:
+    """How many files there are of each kind, the most frequent first."""
+    kinds = Counter(
+        f"{file.suffix.lower() or 'without a suffix'}{' in other folders' if file.suffix.lower() in SUFFIXES else ''}"
+        for file in files
+    )
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -143,14 +172,17 @@ def _is_shown(file: Path) -> bool:
     return not file.name.startswith(".")
 
 
-def _labelled(reader: Reader, classes: Sequence[str], files: dict[str, list[Path]]) -> tuple[Array, Array]:
-    x = np.stack([reader.read(file) for found in files.values() for file in found])
+def _labelled(reader: Reader, classes: Sequence[str], files: dict[str, list[Path]]) -> tuple[list[Array], Array]:
+    x = [reader.read(file) for found in files.values() for file in found]
     y = [np.full(len(found), classes.index(name)) for name, found in files.items()]
     return x, np.concatenate(y)
 
 
 class Reader:
-    """Reads images as arrays of one shape, which the first one decides where nobody has said it."""
+    """Reads images as arrays of one shape.
+
+    Where it is not given, the first image decides the size, and one in colours that all have three channels.
+    """
 
     def __init__(self, path: str, folder: Path, size: tuple[int, int] | None, channels: int | None) -> None:
         try:
@@ -161,7 +193,8 @@ class Reader:
         self._upright: Any = ImageOps.exif_transpose
         self._path, self._folder = path, folder
         self._wanted, self._size, self._first = size, size, ""
-        self._channels, self._resized = channels, 0
+        self._wanted_channels, self._resized = channels, 0
+        self._read: Counter[int] = Counter()  # images by their own channels
 
     @property
     def size(self) -> tuple[int, int]:
@@ -170,20 +203,23 @@ class Reader:
 
     @property
     def channels(self) -> int:
-        assert self._channels is not None, "an image has been read"
-        return self._channels
+        return self._wanted_channels or max(self._read)
 
     @property
     def notes(self) -> list[str]:
         height, width = self.size
-        return [f"resized to {height} x {width}: {self._resized:,} images"] if self._resized else []
+        told = [f"resized to {height} x {width}: {self._resized:,} images"] if self._resized else []
+        if len(self._read) > 1:
+            into = "grey" if self.channels == 1 else "3 channels, those that are grey too"
+            told += [f"{self._read[3]:,} images are in colours and {self._read[1]:,} grey: all are read as {into}"]
+        return told
 
     def expect(self, size: tuple[int, int]) -> None:
         """Have the images be of this size, as those were that trained."""
         self._size, self._first = size, ""
 
     def read(self, file: Path) -> Array:
-        """One image, upright, as uint8 `[height, width]` or `[height, width, 3]`."""
+        """One image, upright, as uint8 `[height, width]` or `[height, width, 3]`; its own channels unless said."""
         name = str(file.relative_to(self._folder))
         try:
             with self._image.open(file) as opened:
@@ -193,8 +229,20 @@ class Reader:
             raise DataError(f"{self._path}: {name} cannot be read as an image: {reason(error)}") from error
         if mode not in _READ:
             raise DataError(f"{self._path}: {name} must have 8 bits a channel, but its mode is {mode}")
-        self._channels = self._channels or (1 if mode in _GREY else 3)
-        return np.asarray(self._fitted(name, image.convert(_MODES[self._channels])))
+        own = 1 if mode in _GREY else 3
+        self._read[own] += 1
+        return np.asarray(self._fitted(name, image.convert(_MODES[self._wanted_channels or own])))
+
+    def alike(self, splits: Mapping[str, tuple[list[Array], Array]]) -> dict[str, tuple[Array, Array]]:
+        """Images that have been read, and their labels, as one array for each split; grey among colours as colours."""
+        shape = self.size if self.channels == 1 else (*self.size, 3)
+        made = {}
+        for name, (found, labels) in splits.items():
+            x = np.empty((len(found), *shape), np.uint8)
+            for row, image in zip(x, found, strict=True):
+                row[...] = image if image.ndim == x.ndim - 1 else image[:, :, None]
+            made[name] = x, labels
+        return made
 
     def _fitted(self, name: str, image: Any) -> Any:
         size = (image.height, image.width)

@@ -36,6 +36,10 @@ _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     float: (lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number"),
     str: (lambda value: isinstance(value, str), "text"),
     tuple[str, ...]: (lambda value: _are(str, [value] if isinstance(value, str) else value), "a list of names"),
+    tuple[str | float, ...]: (
+        lambda value: all(isinstance(each, str | int | float) for each in _listed(value)),
+        "a list of texts and numbers",
+    ),
     tuple[int, ...]: (lambda value: _are(int, [value] if isinstance(value, int) else value), "a list of whole numbers"),
 }
 SPLIT_ARGUMENTS = ("valid_fraction", "test_fraction", "stratify", "seed")
@@ -83,8 +87,7 @@ def faults(use: str, arguments: Mapping[str, Any]) -> list[ArgumentFault]:
 
 
 def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
-    """Call the function with its arguments; `(x, y)` arrays are split, classes given their weights, and
-    targets scaled, here.
+    """Call the function with its arguments, and split arrays, give classes their weights and scale targets.
 
     Raises:
         DataError: what the function returned, or raised, does not make a dataset.
@@ -132,6 +135,10 @@ def _check_kinds(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
         kinds = [_KINDS[member] for member in members if member in _KINDS]
         if kinds and not any(is_right(value) for is_right, _ in kinds):
             raise DataError(f"{name} must be {' or '.join(words for _, words in kinds)}, but got {value!r}")
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
 def _are(kind: type, values: object) -> bool:

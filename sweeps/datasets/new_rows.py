@@ -52,7 +52,7 @@ def read(path: str, wanted: TrainedOn) -> NewRows:
     if kind in ("table", "series", "text") and find_file(path, DataError).is_dir():
         raise DataError(f"a {kind} is read from a file, but {path} is a folder")
     if kind == "table":
-        return NewRows(columns.apply(done["columns"], columns.read_for(done["columns"], path)), {})
+        return NewRows(columns.apply(done["columns"], columns.read_for(done["columns"], path, done)), {})
     if kind in ("series", "text"):
         x, steps = (series if kind == "series" else text).unanswered(path, done)
         return NewRows(x, {"after": steps})
@@ -87,10 +87,10 @@ def _as_images(path: str, wanted: TrainedOn) -> dict[str, Any]:
 def _plain_table(path: str, shape: tuple[int, ...]) -> Array:
     """Rows of a table with a column for each number of a row, in their order."""
     found = table.read(path, [])
-    if len(found.columns) != math.prod(shape):
+    names = [name for name in found.columns if name not in found.index_columns]
+    if len(names) != math.prod(shape):
         raise DataError(
-            f"{path} must have a column for each of the {math.prod(shape):,} numbers of a row, but has "
-            f"{len(found.columns):,}"
+            f"{path} must have a column for each of the {math.prod(shape):,} numbers of a row, but has {len(names):,}"
         )
-    numbers = columns.apply(columns.planned(found, list(found.columns), _NO_WISHES), found)
+    numbers = columns.apply(columns.planned(found, names, _NO_WISHES), found)
     return numbers.reshape(-1, *shape)

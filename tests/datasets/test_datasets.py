@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from sweeps.datasets.dataset import Dataset, Split, checked, from_arrays
 from sweeps.datasets.loading import Datasets
 from sweeps.datasets.tabular.load import tabular as csv
 from sweeps.errors import DataError
+from sweeps.training.lane import as_input
 from sweeps.user_code import project_folders
 
 X, Y = np.arange(40.0).reshape(20, 2), np.arange(20) % 3
@@ -61,10 +63,37 @@ def test_bytes_are_not_copied() -> None:
     assert dataset_of(x, np.arange(4)).train.x is x
 
 
-@pytest.mark.parametrize(("given", "scale"), [(1.0, 1 / 255), (0.5, 0.5)])
-def test_bytes_are_taken_for_images_unless_a_scale_is_given(given: float, scale: float) -> None:
-    split = Split(np.zeros((4, 2), np.uint8), np.arange(4))
-    assert checked(Dataset(split, split, scale=given)).scale == scale
+@pytest.mark.parametrize("given", [1.0, 0.5, 1.0000001, -2.0])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float64"])
+@pytest.mark.parametrize("shape", [(4, 2), (4, 3, 3), (4, 3, 3, 3)])
+def test_a_scale_that_is_given_is_what_is_done_whatever_the_dtype(
+    given: float, dtype: str, shape: tuple[int, ...]
+) -> None:
+    x = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    split = Split(x, np.arange(4))
+    for offset in (0.0, -1.5):
+        found = checked(Dataset(split, split, scale=given, offset=offset))
+        affine = jnp.array([found.scale, found.offset], jnp.float32)
+        seen = np.asarray(as_input(jnp.asarray(found.train.x), affine))
+        np.testing.assert_allclose(seen, x * given + offset, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale"), [((4, 3, 3), 1 / 255), ((4, 3, 3, 3), 1 / 255), ((4, 2), 1), ((4,), 1), ((4, 2, 3, 3, 3), 1)]
+)
+def test_bytes_of_the_shape_of_images_are_seen_as_0_to_1_and_other_bytes_as_they_are(
+    shape: tuple[int, ...], scale: float
+) -> None:
+    split = Split(np.zeros(shape, np.uint8), np.arange(4))
+    assert checked(Dataset(split, split)).scale == scale
+    other = Split(np.zeros(shape, np.int32), np.arange(4))
+    assert checked(Dataset(other, other)).scale == 1
+
+
+def test_whole_numbers_that_nothing_is_to_be_done_to_stay_tokens() -> None:
+    split = Split(np.zeros((4, 3), np.int64), np.arange(4))
+    assert checked(Dataset(split, split, scale=1.0)).input_dtype == np.int32
+    assert checked(Dataset(split, split, scale=0.5)).input_dtype == np.float32
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,61 @@ def test_jpeg_is_read_and_other_files_are_left_alone(tmp_path: Path) -> None:
     assert sum(split.rows for split in load(tmp_path).splits.values()) == 12
 
 
+@pytest.mark.parametrize("grey_one", [0, 5])
+@pytest.mark.parametrize("layout", ["classes", "splits"])
+def test_one_grey_image_among_colours_takes_none_away_and_is_told(tmp_path: Path, grey_one: int, layout: str) -> None:
+    pixels = COLOURS.copy()
+    if layout == "classes":
+        save(tmp_path, pixels)
+        name = f"{('ant', 'bee', 'cat')[grey_one % 3]}/{grey_one:02}.png"
+    else:
+        for split, rows in {"train": slice(0, 6), "val": slice(6, 12)}.items():
+            save(tmp_path / split, pixels[rows])
+        name = f"train/{('ant', 'bee', 'cat')[grey_one % 3]}/{grey_one:02}.png"
+    Image.fromarray(GREY[grey_one]).save(tmp_path / name)
+    pixels[grey_one] = GREY[grey_one][:, :, None]
+    dataset = load(tmp_path)
+    assert {x.tobytes() for split in dataset.splits.values() for x in split.x} == {each.tobytes() for each in pixels}
+    told = "11 images are in colours and 1 grey: all are read as 3 channels, those that are grey too"
+    assert told in dataset.notes
+    assert dataset.preprocessing is not None
+    assert dataset.preprocessing["channels"] == 3
+    assert "11 images are in colours and 1 grey: all are read as grey" in load(tmp_path, channels=1).notes
+
+
+def test_files_that_are_left_out_are_counted_by_their_kinds(tmp_path: Path) -> None:
+    save(tmp_path, COLOURS)
+    for number, suffix in enumerate(["bmp", "bmp", "bmp", "gif", "tif", "webp"]):
+        Image.fromarray(GREY[number]).save(tmp_path / "bee" / f"other{number}.{suffix}")
+    (tmp_path / "cat" / "more").mkdir()
+    for number in range(2):
+        Image.fromarray(GREY[number]).save(tmp_path / "cat" / "more" / f"{number}.png")
+    (tmp_path / "labels").write_text("")
+    (tmp_path / "cat" / ".hidden.png").write_text("")
+    found = load(tmp_path).notes[-1]
+    assert found.startswith("files that were left out: 9, 3 .bmp, 2 .png in other folders, ")
+    assert sorted(found.partition(", 2 .png in other folders, ")[2].split(", ")) == [
+        "1 .gif", "1 .tif", "1 .webp", "1 without a suffix",
+    ]  # fmt: skip
+
+
+def test_a_class_without_images_is_told_with_what_it_has(tmp_path: Path) -> None:
+    save(tmp_path / "test_set", COLOURS)
+    Image.fromarray(GREY[0]).save(tmp_path / "test_set" / "a.bmp")
+    assert refused(lambda: load(tmp_path)) == (
+        f"{tmp_path}: folder 'test_set' has no images (.png, .jpg, .jpeg); in it and its folders there are "
+        "12 .png in other folders, 1 .bmp. Folders of splits are called train, valid and test"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "scale"), [({}, 1 / 255), ({"scale": 1.0}, 1.0), ({"scale": 1.0, "offset": -127.5}, 1)]
+)
+def test_a_scale_that_is_given_is_what_is_done(tmp_path: Path, keys: dict[str, float], scale: float) -> None:
+    dataset = load(save(tmp_path, GREY), **keys)
+    assert (dataset.scale, dataset.offset) == (scale, keys.get("offset", 0.0))
+
+
 def test_what_is_no_folder_of_such_images_is_refused(tmp_path: Path) -> None:
     assert "there is no file " in refused(lambda: load(tmp_path / "none"))
     assert "must have a folder for each class" in refused(lambda: load(tmp_path))

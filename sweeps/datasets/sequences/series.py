@@ -15,8 +15,9 @@ from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.sequences import windows as cutting
 from sweeps.datasets.sequences.windows import SequenceWindows
-from sweeps.datasets.tabular import cells, preprocessing, times
+from sweeps.datasets.tabular import cells, csv_file, preprocessing, times
 from sweeps.datasets.tabular import table as tables
+from sweeps.datasets.tabular.csv_file import CsvForm
 from sweeps.datasets.tabular.preprocessing import Wishes
 from sweeps.datasets.tabular.table import Table
 from sweeps.errors import DataError
@@ -34,6 +35,12 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
     time_format: str | None = None,
     missing: str = "refuse",
     standardize: bool = False,
+    separator: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
+    encoding: str = "utf-8",
+    missing_values: tuple[str | float, ...] = (),
+    header: int | None = 0,
     valid_fraction: float = 0.2,
     test_fraction: float = 0.0,
 ) -> Dataset:
@@ -52,11 +59,14 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
     if missing not in ("refuse", *preprocessing.FILLING):
         raise DataError(f"missing must be one of refuse, mean, median for a series, but got {missing!r}")
     times.check_format(time, time_format)
-    table = tables.read(path, _as_text(time, time_format))
+    form = CsvForm(separator, decimal, thousands, encoding, csv_file.marks(missing_values), header)
+    table = tables.read(path, [] if time is None or time_format is None else [time], form)
     if time is not None:
         table = _in_order(table, time, time_format)
     named = (features,) if isinstance(features, str) else features
-    names = list(named or (name for name in table.columns if name != time))
+    names = list(
+        named or (name for name in table.columns if name == target or name not in (time, *table.index_columns))
+    )
     wishes = Wishes(one_hot=(), ordinal=(), missing=missing, standardize=standardize)
     table.check(target, ~cells.are_missing(table.column(target)), "given, since it is what is predicted")
     plan = preprocessing.planned(table, list(dict.fromkeys([*names, target])), wishes)
@@ -75,14 +85,19 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
             "target": target,
             "time": time,
             "time_format": time_format,
+            "form": form._asdict(),
             **windows._asdict(),
         },
-        notes=(*cutting.notes(path, table.rows, dataset, windows), *preprocessing.notes(done, table)),
+        notes=(
+            *cutting.notes(path, table.rows, dataset, windows),
+            *table.index_notes({*names, target, time or target}),
+            *preprocessing.notes(done, table),
+        ),
     )
 
 
-def unanswered(path: str, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
-    """The window that ends at each step of a new file, f32 `[rows, window, features]`, and which step that is.
+def unanswered(source: Any, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
+    """The window that ends at each step of a new file or DataFrame, f32 `[rows, window, features]`, and its step.
 
     A step is called by the column `time`, or by the number of its row from 0. `done` is the description that `series`
     gave; the last window is that of the file's last step, so that what is predicted for it is yet to come.
@@ -90,17 +105,12 @@ def unanswered(path: str, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
     Raises:
         DataError: no such file or column, a cell that is no number, or fewer steps than a window has.
     """
-    time, time_format = done["time"], done.get("time_format")
-    table = preprocessing.read_for(done["columns"], path, _as_text(time, time_format))
+    time, table = done["time"], preprocessing.read_for(done["columns"], source, done)
     if time is not None:
-        table = _in_order(table, time, time_format)
-    x, steps = cutting.ends(path, preprocessing.apply(done["columns"], table), done["window"])
+        table = _in_order(table, time, done.get("time_format"))
+    x, steps = cutting.ends(table.path, preprocessing.apply(done["columns"], table), done["window"])
     names = list(map(str, range(table.rows))) if time is None else cells.texts(table.column(time))
     return x, [names[step] for step in steps]
-
-
-def _as_text(time: str | None, time_format: str | None) -> list[str]:
-    return [] if time is None or time_format is None else [time]
 
 
 def _in_order(table: Table, time: str, time_format: str | None) -> Table:

@@ -6,6 +6,7 @@ Arrow's own ways to NumPy import pandas, 0.2 s for nothing, so values are looked
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from sweeps.datasets.canonical import Array
+
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")
 
 
 def is_text(column: pa.Array) -> bool:
@@ -56,7 +59,7 @@ def categories(column: pa.Array) -> Categories:
     encoded, given = column.dictionary_encode(), ~are_missing(column)
     met, indices = np.unique(_values(encoded.indices, np.int32)[given], return_inverse=True)
     cells = encoded.dictionary.to_pylist()
-    found = [text_of(cells[index]) for index in met]
+    found = [category(text_of(cells[index])) for index in met]
     names = in_order(found)
     place = {name: number for number, name in enumerate(names)}
     codes = np.full(len(column), -1)
@@ -95,6 +98,15 @@ def text_of(cell: object) -> str:
         return str(cell).lower()
     is_whole = isinstance(cell, float) and cell.is_integer()
     return str(int(cell)) if is_whole else str(cell)  # type: ignore[call-overload]  # a float, as just seen
+
+
+def category(text: str) -> str:
+    """Text as the name of a category: blanks around it do not count, and 1.0, as pandas writes a 1, is 1.
+
+    >>> category(" 1.0"), category("007"), category("1.10"), category("yes ")
+    ('1', '007', '1.10', 'yes')
+    """
+    return _WHOLE.sub(r"\1", text.strip())
 
 
 def value_of(name: str) -> int | float | bool:

@@ -13,8 +13,9 @@ import numpy as np
 
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset, Words, of_parts
-from sweeps.datasets.tabular import cells, numerals, preprocessing
+from sweeps.datasets.tabular import cells, csv_file, numerals, preprocessing
 from sweeps.datasets.tabular import table as tables
+from sweeps.datasets.tabular.csv_file import CsvForm
 from sweeps.datasets.tabular.row_splits import Cut
 from sweeps.datasets.tabular.table import Table
 from sweeps.errors import DataError
@@ -50,6 +51,12 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     weight: str | None = None,
     scale: float = 1.0,
     offset: float = 0.0,
+    separator: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
+    encoding: str = "utf-8",
+    missing_values: tuple[str | float, ...] = (),
+    header: int | None = 0,
     valid_fraction: float | None = None,
     test_fraction: float = 0.0,
     stratify: bool = False,
@@ -77,13 +84,16 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     oldest rows for training, or as the column `split` says for each row. A `time` that is text is in ISO form, or as
     `time_format` says (`%d/%m/%Y`, the directives of Python's `strptime`).
 
+    The other keys say how a CSV file is written, as for pandas' `read_csv` (`CsvForm`).
+
     Raises:
         DataError: no such file or column, a cell that is missing or not what it must be, a split without rows.
     """
     _check_choices(missing, task)
     names = {"drop": _listed(drop), "one_hot": _listed(one_hot), "ordinal": _listed(ordinal)}
     as_text = [*names["one_hot"], *names["ordinal"], *([time] if time is not None and time_format is not None else [])]
-    table = tables.read(path, as_text)
+    form = CsvForm(separator, decimal, thousands, encoding, csv_file.marks(missing_values), header)
+    table = tables.read(path, as_text, form)
     table.column(target)
     cut = Cut(
         valid_fraction, test_fraction, seed,
@@ -93,6 +103,7 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     chosen = _features(table, target, features, [*names["drop"], *others])
     _check_named(table, chosen, names)
     notes = [f"{len(chosen):,} of {len(table.columns):,} columns of {path} are features"]
+    notes += table.index_notes({target, *chosen, *others, *names["drop"]})
     if missing == "drop":
         table, dropped = _whole_rows(table, [target, *chosen, *others])
         notes += [f"rows dropped for an empty cell: {dropped:,}"] if dropped else []
@@ -112,7 +123,9 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
         class_names=None if wanted.classes is None else tuple(wanted.classes),
         labels=wanted.labels,
         words=wanted.words,
-        preprocessing=preprocessing.Preprocessing(kind="table", columns=done, target=target, classes=wanted.classes),
+        preprocessing=preprocessing.Preprocessing(
+            kind="table", columns=done, target=target, classes=wanted.classes, form=form._asdict()
+        ),
         notes=(*notes, *preprocessing.notes(done, table), *cut.notes),
     )
 
@@ -133,7 +146,7 @@ def _features(table: Table, target: str, features: Names | None, others: Sequenc
     for name in others:
         table.column(name)
     if features is None:
-        names = [name for name in table.columns if name != target and name not in others]
+        names = [name for name in table.columns if name not in (target, *others, *table.index_columns)]
     else:
         names = list(dict.fromkeys(_listed(features)))
         for name in names:

@@ -50,10 +50,10 @@ USUAL = (
 
 
 def advice(found: Sequence[str]) -> str:
-    """What to say in a config, or do to a file, so that these cells are numbers; "" where they are none.
+    r"""What to say in a config, or do to a file, so that these cells are numbers; "" where they are none.
 
     >>> advice(["1,5", "23,92"]), advice(["$1,290,604", "$8,158"])
-    ('Say `decimal: ","`', 'Remove \\'$\\' from its cells, and say `thousands: ","`')
+    ('Say `decimal: ","`', 'Remove \'$\' from its cells, and say `thousands: ","`')
     """
     fit = _fitting(found)
     if fit:

@@ -8,14 +8,16 @@ in validation only has a column that no training row sets.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Literal, TypedDict
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.tabular import cells, numerals
 from sweeps.datasets.tabular import table as tables
+from sweeps.datasets.tabular.csv_file import CsvForm
 from sweeps.datasets.tabular.table import Table
 from sweeps.errors import DataError
 
@@ -44,6 +46,7 @@ class Preprocessing(TypedDict):
     columns: list[Column]
     target: str
     classes: list[str] | None
+    form: dict[str, Any]  # of the CSV file, so that new ones are read alike
 
 
 class Wishes(TypedDict):
@@ -84,13 +87,22 @@ def apply(columns: Sequence[Column], table: Table) -> Array:
     return np.concatenate([_numbers_of(column, table) for column in columns], axis=1)
 
 
-def read_for(columns: Sequence[Column], path: str, as_text: Sequence[str] = ()) -> Table:
-    """The table in a file, with categories read as they were when the description was made, and so `as_text`.
+def read_for(columns: Sequence[Column], source: Any, description: Mapping[str, Any] = MappingProxyType({})) -> Table:
+    """The table in a file, or a DataFrame, with columns read as they were when the description was made.
+
+    The rest of the `description` says how CSV files are written, and which column is the `time`.
 
     Raises:
-        DataError: as `table.read`.
+        DataError: as `table.read` and `table.of_frame`.
     """
-    return tables.read(path, [*as_text, *(column["name"] for column in columns if column["kind"] != "number")])
+    form = CsvForm(**description.get("form", {}))  # which those of earlier versions do not have
+    form = form._replace(missing_values=tuple(form.missing_values))
+    if not isinstance(source, str):
+        return tables.of_frame(source, form)
+    as_text = [column["name"] for column in columns if column["kind"] != "number"]
+    if description.get("time_format") is not None:
+        as_text.append(description["time"])
+    return tables.read(source, as_text, form.of_parquet if tables.is_parquet(source) else form)
 
 
 def width(columns: Sequence[Column]) -> int:
@@ -118,8 +130,10 @@ def _fitted(column: Column, table: Table, training: Array, wishes: Wishes) -> Co
         column = {**column, "fill": _fill(table, column, training, wishes["missing"])}
     if not wishes["standardize"] or column["kind"] == "one_hot":
         return column
-    figures = _numbers_of(column, table)[training].astype(np.float64)
-    return {**column, "center": float(figures.mean()), "spread": float(figures.std()) or 1.0}
+    figures = _figures(column, table)[training]
+    if figures.max() == figures.min():  # whose mean may be another number by a rounding
+        return {**column, "center": float(figures[0])}
+    return {**column, "center": float(figures.mean()), "spread": float(figures.std())}
 
 
 def _check_count(table: Table, column: Column) -> None:
@@ -152,14 +166,17 @@ def _fill(table: Table, column: Column, training: Array, how: str) -> float | st
 
 def _numbers_of(column: Column, table: Table) -> Array:
     """One column as float32 `[rows, 1]`, or `[rows, categories]`."""
-    if column["kind"] == "number":
-        figures = _filled(column, table)
-    else:
-        places = _places(column, table)
-        if column["kind"] == "one_hot":
-            return np.eye(len(column["categories"]), dtype=np.float32)[places]
-        figures = places.astype(np.float64)
-    return ((figures - column["center"]) / column["spread"]).astype(np.float32)[:, None]
+    if column["kind"] == "one_hot":
+        return np.eye(len(column["categories"]), dtype=np.float32)[_places(column, table)]
+    return ((_figures(column, table) - column["center"]) / column["spread"]).astype(np.float32)[:, None]
+
+
+def _figures(column: Column, table: Table) -> Array:
+    """A column of numbers, or of categories that are numbered, before it is standardized: f64 `[rows]`.
+
+    They become float32 after their mean is off, for it does not tell large numbers apart that are close together.
+    """
+    return _filled(column, table) if column["kind"] == "number" else _places(column, table).astype(np.float64)
 
 
 def _filled(column: Column, table: Table) -> Array:
@@ -195,7 +212,8 @@ def _places(column: Column, table: Table) -> Array:
     """The place of each row's category among the description's."""
     name, known = column["name"], column["categories"]
     found = cells.categories(table.column(name))
-    place = {category: number for number, category in enumerate(known)}
+    place = {cells.category(name): number for number, name in enumerate(known)}
+    place.update({name: number for number, name in enumerate(known)})  # 1 and 1.0 were two in earlier versions
     fill = -1 if column["fill"] is None else place[str(column["fill"])]
     # The last entry is where -1, a missing cell, points to; -2 is a category that nobody has met.
     places: Array = np.array([*(place.get(category, -2) for category in found.names), fill])[found.codes]

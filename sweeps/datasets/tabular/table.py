@@ -1,17 +1,13 @@
-"""A table from a CSV or Parquet file, as its columns are. The rule: what is wrong is named by its place in the file.
+"""A table from a CSV or Parquet file or a DataFrame, as its columns are; what is wrong is named by its place in it.
 
 Read by pyarrow, which is loaded for the results' tables in any case.
 """
 
 from __future__ import annotations
 
-import bz2
-import csv as standard_csv
 import difflib
-import gzip
-import lzma
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,20 +15,27 @@ import numpy as np
 import pyarrow as pa
 
 from sweeps.datasets.canonical import Array
+from sweeps.datasets.tabular import csv_file
+from sweeps.datasets.tabular.csv_file import PLAIN, CsvForm
 from sweeps.errors import DataError
 from sweeps.user_code import find_file
 
-_OPENED_BY: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _PARQUET = (".parquet", ".pq")
-SEPARATORS = ",;\t"
+_INDEX_LEVEL = re.compile(r"__index_level_\d+__")
+_UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)?")
 
 
 class Table(NamedTuple):
-    """Columns by name, and the number of each row in the file; `path` is as it was written in the config."""
+    """Columns by name, and the number of each row in the file; `path` is as it was written in the config.
+
+    `form` is that of a CSV file; `index_columns` number the rows, and are no features unless they are listed.
+    """
 
     path: str
     columns: dict[str, pa.Array]
     numbers: Array  # i64 [rows], from 0
+    form: CsvForm | None = None
+    index_columns: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -49,7 +52,9 @@ class Table(NamedTuple):
         names = list(self.columns)
         near = difflib.get_close_matches(str(name), names, n=3)
         known = ", ".join(map(repr, near or names[:8]))
-        raise DataError(f"{self.path}: there is no column {name!r}; the {'nearest' if near else 'first'} are {known}")
+        advice = "" if near or self.form is None else self.form.advice(names)
+        which = "nearest" if near else "first"
+        raise DataError(f"{self.path}: there is no column {name!r}; the {which} are {known}{advice}")
 
     def taken(self, keep: Array) -> Table:
         """The rows where `keep`, bool `[rows]`, is true."""
@@ -83,34 +88,78 @@ class Table(NamedTuple):
             + (f". {advice}" if advice else "")
         )
 
+    def index_notes(self, used: Collection[str]) -> list[str]:
+        """For a person: columns that number the rows and are not used."""
+        return [
+            f"column {name!r} numbers the rows, and is no feature" for name in self.index_columns if name not in used
+        ]
+
     def place(self, row: int) -> str:
         """Where a row is in its file."""
         row = int(self.numbers[row])
-        if _is_parquet(self.path):
+        if self.form is None:
             return f"{self.path}, row {row:,} from 0"
-        return f"{self.path}:{_line(self.path, row)}"
+        return f"{self.path}:{csv_file.line(find_file(self.path, DataError), self.form, row)}"
 
 
-def read(path: str, as_text: Iterable[str] = ()) -> Table:
-    """The table in a file: Parquet by its suffix, `.parquet` or `.pq`, else CSV in UTF-8, a header first.
+def read(path: str, as_text: Iterable[str] = (), form: CsvForm = PLAIN) -> Table:
+    """The table in a file: Parquet by its suffix, `.parquet` or `.pq`, else CSV as `form` says.
 
-    CSV may be compressed (`.gz`, `.bz2`, `.xz`). Cells are separated by what its header has most of: commas, semicolons
-    or tabs. Empty cells, `NA`, `NaN` and `null` are missing. A column is numbers where all its cells are, unless it is
-    named in `as_text`, so that a category is "007" whatever its neighbours are.
+    CSV may be compressed (`.gz`, `.bz2`, `.xz`). Empty cells, `NA`, `NaN`, `null` and their like are missing. A column
+    is numbers where all its cells are, unless it is named in `as_text`, so that a category is "007" whatever its
+    neighbours are.
 
     Raises:
         DataError: no such file, or it is no table with a name for every column, or it has no rows.
     """
     file = find_file(path, DataError)
-    found = _read_parquet(path, file) if _is_parquet(path) else _read_csv(path, file, as_text)
+    is_csv = not is_parquet(path)
+    form.check(is_parquet=not is_csv)
+    found = csv_file.read(path, file, form, as_text) if is_csv else _read_parquet(path, file)
+    if not found.num_rows:
+        raise DataError(f"{path} must have rows{' below its header' if is_csv else ''}, but it has none")
+    return of_arrow(path, found, as_text, form, is_csv=is_csv)
+
+
+def of_arrow(
+    path: str, found: pa.Table, as_text: Iterable[str] = (), form: CsvForm = PLAIN, *, is_csv: bool = False
+) -> Table:
+    """A table of Arrow, as of a file; `path` says in messages what it is.
+
+    Raises:
+        DataError: two columns of one name, or a name that is not UTF-8.
+    """
     names = _names(path, found)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: there must be one column of each name, but {twice[0]!r} is there twice")
-    if not found.num_rows:
-        raise DataError(f"{path} must have rows{'' if _is_parquet(path) else ' below its header'}, but it has none")
     columns = {name: _whole(found.column(name)) for name in names}
-    return Table(path, columns, np.arange(found.num_rows))
+    columns = {name: csv_file.typed(column, form, is_text=name in [*as_text]) for name, column in columns.items()}
+    table = Table(path, columns, np.arange(found.num_rows), form if is_csv else None)
+    return table._replace(index_columns=tuple(_index_columns(table, found)))
+
+
+def of_frame(frame: Any, form: CsvForm = PLAIN) -> Table:
+    """A DataFrame of pandas, of polars, or anything else that Arrow makes a table of.
+
+    Raises:
+        DataError: it is no such frame.
+    """
+    try:
+        found = frame.to_arrow() if hasattr(frame, "to_arrow") else pa.Table.from_pandas(frame, preserve_index=False)
+    except Exception as error:
+        raise DataError(f"a {type(frame).__name__} cannot be read as a table: {_first_line(error)}") from error
+    return of_arrow("the DataFrame", found, form=form.of_parquet)
+
+
+def _index_columns(table: Table, found: pa.Table) -> Iterator[str]:
+    """Columns that number the rows: the index of pandas in a Parquet file, or what `to_csv` has written of it."""
+    of_pandas = (found.schema.pandas_metadata or {}).get("index_columns", ())
+    for name, column in table.columns.items():
+        is_unnamed = table.form is not None and _UNNAMED.fullmatch(name) and pa.types.is_integer(column.type)
+        numbers_rows = is_unnamed and not column.null_count and len(column.unique()) == len(column)
+        if numbers_rows or name in of_pandas or _INDEX_LEVEL.fullmatch(name):
+            yield name
 
 
 def _names(path: str, found: pa.Table) -> list[str]:
@@ -120,7 +169,8 @@ def _names(path: str, found: pa.Table) -> list[str]:
         raise DataError(f"{path}: the name of a column is not UTF-8: {error}") from error
 
 
-def _is_parquet(path: str) -> bool:
+def is_parquet(path: str) -> bool:
+    """Whether a file is Parquet by its name."""
     return path.lower().endswith(_PARQUET)
 
 
@@ -131,60 +181,6 @@ def _read_parquet(path: str, file: Path) -> pa.Table:
         return parquet.ParquetFile(file).read()
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
-
-
-def _read_csv(path: str, file: Path, as_text: Iterable[str]) -> pa.Table:
-    from pyarrow import csv
-
-    try:
-        with _opened(file, "rb") as content:
-            return csv.read_csv(
-                content,
-                parse_options=csv.ParseOptions(delimiter=_separator(file), newlines_in_values=True),
-                convert_options=csv.ConvertOptions(
-                    strings_can_be_null=True, column_types=dict.fromkeys(as_text, pa.string())
-                ),
-            )
-    except (OSError, EOFError, ValueError, lzma.LZMAError, standard_csv.Error) as error:
-        ragged = _ragged(file) if "Expected" in str(error) else ""
-        raise DataError(f"{path} cannot be read as CSV: {ragged or _first_line(error)}") from error
-
-
-def _ragged(file: Path) -> str:
-    """Which line has another number of cells than the header."""
-    header = 0
-    for line, record in _records(file):
-        header = header or len(record)
-        if len(record) != header:
-            return (
-                f"rows must not have {'more' if len(record) > header else 'fewer'} cells than the header, which "
-                f"has {header}, but line {line:,} has {len(record)}"
-            )
-    return ""
-
-
-def _line(path: str, row: int) -> int:
-    """The line in the file where a row of the table ends: blank lines, and line breaks within quotes, count too."""
-    lines = (line for line, _ in _records(find_file(path, DataError)))
-    return next(line for number, line in enumerate(lines, -1) if number == row)
-
-
-def _records(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """The header and the rows of a CSV file, each with the line that it ends in."""
-    with _opened(file, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
-        reader = standard_csv.reader(lines, delimiter=_separator(file))
-        yield from ((reader.line_num, record) for record in reader if record)
-
-
-def _separator(file: Path) -> str:
-    with _opened(file, "rt", encoding="utf-8-sig", errors="replace") as lines:
-        beginning = lines.read(2**16)
-    header = re.sub(r'"[^"]*"', "", beginning).lstrip().partition("\n")[0]  # what is quoted separates nothing
-    return max(SEPARATORS, key=header.count)
-
-
-def _opened(file: Path, mode: str, **options: Any) -> Any:
-    return _OPENED_BY.get(file.suffix, open)(file, mode, **options)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -72,7 +72,7 @@ def places(table: Table, name: str, time_format: str | None = None) -> Array:
     if time_format is not None and (cells.is_text(column) or cells.is_number(column)):
         return _read(table, name, _reading(time_format), f"a time as `time_format: {time_format}` says")
     if cells.is_number(column):
-        _check_not_day_first(table, name)
+        _check_not_day_first(table, name, cells.numbers(column))
         return _ranked(column)
     if pa.types.is_temporal(column.type):
         return _ranked(column)
@@ -80,6 +80,7 @@ def places(table: Table, name: str, time_format: str | None = None) -> Array:
         raise DataError(f"{table.path}: column {name!r} must hold times, but holds {column.type}")
     found = _distinct(column)[0]
     if _are(found, number):
+        _check_not_day_first(table, name, np.array([number(cell) for cell in found]))
         return _read(table, name, number, RULE)
     return _read(table, name, iso, RULE, "" if _are(found, iso) else _advice(found))
 
@@ -189,9 +190,12 @@ def _advice(found: Sequence[str]) -> str:
     return f"Say how it is written: {' or '.join(f'`time_format: {chr(34)}{form}{chr(34)}`' for form in fit[:2])}"
 
 
-def _check_not_day_first(table: Table, name: str) -> None:
-    """Numbers such as 31012020 are dates, and their size is not their order."""
-    figures = cells.numbers(table.column(name))
+def _check_not_day_first(table: Table, name: str, figures: Array) -> None:
+    """Numbers such as 31012020 are dates, and their size is not their order.
+
+    Raises:
+        DataError: all of these are such.
+    """
     if not ((figures >= 10**6) & (figures < 10**8) & (figures == np.floor(figures))).all():
         return
     found = [f"{int(figure):08}" for figure in np.unique(figures)]

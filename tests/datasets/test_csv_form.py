@@ -1,0 +1,326 @@
+"""Files as pandas, R and spreadsheets write them are read as pandas reads them, or the message says what they are."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from sweeps.datasets import loading
+from sweeps.datasets.dataset import Dataset
+from sweeps.datasets.tabular import cells, preprocessing, table
+from sweeps.errors import DataError
+
+RNG = np.random.default_rng(0)
+ROWS = 60
+FRAME = pd.DataFrame({"a": RNG.normal(size=ROWS) * 5000, "b": RNG.integers(0, 10**6, ROWS), "y": np.arange(ROWS) % 2})
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def load(path: str, use: str = "csv", **arguments: Any) -> Dataset:
+    return loading.load(use, {"path": path, "target": "y", **arguments})
+
+
+def rows(dataset: Dataset) -> list[tuple[float, ...]]:
+    return sorted(tuple(x) for split in dataset.splits.values() for x in split.x)
+
+
+def wanted(frame: pd.DataFrame) -> list[tuple[float, ...]]:
+    return sorted(map(tuple, frame.to_numpy(np.float32)))
+
+
+def refused(make: Callable[[], object]) -> str:
+    with pytest.raises(DataError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- how numbers are written ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("decimal", "thousands"), [(",", "."), (",", None), (".", ","), (",", " "), (".", "'")])
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_numbers_are_read_with_their_signs(decimal: str, thousands: str | None, separator: str) -> None:
+    def written(value: float) -> str:
+        text = f"{value:,.3f}" if value != int(value) else f"{value:,.0f}"
+        return text.replace(",", "T").replace(".", decimal).replace("T", thousands or "")
+
+    text = FRAME.assign(**{name: FRAME[name].map(written) for name in "ab"}).to_csv(index=False, sep=separator)
+    Path("t.csv").write_text(text)
+    keys = {"decimal": decimal} if thousands is None else {"decimal": decimal, "thousands": thousands}
+    assert rows(load("t.csv", **keys)) == wanted(FRAME[["a", "b"]].round(3))
+    assert load("t.csv", **keys).classes == 2
+    as_pandas = pd.read_csv("t.csv", sep=separator, **keys)
+    assert rows(load("t.csv", **keys)) == wanted(as_pandas[["a", "b"]])
+
+
+def test_text_in_parquet_is_read_with_the_signs_of_its_numbers() -> None:
+    FRAME.assign(a=FRAME.a.map(lambda value: f"{value:.2f}".replace(".", ","))).to_parquet("t.parquet")
+    assert rows(load("t.parquet", "parquet", decimal=",")) == wanted(FRAME[["a", "b"]].round(2))
+
+
+def test_a_comma_is_said_where_digits_have_one() -> None:
+    FRAME.assign(a=FRAME.a.map(lambda value: f"{value:.2f}".replace(".", ","))).to_csv("t.csv", index=False, sep=";")
+    assert refused(lambda: load("t.csv")).endswith('. Say `decimal: ","`')
+    said = refused(lambda: load("t.csv", target="a", features=("b",), task="regression"))
+    assert said.endswith('. Say `decimal: ","`')
+
+
+def test_a_series_takes_the_same_keys() -> None:
+    pd.DataFrame({"level": [f"{place},5" for place in range(40)]}).to_csv("s.csv", index=False, sep=";")
+    dataset = loading.load("series", {"path": "s.csv", "target": "level", "window": 2, "decimal": ","})
+    assert dataset.train.x[0, :, 0].tolist() == [0.5, 1.5]
+    assert dataset.preprocessing is not None
+    assert dataset.preprocessing["form"]["decimal"] == ","
+
+
+@pytest.mark.parametrize("use", ["csv", "parquet"])
+def test_marks_of_missing_cells_are_missing_numbers_and_words(use: str) -> None:
+    frame = FRAME.assign(
+        a=FRAME.a.round(1).astype(str).where(FRAME.index % 7 != 0, "?"), b=FRAME.b.where(FRAME.index % 5 != 0, -999)
+    )
+    frame.to_csv("t.csv", index=False) if use == "csv" else frame.assign(b=frame.b.astype(float)).to_parquet(
+        "t.parquet"
+    )
+    dataset = load(f"t.{use}", use, features=("b",), missing_values=("?", -999), missing="drop")
+    assert rows(dataset) == wanted(frame[frame.b != -999][["b"]])
+    if use == "csv":
+        dropped = ((frame.a == "?") | (frame.b == -999)).sum()
+        assert (
+            f"rows dropped for an empty cell: {dropped}"
+            in load("t.csv", missing_values=["?", -999], missing="drop").notes
+        )
+
+
+def test_a_file_without_names_has_columns_by_number_and_a_header_may_come_later() -> None:
+    FRAME.to_csv("t.csv", index=False, header=False)
+    dataset = load("t.csv", target="2", header=None)
+    assert rows(dataset) == wanted(FRAME[["a", "b"]])
+    assert "If its first line is a row, say `header: null`" in refused(lambda: load("t.csv"))
+    Path("late.csv").write_text("made by a machine\non Monday; at noon\n" + FRAME.to_csv(index=False, sep=";"))
+    assert rows(load("late.csv", header=2)) == wanted(FRAME[["a", "b"]])
+    Path("late.csv").write_text("made by a machine\n" + FRAME.assign(a="x").to_csv(index=False))
+    assert refused(lambda: load("late.csv", header=1)).startswith("late.csv:3: every cell of column 'a'")
+
+
+def test_new_rows_are_read_with_the_signs_of_the_rows_that_trained() -> None:
+    Path("t.csv").write_text(FRAME.to_csv(index=False, sep=";", decimal=","))
+    done = load("t.csv", decimal=",", standardize=True).preprocessing
+    assert done is not None
+    again = preprocessing.apply(done["columns"], preprocessing.read_for(done["columns"], "t.csv", done))
+    FRAME.to_parquet("t.parquet")
+    other = preprocessing.apply(done["columns"], preprocessing.read_for(done["columns"], "t.parquet", done))
+    np.testing.assert_allclose(again, other, rtol=1e-5)
+
+
+# --- encodings, and what is no CSV ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("encoding", "advised"),
+    [
+        ("latin-1", "latin-1"),
+        ("cp1252", "cp1252"),
+        ("utf-16", "utf-16"),
+        ("utf-16-le", "utf-16-le"),
+        ("utf-8-sig", None),
+    ],
+)
+def test_an_encoding_is_advised_and_taken(encoding: str, advised: str | None) -> None:
+    word = "f\u00fcr \u20ac" if encoding != "latin-1" else "f\u00fcr"
+    frame = FRAME.assign(y=np.where(FRAME.y == 1, word, "nein"))
+    frame.to_csv("t.csv", index=False, encoding=encoding)
+    if advised is not None:
+        assert refused(lambda: load("t.csv")).endswith(f"Say `encoding: {advised}`")
+    assert load("t.csv", encoding=advised or "utf-8").class_names == (word, "nein")
+    with gzip.open("t.csv.gz", "wb") as file:
+        file.write(Path("t.csv").read_bytes())
+    assert load("t.csv.gz", encoding=advised or "utf-8").class_names == (word, "nein")
+
+
+def test_the_line_that_is_not_utf_8_is_named() -> None:
+    Path("t.csv").write_bytes(b"a,y\n1,0\n2,f\xfcr\n")
+    assert refused(lambda: load("t.csv")) == (
+        "t.csv cannot be read as CSV: line 3 is not UTF-8 (b'\\xfcr\\n'). Say `encoding: latin-1`"
+    )
+
+
+def test_other_kinds_of_files_are_known_by_their_first_bytes() -> None:
+    text = FRAME.to_csv(index=False).encode()
+    with zipfile.ZipFile("t.csv.zip", "w") as archive:
+        archive.writestr("t.csv", text)
+    Path("t.xlsx").write_bytes(Path("t.csv.zip").read_bytes())
+    Path("packed.csv").write_bytes(gzip.compress(text))
+    Path("squeezed.csv").write_bytes(bz2.compress(text))
+    Path("t.json").write_text(FRAME.to_json(orient="records"))
+    FRAME.to_parquet("p.parquet")
+    Path("p.csv").write_bytes(Path("p.parquet").read_bytes())
+    for name, said in {
+        "t.csv.zip": "it is a zip archive or an Excel workbook. Unpack it, or save the sheet as CSV",
+        "t.xlsx": "it is a zip archive or an Excel workbook",
+        "packed.csv": "it is compressed with gzip. Let its name end in .gz",
+        "squeezed.csv": "it is compressed with bzip2. Let its name end in .bz2",
+        "p.csv": "it is Parquet. Let its name end in .parquet",
+        "t.json": "it is JSON by its name. Write it as CSV or Parquet",
+    }.items():
+        assert f"{name} cannot be read as CSV: {said}" in refused(lambda name=name: load(name))
+    Path("T.CSV.GZ").write_bytes(gzip.compress(text))
+    assert rows(load("T.CSV.GZ")) == wanted(FRAME[["a", "b"]])
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"decimal": ",", "thousands": ","}, "decimal and thousands must differ, but both are ','"),
+        ({"separator": ";;"}, "separator must be one sign, such as a comma, but got ';;'"),
+        ({"encoding": "klingon"}, "encoding must be one that Python knows, such as latin-1, but got 'klingon'"),
+        ({"encoding": "ascii"}, "t.csv is not in ascii"),
+        ({"header": -1}, "header must be at least 0, or null for none, but got -1"),
+        ({"missing_values": (None,)}, "missing_values must be a list of texts and numbers, but got (None,)"),
+        ({"header": 999}, "t.csv"),
+    ],
+)
+def test_a_form_that_is_none_is_refused(keys: dict[str, Any], said: str) -> None:
+    Path("t.csv").write_text("\u00fc,y\n1,0\n2,1\n3,0\n4,0\n5,1\n", encoding="utf-8")
+    assert said in refused(lambda: load("t.csv", **keys))
+
+
+def test_what_is_for_csv_is_refused_of_parquet() -> None:
+    FRAME.to_parquet("t.parquet")
+    said = refused(lambda: load("t.parquet", "parquet", separator=";"))
+    assert said == "separator is for CSV, but this is a Parquet file. Remove it"
+
+
+def test_a_table_of_one_column_asks_for_its_separator() -> None:
+    Path("t.csv").write_text("a y\n" + "1 0\n" * 9)
+    assert "It has one column; `separator` says what cells are separated by" in refused(lambda: load("t.csv"))
+    assert load("t.csv", separator=" ").input_shape == (1,)
+
+
+# --- columns that number the rows -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["range", "shuffled", "from 1", "twice"])
+@pytest.mark.parametrize("reader", ["table", "series"])
+def test_an_unnamed_column_that_numbers_the_rows_is_no_feature(how: str, reader: str) -> None:
+    frame = FRAME.set_axis(FRAME.index + (how == "from 1"))
+    frame = frame.sample(frac=0.7, random_state=0) if how == "shuffled" else frame
+    frame.to_csv("t.csv")
+    if how == "twice":
+        pd.read_csv("t.csv").to_csv("t.csv")
+    if reader == "series":
+        dataset = loading.load("series", {"path": "t.csv", "target": "a", "window": 2})
+        assert dataset.input_shape == (2, 3)
+    else:
+        dataset = load("t.csv")
+        assert rows(dataset) == wanted(frame[["a", "b"]])
+    assert "column '' numbers the rows, and is no feature" in dataset.notes
+    assert ("column 'Unnamed: 0' numbers the rows, and is no feature" in dataset.notes) == (how == "twice")
+
+
+def test_the_index_of_pandas_in_a_parquet_file_is_no_feature() -> None:
+    FRAME.sample(frac=1, random_state=0).to_parquet("t.parquet")
+    dataset = load("t.parquet", "parquet")
+    assert rows(dataset) == wanted(FRAME[["a", "b"]])
+    assert "column '__index_level_0__' numbers the rows, and is no feature" in dataset.notes
+    FRAME.set_index(pd.Index(RNG.permutation(ROWS), name="patient")).to_parquet("t.parquet")
+    assert rows(load("t.parquet", "parquet")) == wanted(FRAME[["a", "b"]])
+    assert load("t.parquet", "parquet", features=("a", "b", "patient")).input_shape == (3,)
+    pyarrow.parquet.write_table(pa.table({"a": [1.5] * 9, "y": [0, 1, 1] * 3}), "t.parquet")  # no pandas at all
+    assert load("t.parquet", "parquet").input_shape == (1,)
+
+
+def test_a_column_that_numbers_the_rows_may_be_listed_or_split_by() -> None:
+    FRAME.to_csv("t.csv")
+    assert load("t.csv", features=("", "a")).input_shape == (2,)
+    dataset = load("t.csv", time="")
+    assert dataset.train.x.shape == (48, 2)
+    assert not any("is no feature" in note for note in dataset.notes)
+
+
+def test_an_unnamed_column_of_other_numbers_is_kept() -> None:
+    Path("t.csv").write_text(",y\n" + "".join(f"{row % 4},{row % 2}\n" for row in range(20)))
+    assert load("t.csv").input_shape == (1,)
+
+
+# --- categories and large numbers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["one_hot", "ordinal"])
+def test_1_and_1_point_0_are_one_category(key: str) -> None:
+    months = np.resize(np.arange(1, 13), ROWS)
+    text = [f"{month}.0" if row % 3 else str(month) for row, month in enumerate(months)]
+    FRAME.assign(a=text)[["a", "y"]].to_csv("t.csv", index=False)
+    dataset = load("t.csv", **{key: "a"})
+    assert dataset.preprocessing is not None
+    column = dataset.preprocessing["columns"][0]
+    assert column["categories"] == [str(month) for month in range(1, 13)]
+    for new in (["3.0", "1.0"], ["3", "1"], [" 3", "1 "]):
+        pd.DataFrame({"a": new}).to_csv("new.csv", index=False)
+        places = preprocessing.apply([column], preprocessing.read_for([column], "new.csv"))
+        assert (places.argmax(axis=1) if key == "one_hot" else places[:, 0]).tolist() == [2, 0]
+
+
+def test_versions_and_codes_stay_apart() -> None:
+    found = cells.categories(pa.array(["1.1", "1.10", "007", "7", "2.0", "2"]))
+    assert found.names == ["1.1", "1.10", "2", "007", "7"]
+
+
+def test_a_description_in_which_1_and_1_point_0_are_two_is_still_done() -> None:
+    column: Any = {
+        "name": "a",
+        "kind": "ordinal",
+        "categories": ["1", "1.0", "2.0"],
+        "fill": None,
+        "center": 0.0,
+        "spread": 1.0,
+    }
+    Path("new.csv").write_text("a\n1\n2.0\n2\n")
+    assert preprocessing.apply([column], preprocessing.read_for([column], "new.csv"))[:, 0].tolist() == [0, 2, 2]
+
+
+@pytest.mark.parametrize("use", ["csv", "parquet", "series"])
+@pytest.mark.parametrize(("low", "spread"), [(1.7e9, 20), (1.7e12, 6e4), (5.4e6, 0.2)])
+def test_large_numbers_are_standardized_before_they_become_float32(use: str, low: float, spread: float) -> None:
+    figures = low + RNG.uniform(0, spread, ROWS)
+    frame = pd.DataFrame({"t": figures, "y": np.arange(ROWS) + 0.5})
+    frame.to_parquet("t.parquet") if use == "parquet" else frame.to_csv("t.csv", index=False)
+    path = "t.parquet" if use == "parquet" else "t.csv"
+    if use == "series":
+        found = loading.load(
+            "series", {"path": path, "target": "y", "features": ("t",), "window": 1, "standardize": True}
+        )
+        train = figures[:48]
+        np.testing.assert_allclose(found.train.x[:, 0, 0], ((figures - train.mean()) / train.std())[:47], atol=1e-5)
+        return
+    dataset = load(path, use, standardize=True, split=None)
+    places = (dataset.train.y - 0.5).astype(int)
+    train = figures[places]
+    np.testing.assert_allclose(dataset.train.x[:, 0], (train - train.mean()) / train.std(), atol=1e-5)
+    assert (dataset.train.x.mean(), dataset.train.x.std()) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
+
+
+def test_a_constant_column_of_tenths_is_standardized_to_0() -> None:
+    FRAME.assign(a=0.1).to_csv("t.csv", index=False)
+    assert (load("t.csv", standardize=True).train.x[:, 0] == 0).all()
+
+
+def test_blanks_around_a_word_do_not_make_a_class_of_it() -> None:
+    Path("t.csv").write_text("a,y\n" + "1, ja \n2,ja\n3, nein\n" * 5)
+    assert load("t.csv").class_names == ("ja", "nein")
+    assert table.read("t.csv").column("y").to_pylist()[0] == " ja "
