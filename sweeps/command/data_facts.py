@@ -1,8 +1,9 @@
-"""What `sweep check` says of a sweep's data: what was found, and what was done to it. The rule: all is counted anew."""
+"""What `sweep check` says of a sweep's data: what was found, and what was done to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from sweeps.datasets.dataset import Dataset
 
 MOST_NAMES = 6
 MOST_NOTES = 12
+MOST_FEATURES = 60
 
 
 def facts(use: str, dataset: Dataset) -> list[tuple[str, str]]:
@@ -20,6 +22,7 @@ def facts(use: str, dataset: Dataset) -> list[tuple[str, str]]:
     classes = f", {dataset.classes} classes" if dataset.classes else ""
     return [
         ("data", f"{use}: {rows} rows of {shape} {dataset.train.x.dtype}{classes}"),
+        *([("  features", features(columns))] if (columns := (dataset.preprocessing or {}).get("columns")) else []),
         ("  inputs", inputs(dataset)),
         ("  targets", classes_found(dataset) if dataset.classes else values_found(dataset)),
         *([("  weights", weights_found(dataset.weights))] if dataset.weights is not None else []),
@@ -31,6 +34,16 @@ def some(notes: Sequence[str]) -> list[str]:
     """The notes, or the first of them and how many there are more."""
     more = len(notes) - MOST_NOTES
     return [*notes[:MOST_NOTES], *([f"and {more:,} more like these"] if more > 0 else [])]
+
+
+def features(columns: Sequence[Mapping[str, Any]]) -> str:
+    """The columns of a table that a model reads, by name; how many categories each has that holds some."""
+    names = [
+        shown(each["name"]) + (f" ({len(each['categories']):,} categories)" if each["kind"] != "number" else "")
+        for each in columns
+    ]
+    more = len(names) - MOST_FEATURES
+    return ", ".join(names[:MOST_FEATURES]) + (f", and {more:,} more to {names[-1]}" if more > 0 else "")
 
 
 def inputs(dataset: Dataset) -> str:

@@ -82,7 +82,7 @@ def faults(use: str, arguments: Mapping[str, Any]) -> list[ArgumentFault]:
     known = {CLASS_WEIGHT: False, SCALE_TARGET: False, **splitting, **taken}
     renamed = [name for name, new in RENAMED.items() if name in arguments and name not in known and new in known]
     others = [name for name in arguments if name not in renamed]
-    told = [ArgumentFault(name, f"is called `{RENAMED[name]}`", f"Write `{RENAMED[name]}`") for name in renamed]
+    told = [ArgumentFault(name, f"is called `{RENAMED[name]}` now", "") for name in renamed]
     return told + argument_faults(use, known, others)
 
 

@@ -1,6 +1,6 @@
-"""New rows for a model, from files. The rule: they go the very way that the rows went which it was trained on.
+"""New rows for a model, from files and DataFrames, prepared as the rows were that it was trained on.
 
-That way is the dataset's `preprocessing`. A dataset without one, such as `mnist` or a function of the user's own, takes
+The dataset's `preprocessing` says how. A dataset without one, such as `mnist` or a function of the user's own, takes
 arrays, and images or tables where a row of it can be made of them.
 """
 
@@ -15,6 +15,7 @@ from sweeps.datasets.canonical import Array, canonical_inputs
 from sweeps.datasets.sequences import series, text
 from sweeps.datasets.tabular import preprocessing as columns
 from sweeps.datasets.tabular import table
+from sweeps.datasets.tabular.table import Table
 from sweeps.errors import DataError
 from sweeps.user_code import find_file
 
@@ -59,7 +60,30 @@ def read(path: str, wanted: TrainedOn) -> NewRows:
     if kind == "images" or path.lower().endswith(images.SUFFIXES) or find_file(path, DataError).is_dir():
         x, names = images.unlabelled(path, done if kind == "images" else _as_images(path, wanted))
         return NewRows(x.reshape(-1, *wanted.shape), {"file": names})
-    return NewRows(_plain_table(path, wanted.shape), {})
+    return NewRows(_plain(table.read(path), wanted.shape), {})
+
+
+def of_frame(frame: Any, wanted: TrainedOn) -> NewRows:
+    """The rows of a DataFrame, by the names of its columns, as those of a file.
+
+    Raises:
+        DataError: it has not the columns that rows are made of, or rows are not made of a table.
+    """
+    kind, done = wanted.preprocessing.get("kind"), wanted.preprocessing
+    if kind in ("text", "images"):
+        raise DataError(f"the model was trained on {kind}, of which a DataFrame has none")
+    if kind == "table":
+        return NewRows(columns.apply(done["columns"], columns.read_for(done["columns"], frame, done)), {})
+    if kind == "series":
+        x, steps = series.unanswered(frame, done)
+        return NewRows(x, {"after": steps})
+    return NewRows(_plain(table.of_frame(frame), wanted.shape), {})
+
+
+def is_unclear(preprocessing: Mapping[str, Any]) -> bool:
+    """Whether numbers alone do not say if they have been prepared as those that trained: another scale or meaning."""
+    prepared = preprocessing.get("columns", ())
+    return any(each["kind"] != "number" or (each["center"], each["spread"]) != (0, 1) for each in prepared)
 
 
 def _array(path: str, wanted: TrainedOn) -> Array:
@@ -84,13 +108,13 @@ def _as_images(path: str, wanted: TrainedOn) -> dict[str, Any]:
     return {"size": [height, width], "channels": count, "resize": False}
 
 
-def _plain_table(path: str, shape: tuple[int, ...]) -> Array:
+def _plain(found: Table, shape: tuple[int, ...]) -> Array:
     """Rows of a table with a column for each number of a row, in their order."""
-    found = table.read(path, [])
     names = [name for name in found.columns if name not in found.index_columns]
     if len(names) != math.prod(shape):
         raise DataError(
-            f"{path} must have a column for each of the {math.prod(shape):,} numbers of a row, but has {len(names):,}"
+            f"{found.path} must have a column for each of the {math.prod(shape):,} numbers of a row, but has "
+            f"{len(names):,}"
         )
     numbers = columns.apply(columns.planned(found, names, _NO_WISHES), found)
     return numbers.reshape(-1, *shape)

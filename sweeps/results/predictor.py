@@ -1,4 +1,4 @@
-"""The best model of a sweep, to call on new inputs. The rule: new rows go the very way that the training rows went.
+"""The best model of a sweep, to call on new inputs, which are prepared as the training rows were.
 
 What is in `best/` is enough: the parameters as arrays, and beside them as JSON how to make the model, what was done to
 the data, and what the outputs mean. Only the model's own code must still be there.
@@ -28,6 +28,10 @@ from sweeps.user_code import project_folders
 ROWS = 512
 
 
+class PreparedRows(np.ndarray):
+    """Rows as `BestModel.read` gives them, prepared as those that trained."""
+
+
 @dataclass(frozen=True, eq=False)
 class BestModel:
     """Call it on rows: `model(x)` is f32 `[rows, outputs]`, probabilities after softmax or sigmoid, or plain values.
@@ -41,9 +45,16 @@ class BestModel:
     description: Mapping[str, Any]
     parameters: Mapping[str, np.ndarray]
 
-    def __call__(self, x: Any) -> np.ndarray:
-        """Raises: DataError where `x` has another shape or kind than the data that the model was trained on."""
-        rows = self._checked(np.asarray(x))
+    def __call__(self, x: Any, *, prepared: bool = False) -> np.ndarray:
+        """The outputs for rows: an array, what `read` gives, or a DataFrame, whose columns are known by their names.
+
+        `prepared` says of an array that a table's columns have been standardized and made numbers as for training.
+
+        Raises:
+            DataError: `x` has another shape or kind than the data that the model was trained on, or it is an array of
+                which nothing says whether it has been prepared.
+        """
+        rows = self._checked(self._rows(x, is_prepared=prepared or isinstance(x, PreparedRows)))
         dtype = self.description["input_dtype"]
         starts = range(0, len(rows), ROWS)
         parts = [on_host(self._compiled(rows[start : start + ROWS].astype(dtype))) for start in starts]
@@ -51,12 +62,12 @@ class BestModel:
         scaling = self.description.get("target_scaling")
         return outputs if scaling is None else _in_units(outputs, **scaling)
 
-    def predict(self, x: Any) -> np.ndarray:
+    def predict(self, x: Any, *, prepared: bool = False) -> np.ndarray:
         """The most probable class of each row, `[rows]`: its name, or its number where the data's classes are numbers.
 
-        Where there are no classes, it is what a call gives.
+        Where there are no classes, it is what a call gives, to which `x` and `prepared` go.
         """
-        return self.decide(self(x))
+        return self.decide(self(x, prepared=prepared))
 
     def decide(self, outputs: np.ndarray) -> np.ndarray:
         """`predict`, of what a call gave. A single output means the second class where it is above a half."""
@@ -103,9 +114,24 @@ class BestModel:
         Raises:
             DataError: as `read`.
         """
+        found = new_rows.read(str(path), self._trained_on)
+        return found._replace(x=found.x.view(PreparedRows))
+
+    @property
+    def _trained_on(self) -> TrainedOn:
         told = self.description
-        done = told["preprocessing"] or {}
-        return new_rows.read(str(path), TrainedOn(tuple(told["input_shape"]), told.get("dtype", "uint8"), done))
+        return TrainedOn(tuple(told["input_shape"]), told.get("dtype", "uint8"), told["preprocessing"] or {})
+
+    def _rows(self, x: Any, *, is_prepared: bool) -> np.ndarray:
+        if hasattr(x, "columns") and not is_prepared:
+            return new_rows.of_frame(x, self._trained_on).x
+        if not is_prepared and new_rows.is_unclear(self._trained_on.preprocessing):
+            raise DataError(
+                "the model was trained on columns that were prepared (standardized, or categories as numbers), and an "
+                "array does not say whether it is so. Give raw values as a DataFrame with the columns' names or as a "
+                "file to `read`; say `prepared=True` of rows that are as `read` gives them"
+            )
+        return np.asarray(x)
 
     @cached_property
     def own(self) -> Any:

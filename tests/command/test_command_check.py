@@ -47,6 +47,17 @@ def test_several_values_a_row_are_counted() -> None:
     assert facts_of(made(np.ones((3, 1)), np.eye(3)))["targets"].startswith("3 numbers, 0 to 1, ")
 
 
+def test_features_are_listed_by_their_names() -> None:
+    columns = [{"name": f"f{number}", "kind": "number", "categories": []} for number in range(70)]
+    columns[1] = {"name": "port, of call", "kind": "one_hot", "categories": ["C", "Q", "S"]}
+    done = {"kind": "table", "columns": columns[:3]}
+    assert facts_of(made(np.ones((3, 5)), np.arange(3), preprocessing=done))["features"] == (
+        "f0, 'port, of call' (3 categories), f2"
+    )
+    found = facts_of(made(np.ones((3, 5)), np.arange(3), preprocessing={"kind": "table", "columns": columns}))
+    assert found["features"].endswith(", f58, f59, and 10 more to f69")
+
+
 def test_tokens_are_whole_numbers_that_nothing_is_done_to() -> None:
     assert facts_of(made(np.array([[4, 9], [0, 7], [1, 1]]), np.arange(3)))["inputs"] == "whole numbers, 0 to 9"
 

@@ -279,7 +279,7 @@ def test_the_moons_are_half_apart_and_a_row_is_nearer_to_its_own() -> None:
     [
         ("mnits", {}, "but got 'mnits'. Did you mean `mnist`?"),
         ("linear_regression", {"row": 3}, "row: unknown argument. Did you mean `rows`?"),
-        ("npz", {"path": "a.npz", "shift": 1}, "shift: is called `offset`. Write `offset`"),
+        ("npz", {"path": "a.npz", "shift": 1}, "shift: is called `offset` now"),
         ("linear_regression", {"shift": 1}, "shift: unknown argument"),
         ("linear_regression", {"rows": "ten"}, "rows must be a whole number, but got 'ten'"),
         ("linear_regression", {"rows": True}, "rows must be a whole number, but got True"),

@@ -201,6 +201,113 @@ def test_an_empty_cell_that_nothing_fills_is_told_with_what_to_do(project: Path)
     )
 
 
+def wine(rows: int = 120) -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    kind = generator.integers(1, 4, rows)
+    table = pd.DataFrame(
+        {"acid": 1000 + 40 * kind + generator.normal(0, 9, rows), "ash": generator.normal(0.1, 1, rows)}
+    )
+    table["cork"] = generator.choice(["red", "blue"], rows)
+    return table.assign(kind=kind)
+
+
+@pytest.mark.parametrize("use", ["csv", "parquet"])
+def test_a_dataframe_is_prepared_by_the_names_of_its_columns_as_a_file_is(project: Path, use: str) -> None:
+    table = wine()
+    table.to_csv("wine.csv", index=False) if use == "csv" else table.to_parquet("wine.parquet", index=False)
+    path = f"wine.{use}"
+    dataset = {"use": use, "path": path, "target": "kind", "one_hot": ["cork"], "standardize": True}
+    model = swept(dataset, learning_rate=0.1).best_model()
+    wanted = model(model.read(path))
+    for frame in (table, table[["cork", "ash", "acid"]], table.drop(columns="kind").assign(more="x")):
+        np.testing.assert_array_equal(model(frame), wanted)
+        np.testing.assert_array_equal(model(frame.sample(frac=1, random_state=0).sort_index()), wanted)
+    assert (model.predict(table) == table.kind).mean() > 0.8
+    assert set(np.unique(model.predict(table))) <= {1, 2, 3}
+    np.testing.assert_array_equal(predicted(path).predicted.astype(int), model.predict(table))
+    with pytest.raises(DataError, match="the DataFrame: there is no column 'acid'; the nearest are 'acids'"):
+        model(table.rename(columns={"acid": "acids"}))
+    with pytest.raises(
+        DataError, match="the DataFrame, row 0 from 0: every cell of column 'cork' must be one of its 2"
+    ):
+        model(table.assign(cork="green"))
+
+
+def test_an_array_that_may_be_raw_is_refused_with_the_two_ways_to_say_it(project: Path) -> None:
+    table = wine()
+    table.to_csv("wine.csv", index=False)
+    dataset = {"use": "csv", "path": "wine.csv", "target": "kind", "features": ["acid", "ash"]}
+    model = swept({**dataset, "standardize": True}).best_model()
+    read = model.read("wine.csv")
+    for raw in (table[["acid", "ash"]].to_numpy(), np.array(read), table.drop(columns="cork").to_numpy()):
+        for call in (model, model.predict):
+            with pytest.raises(DataError) as caught:
+                call(raw)
+            for way in ("as a DataFrame with the columns' names or as a file to `read`", "`prepared=True`"):
+                assert way in str(caught.value)
+    np.testing.assert_array_equal(model(np.array(read), prepared=True), model(read))
+    np.testing.assert_array_equal(model(read[3:7]), model(read)[3:7])
+    plain = swept(dataset, name="plain", learning_rate=0.0001).best_model()  # whose numbers are as in the file
+    np.testing.assert_array_equal(plain(table[["acid", "ash"]].to_numpy(np.float32)), plain(plain.read("wine.csv")))
+
+
+def test_a_dataframe_of_a_dataset_without_names_has_a_column_for_each_number(project: Path) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(60, 3))
+    np.savez("data.npz", x=x, y=generator.integers(0, 3, 60))
+    model = swept({"use": "npz", "path": "data.npz"}).best_model()
+    np.testing.assert_array_equal(model(pd.DataFrame(x)), model(x))
+    with pytest.raises(DataError, match="must have a column for each of the 3 numbers of a row, but has 2"):
+        model(pd.DataFrame(x[:, :2]))
+
+
+def test_a_series_is_predicted_from_a_dataframe_as_from_a_file(project: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=60).strftime("%d/%m/%Y")
+    table = pd.DataFrame({"day": days, "heat": np.sin(np.arange(60) / 4) * 9 + 20})
+    table.to_csv("weather.csv", index=False)
+    dataset = {"use": "series", "path": "weather.csv", "target": "heat", "time": "day", "time_format": "%d/%m/%Y"}
+    model = swept(
+        {**dataset, "window": 5, "standardize": True}, loss="mean_squared_error", metrics=[], learning_rate=0.001
+    ).best_model()
+    wanted = model(model.read("weather.csv"))
+    np.testing.assert_array_equal(model(table), wanted)
+    np.testing.assert_array_equal(model(table.iloc[::-1]), wanted)
+    np.testing.assert_array_equal(model(table.assign(day=pd.to_datetime(table.day, dayfirst=True))), wanted)
+
+
+def test_labels_come_back_in_the_type_that_the_data_had(project: Path) -> None:
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 3, 60)
+    x = y[:, None] * 4.0 + generator.normal(size=(60, 1))
+    kinds: dict[str, tuple[Any, type]] = {
+        "from 0": (y, np.int64), "from 5": (y + 5, np.int64), "words": (np.array(["ant", "bee", "cat"])[y], np.str_),
+        "truth": (y > 0, np.bool_), "one-hot": (np.eye(3)[y], np.int64),
+    }  # fmt: skip
+    for kind, (labels, dtype) in kinds.items():
+        if kind == "one-hot":
+            np.savez("data.npz", x=x, y=labels)
+            dataset: dict[str, Any] = {"use": "npz", "path": "data.npz"}
+        else:
+            pd.DataFrame({"x": x[:, 0], "y": labels}).to_csv("data.csv", index=False)
+            dataset = {"use": "csv", "path": "data.csv", "target": "y"}
+        model = swept(dataset, learning_rate=0.3, name=kind.replace(" ", "_").replace("-", "_")).best_model()
+        found = model.predict(x)
+        assert np.issubdtype(found.dtype, dtype), kind
+        assert (found == (y if kind == "one-hot" else labels)).mean() > 0.6, kind
+
+
+def test_labels_of_a_best_model_of_an_earlier_version_are_its_names_or_numbers(project: Path) -> None:
+    Path("pets.csv").write_text(
+        "width,kind\n" + "".join(f"{row},{'cat' if row > 20 else 'dog'}\n" for row in range(40))
+    )
+    model = swept({"use": "csv", "path": "pets.csv", "target": "kind"}, learning_rate=0.1).best_model()
+    described = {name: value for name, value in model.description.items() if name != "labels"}
+    earlier = BestModel(described, model.parameters)
+    x = np.arange(40.0)[:, None]
+    np.testing.assert_array_equal(earlier.predict(x), model.predict(x))
+    assert set(BestModel({**described, "class_names": None}, model.parameters).predict(x)) <= {0, 1}
+
+
 # ---- sequences -------------------------------------------------------------------------------------------------------
 
 
