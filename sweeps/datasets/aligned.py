@@ -1,4 +1,4 @@
-"""Arrays that begin where a cache line does. The rule: JAX uses such an array on a CPU as it is, and copies any other.
+"""Arrays that begin where a cache line does, which JAX uses on a CPU as they are; it copies any other.
 
 NumPy's own large arrays begin 16 bytes after a page does. Source: `jax.device_put` of both on jaxlib 0.10.2, whose CPU
 buffers have to begin at a multiple of 64 bytes.

@@ -1,4 +1,4 @@
-"""Arrays in NumPy's own files. The rule: numbers alone are read; what would have to be unpickled is refused."""
+"""Arrays in NumPy's own files: numbers are read, and what would have to be unpickled is refused."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Arrays as users have them to arrays as lanes read them: uint8, int32 or float32, contiguous, finite.
 
-The rule: a value either arrives as it was or is complained about by its row; nothing wraps around or becomes infinite.
+A value arrives as it was, or an error names its row; nothing wraps around or becomes infinite.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The one shape that every dataset takes: three splits of NumPy arrays in their storage type.
 
-The rule: nothing here is scaled or copied to another dtype if it can stay as it is. `scale` and `offset` say what
-the compiled program does to `x` on the device, so that uint8 images stay uint8 in memory. `checked` is the one place
-for shapes and dtypes.
+`scale` and `offset` say what the compiled program does to `x` on the device, so that uint8 images stay uint8 in memory.
+`checked` is the one place for shapes and dtypes.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sweeps.datasets import aligned, splitting
 from sweeps.datasets.canonical import Array, canonical, narrowed
 from sweeps.errors import DataError
 
-MOST_TARGETS = 3  # whose scaling is told
+MOST_TARGETS = 3  # whose scaling is in the notes
 
 
 class Split(NamedTuple):
@@ -189,7 +188,7 @@ def from_arrays(  # noqa: PLR0913  (the last four are keys of a config)
 def from_splits(
     given: Mapping[str, tuple[Array, Array]], weights: Array | None = None, /, **splitting_as: Any
 ) -> Dataset:
-    """Splits as somebody made them, `train` and any of `valid` and `test`; what is not there is cut off training rows.
+    """Splits that were made already, `train` and any of `valid` and `test`; what is not there is cut off training rows.
 
     `weights` are those of the rows under `train`, `splitting_as` the arguments of `from_arrays`.
 

@@ -225,7 +225,7 @@ class Reader:
             with self._image.open(file) as opened:
                 mode, image = opened.mode, self._upright(opened)
                 image.load()
-        except Exception as error:  # Pillow's readers raise whatever they like
+        except Exception as error:  # Pillow's readers raise errors of many types
             raise DataError(f"{self._path}: {name} cannot be read as an image: {reason(error)}") from error
         if mode not in _READ:
             raise DataError(f"{self._path}: {name} must have 8 bits a channel, but its mode is {mode}")

@@ -1,7 +1,7 @@
 """Which rows train, which validate and which are kept for the test: five ways to cut, all as row numbers.
 
-The rule: every row lands in exactly one split, and the arguments alone decide in which. Whatever order a table is in,
-only `by_time` and `by_name` look at what it holds; the others shuffle by `seed`.
+Every row lands in one split, and the arguments alone decide in which. `by_time` and `by_name` look at what a table
+holds; the others shuffle by `seed`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = {"train": "train", "training": "train", "valid": "valid", "validation": 
 
 
 VALID_FRACTION = 0.2
-"""Where nobody has given one."""
+"""Where none is given."""
 
 
 class Parts(NamedTuple):

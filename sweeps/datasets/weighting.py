@@ -1,6 +1,6 @@
-"""A weight for every training row: as given for rows, for classes, or both. The rule: training rows alone have weights.
+"""A weight for every training row: as given for rows, for classes, or both.
 
-The program multiplies a row's loss by its weight; validation and test stay as they are. All of it is done once, on the
+The program multiplies a row's loss by its weight; validation and test rows have none. All of it is done once, on the
 host.
 """
 

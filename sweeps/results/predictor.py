@@ -109,7 +109,7 @@ class BestModel:
 
         Of a table the file needs the columns that are features, in any order; what else it has is passed over. Of
         images it is a folder or an image. Of a series or a text it is one like it: each step that has a whole window up
-        to it makes a row. An `.npy` or `.npz` file has rows as they are, whatever the dataset was.
+        to it makes a row. An `.npy` or `.npz` file has rows as they are, for any dataset.
 
         Raises:
             DataError: as `read`.
@@ -141,7 +141,7 @@ class BestModel:
         functions the parameters. It computes what it was trained to: logits, targets that are scaled.
         """
         with project_folders(None):
-            # Copies, for Keras donates its weights to whatever it computes with them.
+            # Copies, for Keras donates its weights to what it computes with them.
             return own_object(*self._made_of, jax.tree.map(jnp.copy, self._tree))
 
     def _checked(self, x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A file from the network. The rule: it is kept only if its checksum is right, and a person sees that it is coming.
+"""A file from the network, kept only if its checksum is right.
 
 Standard error shows how far it is, where that is a terminal; elsewhere it says nothing.
 """
@@ -33,7 +33,7 @@ def download(sources: Sequence[str], wanted: RemoteFile, folder: Path) -> None:
     """Put a file into `folder`, from the first of the sources (URLs that end in `/`) that has it as it should be.
 
     Raises:
-        DataError: none has, or the folder cannot be written; each reason is told.
+        DataError: none has, or the folder cannot be written; the message gives each reason.
     """
     reasons = []
     for source in sources:

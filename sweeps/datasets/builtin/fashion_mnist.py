@@ -1,6 +1,6 @@
 """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 × 28 grey levels, in the files of MNIST.
 
-The rule: it is looked for on this machine first, and downloaded once. Source: H. Xiao, K. Rasul, R. Vollgraf,
+It is looked for on this machine first, and downloaded once. Source: H. Xiao, K. Rasul, R. Vollgraf,
 "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", arXiv:1708.07747 (2017), MIT
 licence; the checksums are those of https://github.com/zalandoresearch/fashion-mnist.
 """

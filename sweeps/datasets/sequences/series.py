@@ -1,6 +1,6 @@
-"""A table of numbers over time as windows, and what a column comes to after each. The rule: the past predicts.
+"""A table of numbers over time as windows, and what a column comes to after each.
 
-Rows of the table are steps. Its columns go the way of any table's (`columns`), with what training steps tell.
+Rows of the table are steps. Its columns are prepared as any table's, by what the training steps hold.
 """
 
 from __future__ import annotations

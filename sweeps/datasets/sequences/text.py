@@ -1,6 +1,6 @@
-"""A text as windows of characters, and the character that follows. The rule: a character is its place in the alphabet.
+"""A text as windows of characters, and the character that follows.
 
-The alphabet is every character of the text, in the order of Unicode.
+A character is its place in the alphabet: every character of the text, in the order of Unicode.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A long sequence as windows, each a row of its own. The rule: steps are split first, so that none is in two splits.
+"""A long sequence as windows, each a row of its own; steps are split before, so that none is in two splits.
 
 A window is `window` steps, and its target the step `horizon` after its last one; the next window begins `stride` steps
 later. A row holds all that a model sees of it, so nothing is carried from row to row, and an epoch, which sees each row
@@ -44,7 +44,7 @@ class SequenceWindows(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """Windows that nobody knows the targets of: `x` is `[rows, window, ...]`, `steps` i64 `[rows]` their last steps."""
+    """Windows without targets: `x` is `[rows, window, ...]`, `steps` i64 `[rows]` their last steps."""
 
     x: Array
     steps: Array

@@ -1,4 +1,4 @@
-"""Cells of a column as numbers, categories and places in an order. The rule: NumPy out of Arrow, without pandas.
+"""Cells of a column as numbers and categories: NumPy out of Arrow, without pandas.
 
 Arrow's own ways to NumPy import pandas, 0.2 s for nothing, so values are looked up in its buffers
 (https://arrow.apache.org/docs/format/Columnar.html).

@@ -26,7 +26,7 @@ MISSING = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA", "NULL",
     "NaN", "n/a", "nan", "null",
 )  # fmt: skip
-"""Cells that are missing, whatever `missing_values` adds to them: those of Arrow, nearly all of which pandas has."""
+"""Cells that are missing, besides those that `missing_values` adds: Arrow's, nearly all of which pandas has."""
 _SPECIAL = (
     (b"PK\x03\x04", (), "a zip archive or an Excel workbook. Unpack it, or save the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", (), "an Excel workbook. Save the sheet as CSV"),

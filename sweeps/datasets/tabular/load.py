@@ -1,6 +1,6 @@
 """A table in a CSV or Parquet file: one column to predict, others to predict it from.
 
-The rule: nothing is done to a column that the config does not ask for, and what is done is told in `notes`.
+Nothing is done to a column that the config does not ask for, and `notes` say what is done.
 """
 
 from __future__ import annotations

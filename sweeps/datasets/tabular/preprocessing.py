@@ -1,8 +1,7 @@
-"""Columns of a table to the numbers that a model reads. The rule: what was done is a description, plain JSON.
+"""Columns of a table to the numbers that a model reads, and what was done to them as a description, plain JSON.
 
-`fitted` looks at the rows that train alone; `apply` does what a description says, to those rows and to any others, so
-that new rows go the very way that the training rows went. Categories alone are collected from all rows: one that is met
-in validation only has a column that no training row sets.
+`fitted` looks at the rows that train alone; `apply` does what a description says, to those rows and to any others.
+Categories are collected from all rows: one that is met in validation only has a column that no training row sets.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MOST_CATEGORIES = 1000
 FILLING = ("mean", "median")
 MISSING = ("refuse", "drop", *FILLING)
 _ADVICE = "`missing: drop` drops such rows; `mean` and `median` fill them in"
-_LATER = "Fill it in, or leave its row out"  # what is told when the model is there, and takes no such cells
+_LATER = "Fill it in, or leave its row out"  # where there is a model already, which takes no such cells
 
 
 class Column(TypedDict):
@@ -215,7 +214,7 @@ def _places(column: Column, table: Table) -> Array:
     place = {cells.category(name): number for number, name in enumerate(known)}
     place.update({name: number for number, name in enumerate(known)})  # 1 and 1.0 were two in earlier versions
     fill = -1 if column["fill"] is None else place[str(column["fill"])]
-    # The last entry is where -1, a missing cell, points to; -2 is a category that nobody has met.
+    # The last entry is where -1, a missing cell, points to; -2 is a category that was not met.
     places: Array = np.array([*(place.get(category, -2) for category in found.names), fill])[found.codes]
     table.check(name, places != -1, "a category", _LATER)
     table.check(name, places != -2, f"one of its {len(known):,} categories ({_some(known)})")

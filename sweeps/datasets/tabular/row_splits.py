@@ -1,4 +1,4 @@
-"""How the rows of a table are split, as a config says. The rule: in one way, and columns that split are no features."""
+"""How the rows of a table are split, as a config says: in one way, by columns that are no features then."""
 
 from __future__ import annotations
 

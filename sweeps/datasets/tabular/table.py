@@ -106,8 +106,8 @@ def read(path: str, as_text: Iterable[str] = (), form: CsvForm = PLAIN) -> Table
     """The table in a file: Parquet by its suffix, `.parquet` or `.pq`, else CSV as `form` says.
 
     CSV may be compressed (`.gz`, `.bz2`, `.xz`). Empty cells, `NA`, `NaN`, `null` and their like are missing. A column
-    is numbers where all its cells are, unless it is named in `as_text`, so that a category is "007" whatever its
-    neighbours are.
+    is numbers where all its cells are, unless it is named in `as_text`, so that a category "007" stays as it is
+    among numbers.
 
     Raises:
         DataError: no such file, or it is no table with a name for every column, or it has no rows.
