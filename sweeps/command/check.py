@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig,
 from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
+from sweeps.errors import SweepError
 from sweeps.study import Study
 from sweeps.user_code import project_folders
 from sweeps.validation import validate
@@ -28,19 +28,30 @@ def check(console: Console, file: Path, overrides: Sequence[str]) -> None:
     with project_folders(file):
         dataset = validate.examine(draft, datasets)
         config = draft.config()
-        in_lanes = _in_lanes(config, datasets)
+        programs = _programs(config, datasets)
     assert dataset is not None
     if config.loss is not None:
         dataset = targets.under(config.loss.use, dataset)
     display.line(console, f"{file}: right")
     if draft.brought:
         display.line(console, f"from the compiled model: {', '.join(draft.brought)}")
-    display.facts(console, facts(config, dataset, Study(config).total, in_lanes))
+    for note in draft.notes:
+        display.line(console, f"note: {note}")
+    display.facts(console, [*facts(config, dataset, Study(config).total), ("programs", programs)])
 
 
-def facts(
-    config: SweepConfig, dataset: Dataset, grid: int | None, in_lanes: Collection[str] = ()
-) -> list[tuple[str, str]]:
+def _programs(config: SweepConfig, datasets: Datasets) -> str:
+    """How many programs a run can need, as `sweep plan` says it; why not, where some combination cannot be trained."""
+    from sweeps.engine.programs import Programs  # with JAX, which a config that is right needs for its model
+    from sweeps.validation.program_plan import make_plan
+
+    try:
+        return make_plan(config, Programs(config, datasets)).number_of_programs
+    except SweepError as error:
+        return f"not counted: {error}"
+
+
+def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple[str, str]]:
     """What the sweep will do, as rows of a name and a text. `grid` is the number of points where it is a grid."""
     stopping = config.early_stopping.model_dump(exclude_defaults=True)
     first = display.count(len(config.enqueue), "known configuration")
@@ -63,7 +74,6 @@ def facts(
         *((f"  {name}", described(entry)) for name, entry in config.search_space.items()),
         ("until", " or ".join(_limits(config, grid))),
         *([("first", first)] if config.enqueue else []),
-        ("programs", programs_text(config, in_lanes)),
     ]
 
 
@@ -115,50 +125,3 @@ def described(entry: object) -> str:
         return f"{display.short(entry)} (fixed)"
     when = ", ".join(f"{name} is {display.short(value)}" for name, value in (entry.when or {}).items())
     return f"{text}, when {when}" if when else text
-
-
-def _in_lanes(config: SweepConfig, datasets: Datasets) -> tuple[str, ...]:
-    """What rides in lanes, where a parameter is the model's: the others are known without making it."""
-    if not any(name.startswith("model.") for name in config.parameters()):
-        return ()
-    from sweeps.validation.program_plan import numbers_in_lanes
-
-    return numbers_in_lanes(config, datasets)
-
-
-def programs_text(config: SweepConfig, in_lanes: Collection[str] = ()) -> str:
-    """How many training programs the sweep can need, and what for."""
-    several = {name: count for name, count in program_counts(config, in_lanes).items() if count > 1}
-    if not several:
-        return "1, compiled once"
-    if math.inf in several.values():
-        each = " and ".join(name for name, count in several.items() if count == math.inf)
-        return f"one for each value of {each}: choices would be fewer"
-    factors = " x ".join(f"{count:g} {name}" for name, count in several.items())
-    return f"at most {math.prod(several.values()):,g}: {factors}"
-
-
-def program_counts(config: SweepConfig, in_lanes: Collection[str] = ()) -> dict[str, float]:
-    """How many programs each searched parameter can ask for by itself; their product is the most that a sweep needs.
-
-    Numbers that a lane holds ask for one: epochs, batch size, learning rate, seed, numeric arguments of the optimizer,
-    the loss and the schedule, those of the augmentation, those of the model that are `in_lanes`. Every value of what
-    shapes a program asks for its own: data, model, which loss, optimizer and schedule, their other arguments.
-    """
-    counts: dict[str, float] = {}
-    for name, entry in config.parameters().items():
-        shapes = name.partition(".")[0] in ("dataset", "model") or name in ("loss", "optimizer.use", "schedule.use")
-        if shapes and name not in in_lanes:
-            counts[name] = math.inf if entry.count is None else entry.count
-        elif "." in name and name not in in_lanes and isinstance(entry, Choices):
-            counts[name] = len({None if _is_number(choice) else repr(choice) for choice in entry.choices})
-        else:
-            counts[name] = 1
-        # Being there or not is a difference too, unless a parent that is counted already decides it.
-        if "." in name and any(counts.get(parent, 1) == 1 for parent in entry.when or {}):
-            counts[name] += 1
-    return counts
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

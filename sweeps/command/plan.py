@@ -1,4 +1,4 @@
-"""`sweep plan`: what a run would do, in the terms of lanes and programs. The rule: nothing is compiled or trained."""
+"""`sweep plan`: what a run would do, in lanes and programs. Nothing is compiled or trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from sweeps.validation import validate
 from sweeps.validation.program_plan import Plan, Planned, Taken, make_plan
 
 MOST_LISTED = 12
-MANY = 1e6
 
 
 def plan(console: Console, file: Path, overrides: Sequence[str]) -> None:
@@ -48,7 +47,7 @@ def facts(made: Plan) -> list[tuple[str, str]]:
         ("device", device(made.policy)),
         ("in lanes", ", ".join(made.in_lanes)),
         ("static", static or "nothing that is searched"),
-        ("programs", number_of_programs(made)),
+        ("programs", made.number_of_programs),
         ("micro-batch", f"{each} rows{several}" if each else "none: the model takes batches whole"),
     ]
 
@@ -68,22 +67,10 @@ def device(policy: Policy) -> str:
     return f"{devices}: {groups} of at most {policy.lanes_per_group} lanes side by side (vmapped)"
 
 
-def number_of_programs(made: Plan) -> str:
-    """How many programs a run can need."""
-    most = made.most_programs
-    if most == 1:
-        return "1, compiled once"
-    if math.isinf(most):
-        each = " and ".join(name for name, count in made.static.items() if math.isinf(count))
-        return f"one for each value of {each}: choices would be fewer"
-    number = f"{most:,.0f}" if most < MANY else f"{most:.1e}"
-    return f"{number}, each compiled once" if made.is_whole else f"at most {number}"
-
-
 def table(batches: Sequence[Taken]) -> list[str]:
-    """How batches are taken and what padding it costs, as columns of up to eight sizes.
+    r"""How batches are taken and what padding it costs, as columns of up to eight sizes.
 
-    >>> print(*table([Taken(48, 64, 1, 0.25), Taken(128, 64, 2, 0.0)]), sep="\\n")
+    >>> print(*table([Taken(48, 64, 1, 0.25), Taken(128, 64, 2, 0.0)]), sep="\n")
       batch size       48     128
       taken as       1x64    2x64
       padding         25%      0%

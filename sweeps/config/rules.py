@@ -13,10 +13,11 @@ from pydantic import TypeAdapter
 
 from sweeps.config.entries import DOTTED, NEEDED
 from sweeps.config.names import FORMULAS, METHODS, METRICS, OWN, Loss, Options, Schedule, metric_column
-from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.parameters import Choices, IntRange, Parameter
 from sweeps.config.pydantic_words import faults_in, missing
 from sweeps.config.schema import Component
 from sweeps.config.sections import Sections
+from sweeps.config.space import written_values
 from sweeps.config.values import Value
 from sweeps.config.wording import Fault, Path, did_you_mean, listing, path_text, show
 
@@ -130,19 +131,12 @@ def _uses(sections: Sections, section: str, component: Component) -> tuple[str, 
 
 
 def _written(sections: Sections, section: str, component: Component) -> _Written:
-    """The ends of ranges, the choices and the fixed values of a section's arguments."""
+    """The arguments of a section, fixed in it or in the search space, and what they can be where they are searched."""
     found: _Written = [((section, name), name, value) for name, value in component.arguments.items()]
     for dotted, entry in sections.search_space.items():
         first, _, name = dotted.partition(".")
-        path: Path = ("search_space", dotted)
-        if first != section or name in ("", "use"):
-            continue
-        if isinstance(entry, Choices):
-            found += [((*path, "choices", index), name, choice) for index, choice in enumerate(entry.choices)]
-        elif isinstance(entry, FloatRange | IntRange):
-            found += [((*path, "low"), name, entry.low), ((*path, "high"), name, entry.high)]
-        else:
-            found.append((path, name, entry))
+        if first == section and name not in ("", "use"):
+            found += [(path, name, value) for path, value in written_values(dotted, entry)]
     return found
 
 

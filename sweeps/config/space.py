@@ -1,4 +1,4 @@
-"""The search space at work: which parameters a trial has, and what they make of the config. The rule: pure functions.
+"""The search space at work: which parameters a trial has, and what they make of the config.
 
 Names of parameters: `epochs`, `batch_size`, `learning_rate`, `seed`, `loss`, or an argument of a component by its
 dotted name, such as `optimizer.b1`, `model.hidden` or `dataset.use`; `augmentation.shift` and `augmentation.flip`.
@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from sweeps.config.parameters import Choices, IntRange, Parameter
+from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
 from sweeps.config.schema import Component, SweepConfig
 from sweeps.config.values import FrozenDict, Value
+from sweeps.config.wording import Path
 
 MAX_BATCH_SIZES = 64
 
@@ -138,6 +139,16 @@ def meets(value: Value, wanted: Value) -> bool:
     (True, True, False)
     """
     return value == wanted or (isinstance(wanted, tuple) and value in wanted)
+
+
+def written_values(name: str, entry: Parameter | Value) -> list[tuple[Path, Value]]:
+    """The choices, the ends of a range or the fixed value of a parameter, each with where it is written."""
+    place: Path = ("search_space", name)
+    if isinstance(entry, Choices):
+        return [((*place, "choices", index), choice) for index, choice in enumerate(entry.choices)]
+    if isinstance(entry, FloatRange | IntRange):
+        return [((*place, "low"), entry.low), ((*place, "high"), entry.high)]
+    return [(place, entry)]
 
 
 def epochs_high(config: SweepConfig) -> int:

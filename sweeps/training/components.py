@@ -25,16 +25,16 @@ COMPILED = (
 )
 
 
-def find(use: str, known: Mapping[str, Callable[..., Any]], library: str = "sweeps") -> Callable[..., Any]:
-    """The function that `use` names: one of those `known` of a library, or the user's own as `module:name`.
+def find(use: str, known: Mapping[str, Callable[..., Any]], lack: str = "sweeps has no") -> Callable[..., Any]:
+    """The function that `use` names: one of those `known`, or the user's own as `module:name`.
 
     Raises:
-        ModelError: there is none of that name.
+        ModelError: there is none of that name; `lack` begins the message.
     """
     if use in known:
         return known[use]
     if ":" not in use:
-        raise ModelError(f"{library} has no {use!r}")
+        raise ModelError(f"{lack} {use!r}")
     located: Callable[..., Any] = locate(use, ModelError)
     return located
 

@@ -46,7 +46,7 @@ def constructor(use: str) -> Callable[..., optax.GradientTransformation]:
     Raises:
         ModelError: there is none of that name.
     """
-    return components.find(use, OPTIMIZERS, f"optax {optax.__version__}")
+    return components.find(use, OPTIMIZERS, f"optax {optax.__version__} has no optimizer")
 
 
 def build(

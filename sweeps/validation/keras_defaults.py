@@ -1,12 +1,11 @@
 """What a config leaves to its model: loss, optimizer and metrics that a Keras model was compiled with.
 
-The rule: what the config says wins, each section by itself. A draft that has been settled says everything itself, so
-whatever reads a run's config needs no model for it.
+What the config says wins, each section by itself. A draft that has been settled says everything itself, so no reader of
+a run's config needs the model for it.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,13 +19,13 @@ from sweeps.validation.sample_configs import SampleConfig
 DEFAULTS: dict[str, Any] = {"optimizer": {"use": "adam"}, "metrics": []}
 
 
-def settle(draft: Draft, looks: Iterable[SampleConfig], datasets: Sequence[Dataset]) -> None:
+def settle(draft: Draft, samples: Iterable[SampleConfig], datasets: Sequence[Dataset]) -> None:
     """Fill in the sections that are left to the model; what a compiled model has brought is `draft.brought` too.
 
     Nothing happens while the data or the model's arguments are wrong, since those are mistakes of their own.
     """
     left = [section for section in LEFT_TO_MODEL if draft.leaves_to_model(section)]
-    made = _made(draft, looks, datasets, tell="loss" in left) if left else []
+    made = _made(draft, samples, datasets, tell="loss" in left) if left else []
     for section in left if made else ():
         try:
             found = [_section(draft, section, model) for model in made]
@@ -48,25 +47,26 @@ def settle(draft: Draft, looks: Iterable[SampleConfig], datasets: Sequence[Datas
             draft.complain((section,), "must be given, for the model brings none", "", advice)
 
 
-def _made(draft: Draft, looks: Iterable[SampleConfig], datasets: Sequence[Dataset], *, tell: bool) -> list[Any]:
+def _made(draft: Draft, samples: Iterable[SampleConfig], datasets: Sequence[Dataset], *, tell: bool) -> list[Any]:
     """Every model that trials can have, None in the place of one that is not of Keras; [] where one cannot be made.
 
-    What is wrong with it is told where nobody else will, for without a loss no model is built.
+    With `tell`, what is wrong with it is a complaint: without a loss, no model is built later on.
     """
     made = []
-    for look in looks:
-        if ":" not in look.use:
+    for sample in samples:
+        if ":" not in sample.use:
             return []
-        models = importlib.import_module("sweeps.training.models")
+        from sweeps.training import models
+
         try:
-            if models.faults(look.use, look.arguments):
+            if models.faults(sample.use, sample.arguments):
                 return []
             for dataset in datasets:
                 outputs = dataset.classes or dataset.target_width  # until the loss is known
-                made.append(models.made_by_keras(look.use, look.arguments, dataset.input_shape, outputs))
+                made.append(models.made_by_keras(sample.use, sample.arguments, dataset.input_shape, outputs))
         except SweepError as error:
             if tell:
-                draft.complain(look.place, str(error))
+                draft.complain(sample.place, str(error))
             return []
     return made
 
@@ -75,7 +75,8 @@ def _section(draft: Draft, section: str, model: Any) -> Any:
     """A section as the model has it, without what the search space says of it."""
     if model is None or not model.compiled:
         return None
-    compiled = importlib.import_module("sweeps.training.adapters.compiled_keras")
+    from sweeps.training.adapters import compiled_keras as compiled
+
     if section == "optimizer":
         is_rated = {"learning_rate", "optimizer.learning_rate"} & draft.sections.names
         found = compiled.optimizer(model, needs_rate=not is_rated)
@@ -89,7 +90,7 @@ def _section(draft: Draft, section: str, model: Any) -> Any:
 
 def _threshold(draft: Draft) -> float:
     """Which value of a single output divides two classes under the config's loss."""
+    from sweeps.training.losses import decision_threshold
+
     loss = draft.sections.loss
-    losses = importlib.import_module("sweeps.training.losses")
-    found: float = losses.decision_threshold(loss.use, loss.arguments) if loss is not None else 0.5
-    return found
+    return decision_threshold(loss.use, loss.arguments) if loss is not None else 0.5

@@ -1,26 +1,27 @@
-"""What a config promises, held against the things it names: data, model, optimizer, losses and metrics.
+"""What a config says, held against the things it names: data, model, optimizer, losses and metrics.
 
-The rule: every mistake is found before anything compiles and joins the others in the draft; what the config does not
-name as a Python object is checked without importing JAX.
+Every mistake is found before anything compiles and joins the others in the draft. Modules of `training` are imported
+inside functions: what a config does not name as a Python object is checked without JAX.
 """
 
 from __future__ import annotations
 
-import importlib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from sweeps.config import Draft, Value
 from sweeps.config.names import LOSSES, SCHEDULES, Options
 from sweeps.config.optax_names import ARGUMENTS
-from sweeps.config.wording import Path, did_you_mean
+from sweeps.config.space import written_values
+from sweeps.config.wording import Path, did_you_mean, path_text
 from sweeps.datasets import loading, targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ModelError, SweepError
 from sweeps.user_code import ArgumentFault, argument_faults, taken_by
 from sweeps.validation import keras_defaults
-from sweeps.validation.sample_configs import SampleConfig, sample_configs, samples
+from sweeps.validation.sample_configs import SampleConfig, sample_configs
 
 Found = TypeVar("Found")
 
@@ -28,7 +29,7 @@ Found = TypeVar("Found")
 def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
     """Add to the draft what is wrong with the things it names; the dataset, where it is right."""
     found = _datasets(draft, datasets)
-    keras_defaults.settle(draft, (look for looks in sample_configs(draft, "model").values() for look in looks), found)
+    keras_defaults.settle(draft, itertools.chain.from_iterable(sample_configs(draft, "model").values()), found)
     _optimizers(draft)
     _batch_sizes(draft, found)
     _augmentation(draft, found)
@@ -38,16 +39,16 @@ def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
 
 
 def _optimizers(draft: Draft) -> None:
-    for use, looks in sample_configs(draft, "optimizer").items():
-        taken = _taken_by_optimizer(draft, use)
+    for use, samples in sample_configs(draft, "optimizer").items():
+        given = [*_names(samples), *({"learning_rate"} & draft.sections.names)]
+        taken = _taken_by_optimizer(draft, use, given)
         if taken is None:
             continue
-        rate = {"learning_rate"} & draft.sections.names
-        for fault in argument_faults(use, taken, [*_names(looks), *rate]):
-            if fault.name == "learning_rate" and not draft.sections.names:
-                continue  # no search space at all is the mistake, and is told
+        for fault in argument_faults(use, taken, given):
             if fault.name != "learning_rate":
                 _complain(draft, "optimizer", fault)
+            elif not draft.sections.names:
+                continue  # no search space at all is the mistake, and a complaint of its own
             elif "learning_rate" in taken:
                 advice = "Give a number, or a range such as {type: float, low: 1e-5, high: 1e-1, log: true}"
                 draft.complain(("search_space", "learning_rate"), f"{use} needs a learning rate", "", advice)
@@ -55,27 +56,35 @@ def _optimizers(draft: Draft) -> None:
                 draft.complain(("search_space", "learning_rate"), f"{use} takes no learning rate", "", "Remove it")
 
 
-def _taken_by_optimizer(draft: Draft, use: str) -> Mapping[str, bool] | None:
-    """The arguments of an optimizer, from the table of known ones or from the object; None where it takes any."""
-    if use in ARGUMENTS:
-        return ARGUMENTS[use]
+def _taken_by_optimizer(draft: Draft, use: str, given: list[str]) -> Mapping[str, bool] | None:
+    """The arguments of an optimizer, from the table if it has all that are given, else from the object; None if any."""
+    listed = ARGUMENTS.get(use, {})
+    if use in ARGUMENTS and listed.keys() >= set(given):
+        return listed
+    from sweeps.training.optimizers import constructor
+
     try:
-        return taken_by(importlib.import_module("sweeps.training.optimizers").constructor(use))
+        taken = taken_by(constructor(use))
     except ModelError as error:
         advice = "" if ":" in use else did_you_mean(use, tuple(ARGUMENTS))
         draft.complain(_use_place(draft, "optimizer", use), str(error), "", advice)
         return None
+    newer = [name for name in given if name not in listed and (taken is None or name in taken)]
+    for name in newer if listed else ():
+        note = f"the installed optax has an argument of {use} that this version of sweep does not know"
+        draft.notes.append(f"{path_text(_place(draft, 'optimizer', name))}: {note}")
+    return taken
 
 
 def _datasets(draft: Draft, datasets: Datasets) -> list[Dataset]:
     """The datasets that trials can have, where they are right."""
     found = []
-    for use, looks in sample_configs(draft, "dataset").items():
-        faults = _tried(draft, _use_place(draft, "dataset", use), loading.faults, use, dict.fromkeys(_names(looks)))
+    for use, samples in sample_configs(draft, "dataset").items():
+        faults = _tried(draft, _use_place(draft, "dataset", use), loading.faults, use, dict.fromkeys(_names(samples)))
         for fault in faults or ():
             _complain(draft, "dataset", fault)
         if faults == []:
-            found += [_tried(draft, look.place, datasets.get, use, look.arguments) for look in looks]
+            found += [_tried(draft, sample.place, datasets.get, use, sample.arguments) for sample in samples]
     return [dataset for dataset in found if dataset is not None]
 
 
@@ -84,7 +93,7 @@ def _batch_sizes(draft: Draft, found: list[Dataset]) -> None:
     if entry is None or not found:
         return
     rows = min(dataset.train.rows for dataset in found)
-    for place, size in samples("batch_size", entry):
+    for place, size in written_values("batch_size", entry):
         if int(str(size)) > rows:
             draft.complain(place, f"a batch must not be larger than the {rows:,} training rows", f"{size:,}")
 
@@ -94,7 +103,7 @@ def _augmentation(draft: Draft, found: list[Dataset]) -> None:
     given = draft.sections.augmentation.given if draft.sections.augmentation is not None else {}
     wanted: list[tuple[Path, Value]] = [(("augmentation", name), value) for name, value in given.items()]
     for name, entry in draft.sections.search_space.items():
-        wanted += samples(name, entry) if name.startswith("augmentation.") else []
+        wanted += written_values(name, entry) if name.startswith("augmentation.") else []
     for dataset in found if wanted else ():
         shape, dtype = dataset.input_shape, dataset.train.x.dtype
         if len(shape) not in (2, 3) or dtype == "int32":
@@ -107,7 +116,7 @@ def _augmentation(draft: Draft, found: list[Dataset]) -> None:
                 draft.complain(place, rule, str(value))
 
 
-class Shape(NamedTuple):
+class ModelShape(NamedTuple):
     """What a model must map from and to: an input's shape and dtype, and a number of outputs."""
 
     inputs: tuple[int, ...]
@@ -116,40 +125,41 @@ class Shape(NamedTuple):
 
 
 def _models(draft: Draft, found: list[Dataset]) -> None:
-    for use, looks in sample_configs(draft, "model").items():
+    for use, samples in sample_configs(draft, "model").items():
         place = _use_place(draft, "model", use)
         if ":" not in use:
             draft.complain(place, "must be `module:name` of a model, such as `models.mlp:MLP`", repr(use))
             continue
-        models = importlib.import_module("sweeps.training.models")
-        faults = _tried(draft, place, models.faults, use, dict.fromkeys(_names(looks)))
+        from sweeps.training import models
+
+        faults = _tried(draft, place, models.faults, use, dict.fromkeys(_names(samples)))
         for fault in faults or ():
             _complain(draft, "model", fault)
-        shapes = _shapes(draft, found)
-        if faults == []:
-            for look in looks:
-                for shape in shapes:
-                    built = _tried(draft, look.place, models.build_model, use, look.arguments, *shape)
-                    if built is not None:
-                        _suits(draft, look, built)
+        tries = itertools.product(samples, _shapes(draft, found))
+        for sample, shape in tries if faults == [] else ():
+            built = _tried(draft, sample.place, models.build_model, use, sample.arguments, *shape)
+            if built is not None:
+                _suits(draft, sample, built)
 
 
-def _suits(draft: Draft, look: SampleConfig, built: Any) -> None:
+def _suits(draft: Draft, sample: SampleConfig, built: Any) -> None:
     """Hold a model against the sections that it has to do with."""
+    from sweeps.training.losses import meaning
+
     if built.is_whole and draft.sections.micro_batch not in {None, "auto"}:
-        rule = f"{look.use} mixes the rows of a batch, or keeps a state, and takes batches whole"
+        rule = f"{sample.use} mixes the rows of a batch, or keeps a state, and takes batches whole"
         draft.complain(("micro_batch",), rule, "", "Remove it")
-    meaning = importlib.import_module("sweeps.training.losses").meaning
-    for loss in [each for looks in sample_configs(draft, "loss").values() for each in looks]:
+    for loss in itertools.chain.from_iterable(sample_configs(draft, "loss").values()):
         if built.ending and meaning(loss.use, loss.arguments) in ("softmax", "sigmoid"):
-            rule = f"{look.use} ends in a {built.ending}, and {loss.use} takes what is before it (logits)"
+            rule = f"{sample.use} ends in a {built.ending}, and {loss.use} takes what is before it (logits)"
             advice = "Leave that activation out of the model"
-            draft.complain(look.place, rule, "", f"{advice}, or give the loss `from_logits: false`")
+            draft.complain(sample.place, rule, "", f"{advice}, or give the loss `from_logits: false`")
 
 
-def _shapes(draft: Draft, found: list[Dataset]) -> list[Shape]:
+def _shapes(draft: Draft, found: list[Dataset]) -> list[ModelShape]:
     """The shapes that the data and the losses ask of a model; losses and metrics are held against the data here."""
-    fit, losses = (importlib.import_module(f"sweeps.training.{name}") for name in ("check_signatures", "losses"))
+    from sweeps.training import check_signatures, losses
+
     shapes = []
     for loss in _taken(draft, "loss", LOSSES):
         for dataset in [_tried(draft, loss.place, targets.under, loss.use, each) for each in found]:
@@ -158,43 +168,45 @@ def _shapes(draft: Draft, found: list[Dataset]) -> list[Shape]:
             outputs = _tried(draft, loss.place, losses.outputs_needed, loss.use, dataset)
             if outputs is None:
                 continue
-            shapes.append(Shape(dataset.input_shape, outputs, dataset.input_dtype))
-            _tried(draft, loss.place, fit.check_loss, loss.use, outputs, dataset.train.y, loss.arguments)
+            shapes.append(ModelShape(dataset.input_shape, outputs, dataset.input_dtype))
+            _tried(draft, loss.place, check_signatures.check_loss, loss.use, outputs, dataset.train.y, loss.arguments)
             for index, metric in enumerate(draft.sections.metrics or ()):
-                _tried(draft, ("metrics", index), fit.check_metric, metric, outputs, dataset.train.y)
+                _tried(draft, ("metrics", index), check_signatures.check_metric, metric, outputs, dataset.train.y)
     return list(dict.fromkeys(shapes))
 
 
 def _schedules(draft: Draft) -> None:
-    looks = [look for look in _taken(draft, "schedule", SCHEDULES) if (look.use, look.arguments) != ("constant", {})]
-    for look in looks:
-        if ":" in look.use:
-            fit = importlib.import_module("sweeps.training.check_signatures")
-            _tried(draft, look.place, fit.check_schedule, look.use, look.arguments)
+    schedules = [
+        each for each in _taken(draft, "schedule", SCHEDULES) if (each.use, each.arguments) != ("constant", {})
+    ]
+    for schedule in schedules:
+        if ":" in schedule.use:
+            from sweeps.training.check_signatures import check_schedule
+
+            _tried(draft, schedule.place, check_schedule, schedule.use, schedule.arguments)
     rated = {"learning_rate", "optimizer.learning_rate"} & draft.sections.names
-    for use, optimizers in sample_configs(draft, "optimizer").items() if looks and not rated else ():
-        if not all("learning_rate" in look.arguments for look in optimizers):
+    for use, optimizers in sample_configs(draft, "optimizer").items() if schedules and not rated else ():
+        if not all("learning_rate" in optimizer.arguments for optimizer in optimizers):
             rule = f"a schedule needs a learning rate, but {use} is given none"
             draft.complain(("schedule",), rule, "", "Add `learning_rate` to `search_space`")
 
 
 def _taken(draft: Draft, section: str, known: Mapping[str, Options]) -> list[SampleConfig]:
-    """How a loss or a schedule can look, but for those built-in ones that do not take their arguments."""
+    """Samples of a loss or a schedule, but for those built-in ones that do not take their arguments."""
     taken = []
-    for use, looks in sample_configs(draft, section).items():
-        for look in looks:
-            strange = [name for name in look.arguments if use in known and name not in known[use]]
-            for name in strange:
-                chosen = "loss" if section == "loss" else f"{section}.use"
-                others = [each for each, options in known.items() if name in options]
-                advice = f"Give it `when: {{{chosen}: [{', '.join(others)}]}}`" if others else "Remove it"
-                draft.complain(_place(draft, section, name), f"{use} does not take this argument", "", advice)
-            taken += [] if strange else [look]
+    for sample in itertools.chain.from_iterable(sample_configs(draft, section).values()):
+        strange = [name for name in sample.arguments if name not in known.get(sample.use, sample.arguments)]
+        for name in strange:
+            chosen = "loss" if section == "loss" else f"{section}.use"
+            others = [each for each, options in known.items() if name in options]
+            advice = f"Give it `when: {{{chosen}: [{', '.join(others)}]}}`" if others else "Remove it"
+            draft.complain(_place(draft, section, name), f"{sample.use} does not take this argument", "", advice)
+        taken += [] if strange else [sample]
     return taken
 
 
-def _names(looks: list[SampleConfig]) -> list[str]:
-    return list(dict.fromkeys(name for look in looks for name in look.arguments))
+def _names(samples: list[SampleConfig]) -> list[str]:
+    return list(dict.fromkeys(name for sample in samples for name in sample.arguments))
 
 
 def _complain(draft: Draft, section: str, fault: ArgumentFault) -> None:
@@ -210,7 +222,8 @@ def _place(draft: Draft, section: str, name: str) -> Path:
 def _use_place(draft: Draft, section: str, use: str) -> Path:
     """Where a component's `use` is written: in its own section, or among the choices for it."""
     name = f"{section}.use"
-    searched = samples(name, draft.sections.search_space[name]) if name in draft.sections.search_space else []
+    space = draft.sections.search_space
+    searched = written_values(name, space[name]) if name in space else []
     return next((place for place, value in searched if value == use), (section, "use"))
 
 

@@ -332,14 +332,14 @@ def test_check_says_when_a_trial_is_done_and_which_epoch_counts(sweep: Sweep, fi
     [
         (("optimizer.momentum={type: float, low: 0, high: 0.9}",), "1, compiled once"),
         (("optimizer.momentum={type: categorical, choices: [0.0, 0.5, 0.9]}",), "1, compiled once"),
-        (("optimizer.momentum={type: categorical, choices: [null, 0.5, 0.9]}",), "at most 2: 2 optimizer.momentum"),
-        (("optimizer.nesterov={type: categorical, choices: [true, false]}",), "at most 2: 2 optimizer.nesterov"),
+        (("optimizer.momentum={type: categorical, choices: [null, 0.5, 0.9]}",), "2, each compiled once"),
+        (("optimizer.nesterov={type: categorical, choices: [true, false]}",), "2, each compiled once"),
         (
             (
                 'loss={type: categorical, choices: [mean_squared_error, "sweeps.training.losses:mean_squared_error"]}',
                 "dataset.rows={type: int, low: 200, high: 202}",
             ),
-            "at most 6: 2 loss x 3 dataset.rows",
+            "6, each compiled once",
         ),
         (
             ("dataset.noise={type: float, low: 0, high: 1}",),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sweeps.config import as_draft
+from sweeps.config.optax_names import ARGUMENTS
 from sweeps.datasets.loading import Datasets
 from sweeps.user_code import project_folders
 from sweeps.validation import sample_configs, validate
@@ -238,15 +239,32 @@ def test_values_are_tried_one_parameter_at_a_time() -> None:
     draft = as_draft(
         {**CONFIG, "search_space": {**CONFIG["search_space"], "model.width": {"type": "int", "low": 1, "high": 9}}}
     )
-    looks = sample_configs.sample_configs(draft, "model")["parts:model"]
-    assert [(look.arguments["width"], look.place) for look in looks] == [
+    samples = sample_configs.sample_configs(draft, "model")["parts:model"]
+    assert [(sample.arguments["width"], sample.place) for sample in samples] == [
         (1, ("model",)),
         (9, ("search_space", "model.width", "high")),
     ]
 
 
 def test_what_is_checked_for_an_optimizer_of_optax_needs_no_jax(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"imported {name}"))
+    monkeypatch.setitem(sys.modules, "sweeps.training.optimizers", None)  # importing from it fails
     draft = as_draft({**CONFIG, "dataset": "linear_regression", "model": {"use": "none"}, "optimizer": {"use": "sgd"}})
     validate._optimizers(draft)
     assert draft.complaints == []
+
+
+def test_an_argument_that_only_the_installed_optax_knows_is_right_and_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARGUMENTS, "adam", {name: needed for name, needed in ARGUMENTS["adam"].items() if name != "b2"})
+    draft = as_draft(dict(CONFIG), ["optimizer.b2=0.99"])
+    validate.examine(draft, Datasets())
+    assert draft.complaints == []
+    assert draft.notes == [
+        "optimizer.b2: the installed optax has an argument of adam that this version of sweep does not know"
+    ]
+
+
+def test_arguments_that_the_table_knows_are_not_noted() -> None:
+    draft = as_draft(dict(CONFIG), ["optimizer.b2=0.99", "optimizer.b3=0.9"])
+    validate.examine(draft, Datasets())
+    assert draft.notes == []
+    assert [complaint.path for complaint in draft.complaints] == ["optimizer.b3"]

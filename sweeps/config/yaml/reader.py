@@ -56,11 +56,11 @@ class StopError(Exception):
 
 
 def read(text: str, path: Path = ()) -> Reading:
-    """The one document in `text`, with all its flaws up to one that stops the reading; `path` is its place.
+    r"""The one document in `text`, with all its flaws up to one that stops the reading; `path` is its place.
 
     >>> read("low: 1e-4").value
     {'low': 0.0001}
-    >>> read("a: 1\\na: 2").flaws[0].fault.rule
+    >>> read("a: 1\na: 2").flaws[0].fault.rule
     'a key must appear once'
     """
     built, value = _Values(), None
