@@ -99,8 +99,8 @@ def _augmentation(config: SweepConfig) -> str:
     return ", ".join(f"{name.partition('.')[2]} {described(entry)}" for name, entry in {**own, **entries}.items())
 
 
-def _numbers(told: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {display.short(value)}" for name, value in told.items())
+def _numbers(given: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {display.short(value)}" for name, value in given.items())
 
 
 def _limits(config: SweepConfig, grid: int | None) -> list[str]:

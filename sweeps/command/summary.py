@@ -1,4 +1,4 @@
-"""`sweep summary`: the layers of a sweep's models as a table. The rule: shapes are traced; nothing is trained."""
+"""`sweep summary`: the layers of a sweep's models as a table, from traced shapes. Nothing is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two configs of one sweep: what differs, and what of it the trials so far can live with. The rule: name every path.
+"""Two configs of one sweep: every path at which they differ, and whether the trials so far can live with it.
 
 No trial's result depends on what is `FREE`, such as `budget`, and a range that has grown still holds every value that
 was proposed from it. Everything else is a change: the trials before it and after it are not of one experiment.

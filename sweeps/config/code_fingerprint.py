@@ -1,6 +1,6 @@
 """The user's code that a sweep's results depend on: which files, and whether they are still the same.
 
-The rule: nothing is imported. They are the project's modules that a config names (`models.mlp:MLP`), and those of the
+Nothing is imported. The files are the project's modules that a config names (`models.mlp:MLP`), and those of the
 project that these import; installed packages count by their versions, in `environment.json`.
 """
 

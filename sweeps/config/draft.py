@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from sweeps.config import overrides
 from sweeps.config.conditions import canonical, parameter_faults, parents_first
@@ -26,48 +26,41 @@ MAX_COMPLAINTS = 200
 _AFTER_THE_FILE = 10**9  # overrides come after every line
 
 
-class SourcePlace(NamedTuple):
-    """Where a value was written: in words, and as a number to sort by."""
+class _Places:
+    """Where each path of a config was written, as a number to sort by: a line of the source, or an override after it.
 
-    words: str
-    order: int
-
-
-class SourcePlaces:
-    """Where each path of a config was written: a line of the source, or an override."""
+    `orders` has them by path, `words` what they are called.
+    """
 
     def __init__(self, source: str, lines: Mapping[Path, int]) -> None:
-        self._source = source
-        self._written = {path: self.line(line) for path, line in lines.items()}
-        self._overridden: dict[Path, SourcePlace] = {}
-        self._order = itertools.count(_AFTER_THE_FILE)
+        self._source, self._overrides = source, list[str]()
+        self._orders = dict(lines)
 
-    def line(self, number: int) -> SourcePlace:
-        """A line of the source, which has none when it is not text."""
-        return SourcePlace(f"{self._source}:{number}" if number else self._source, number)
+    def words(self, order: int) -> str:
+        """What a place is called. What is no text, and so has no lines, has the place 0."""
+        if order >= _AFTER_THE_FILE:
+            return f"--set {one_line(self._overrides[order - _AFTER_THE_FILE], 200)}"
+        return f"{self._source}:{order}" if order else self._source
 
-    def override(self, text: str) -> SourcePlace:
-        """The next override."""
-        return SourcePlace(f"--set {one_line(text, 200)}", next(self._order))
+    def override(self, text: str) -> int:
+        """The place of the next override."""
+        self._overrides.append(text)
+        return _AFTER_THE_FILE + len(self._overrides) - 1
 
-    def move(self, path: Path, place: SourcePlace) -> None:
-        """From now on `path` and all below it were written at `place`, an override."""
-        for places in (self._written, self._overridden):
-            for below in [each for each in places if each[: len(path)] == path]:
-                del places[below]
-        self._written[path] = self._overridden[path] = place
+    def move(self, path: Path, order: int) -> None:
+        """From now on `path` and all below it were written at this place."""
+        self._orders = {each: at for each, at in self._orders.items() if each[: len(path)] != path} | {path: order}
 
-    def find(self, path: Path, exists: bool) -> SourcePlace:
+    def find(self, path: Path, exists: bool) -> int:
         """Where `path`, or its nearest parent, was written.
 
         What exists and was changed in part by an override is found at that override: before it, it was right.
         """
-        if path and exists:
-            inside = [place for each, place in self._overridden.items() if each[: len(path)] == path]
-            if inside:
-                return max(inside, key=lambda place: place.order)
+        inside = [at for each, at in self._orders.items() if each[: len(path)] == path] if path and exists else []
+        if max(inside, default=0) >= _AFTER_THE_FILE:
+            return max(inside)
         parents = (path[:length] for length in range(len(path), -1, -1))
-        return next((self._written[each] for each in parents if each in self._written), self.line(0))
+        return next((self._orders[each] for each in parents if each in self._orders), 0)
 
 
 class Draft:
@@ -82,11 +75,11 @@ class Draft:
         self.tree: dict[str, Any] = tree if isinstance(tree, dict) else {}
         self.brought: dict[str, Any] = {}
         self.notes: list[str] = []
-        self._places = SourcePlaces(source, lines)
+        self._places = _Places(source, lines)
         self._complaints: dict[Complaint, int] = {}
         self._spoilt: set[Path] = set()
         for flaw in flaws:
-            self._add(self._places.line(flaw.line), flaw.fault)
+            self._add(flaw.line, flaw.fault)
             self._spoilt.update({flaw.fault.path} if flaw.spoils else ())
         if not isinstance(tree, dict):
             self.complain((), "a config must be a mapping of keys such as `name: mnist`", show(tree))
@@ -146,8 +139,9 @@ class Draft:
         for fault in itertools.islice(every, MAX_COMPLAINTS):
             self.complain(*fault)
         if next(every, None) is not None:
-            last = SourcePlace(self._places.find((), exists=False).words, 2 * _AFTER_THE_FILE)
-            self._add(last, Fault((), f"there are more mistakes; these are the first {MAX_COMPLAINTS}"))
+            rule = f"there are more mistakes; these are the first {MAX_COMPLAINTS}"
+            where = self._places.words(self._places.find((), exists=False))
+            self._complaints.setdefault(Complaint(where, "", rule), 2 * _AFTER_THE_FILE)
         return self
 
     def _name_components(self) -> None:
@@ -156,9 +150,9 @@ class Draft:
             if isinstance(self.tree.get(section), str):
                 self.tree[section] = {"use": self.tree[section]}
 
-    def _add(self, place: SourcePlace, fault: Fault) -> None:
-        complaint = Complaint(place.words, path_text(fault.path), fault.rule, fault.got, fault.advice)
-        self._complaints.setdefault(complaint, place.order)
+    def _add(self, place: int, fault: Fault) -> None:
+        complaint = Complaint(self._places.words(place), path_text(fault.path), fault.rule, fault.got, fault.advice)
+        self._complaints.setdefault(complaint, place)
 
     def _holds(self, path: Path) -> bool:
         node: Any = self.tree

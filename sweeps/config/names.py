@@ -65,17 +65,8 @@ SCHEDULES: Mapping[str, Options] = {
 }
 
 METRICS = (
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "precision_macro",
-    "recall_macro",
-    "f1_macro",
-    "auc",
-    "r2",
-    "mean_absolute_error",
-    "mean_squared_error",
+    *("accuracy", "precision", "recall", "f1", "precision_macro", "recall_macro", "f1_macro", "auc"),
+    *("r2", "mean_absolute_error", "mean_squared_error"),
 )
 TOP = re.compile(r"top_([1-9][0-9]{0,5})", re.ASCII)
 """The metric of the k highest outputs, such as `top_5`."""

@@ -1,7 +1,6 @@
-"""How complaints are worded. The rule: one line each, plain words, and nothing of a user's input unescaped.
+"""How complaints are worded: one line each, plain words, and nothing of a user's input unescaped.
 
-A `Fault` is a mistake at a YAML path, before anyone knows the file and line of that path; `draft.Draft` makes
-a `Complaint` of it.
+A `Fault` is a mistake at a YAML path, whose file and line are not known yet; `draft.Draft` makes a `Complaint` of it.
 """
 
 from __future__ import annotations
