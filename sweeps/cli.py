@@ -71,7 +71,7 @@ def run(
 ) -> None:
     """Run a sweep, or continue it.
 
-    Example: sweep run configs/mnist.yaml --set search_space.epochs.high=4
+    Example: sweep run configs/mnist.yaml --trials 2 --set 'model.hidden=[32]'
     """
     from sweeps.command import run as command_run
     from sweeps.command.signals import Signals
@@ -130,7 +130,7 @@ def show(
 ) -> None:
     """Show the best trials of a sweep as a table, also while it runs.
 
-    Example: sweep show results/mnist
+    Example: sweep show results/mnist --rows 5
     """
     from sweeps.command import show as command_show
 
@@ -160,7 +160,7 @@ def replay(
 ) -> None:
     """Train a finished trial again and say whether its numbers are the same. Exits 1 if they are not.
 
-    Example: sweep replay results/mnist 17
+    Example: sweep replay results/mnist 0
     """
     from sweeps.command import replay as command_replay
 
@@ -176,7 +176,7 @@ def predict(
 ) -> None:
     """Predict new rows with the best model of a sweep: a table or arrays, a folder of images, a series or a text.
 
-    Example: sweep predict results/digits new.csv -o predictions.csv
+    Example: sweep predict results/penguins configs/penguins.csv -o predictions.csv
     """
     from sweeps.command import predict as command_predict
 

@@ -24,7 +24,7 @@ from doc_files import PAGES, PROJECT, Snippet, snippets, text_of
 from sweeps.config import load_config, parse_config
 
 README = Path("README.md")
-SHORT = ("--trials", "2", "--set", "search_space.epochs=1")
+SHORT = ("--trials", "2", "--set", "model.hidden=[32]")
 LANGUAGES = {"", "py", "python", "sh", "yaml"}
 RUN_ALL = """\
 import contextlib, io, json, shlex, sys, traceback
@@ -115,8 +115,7 @@ def completed(text: str) -> dict[str, Any]:
     part = yaml.safe_load(text)
     if "name" in part:
         return part
-    whole = yaml.safe_load((PROJECT / "configs" / "mnist.yaml").read_text(encoding="utf-8"))
-    del whole["enqueue"]
+    whole = yaml.safe_load((PROJECT / "configs" / "penguins.yaml").read_text(encoding="utf-8"))
     return {**whole, **part, "search_space": {**whole["search_space"], **part.get("search_space", {})}}
 
 
