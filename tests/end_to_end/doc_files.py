@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -40,3 +42,12 @@ def snippets(language: str, *pages: Path) -> list[Snippet]:
         for found in SNIPPET.finditer(text_of(page))
         if found["language"] == language
     ]
+
+
+def completed(text: str) -> dict[str, Any]:
+    """A part of a sweep's file within a whole one; a whole one as it is."""
+    part = yaml.safe_load(text)
+    if "name" in part:
+        return part
+    whole = yaml.safe_load((PROJECT / "configs" / "penguins.yaml").read_text(encoding="utf-8"))
+    return {**whole, **part, "search_space": {**whole["search_space"], **part.get("search_space", {})}}

@@ -14,12 +14,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from doc_files import PAGES, PROJECT, Snippet, snippets, text_of
+from doc_files import PAGES, PROJECT, Snippet, completed, snippets, text_of
 
 from sweeps.config import load_config, parse_config
 
@@ -108,15 +107,6 @@ def sweeps_with_models_of(page: Path, project: Path) -> Iterator[Path]:
         path = project / "configs" / f"{module}_{number}.yaml"
         path.write_text(yaml.safe_dump(completed(text.replace("my_models:", f"{module}:"))))
         yield path
-
-
-def completed(text: str) -> dict[str, Any]:
-    """A part of a sweep's file within a whole one; a whole one as it is."""
-    part = yaml.safe_load(text)
-    if "name" in part:
-        return part
-    whole = yaml.safe_load((PROJECT / "configs" / "penguins.yaml").read_text(encoding="utf-8"))
-    return {**whole, **part, "search_space": {**whole["search_space"], **part.get("search_space", {})}}
 
 
 def test_the_first_command_leaves_tables(project: Path) -> None:
