@@ -13,6 +13,7 @@ import pytest
 import typer
 import yaml
 from doc_files import PAGES, PROJECT, completed, text_of
+from test_layers import ROOMS
 
 from sweeps.cli import app
 from sweeps.config import SweepConfig, parse_config
@@ -36,8 +37,8 @@ OF_USERS = {
 }  # fmt: skip
 OF_OTHERS = {
     "Args", "auto_scale_loss", "commit", "cond", "cuda12", "install", "joblib", "language", "optimize", "partial_fit",
-    "pip", "pre", "PYTHON", "PYTHONDONTWRITEBYTECODE", "schema", "server", "stop_training", "trials_dataframe", "urls",
-    "venv",
+    "pip", "pre", "PYTHON", "PYTHONDONTWRITEBYTECODE", "schema", "server", "shard_map", "stop_training",
+    "trials_dataframe", "urls", "venv",
 }  # fmt: skip
 
 
@@ -52,14 +53,14 @@ def words() -> frozenset[str]:
 def defined() -> dict[str, set[str]]:
     """What each file and each class of `sweeps/` defines: functions, classes, constants, fields."""
     found: dict[str, set[str]] = {}
-    for path in [*PROJECT.glob("sweeps/**/*.py"), *PROJECT.glob("benchmarks/*.py")]:
+    for path in (path for path in SOURCES if path.suffix == ".py" and PROJECT / "tests" not in path.parents):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         stem = path.parent.name if path.stem == "__init__" else path.stem
         found.setdefault(stem, set()).update(_names(tree.body))
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name, set()).update(_names(node.body), _assigned_to_self(node))
-    for folder in PROJECT.glob("sweeps/**/"):
+    for folder in [PROJECT / "models", *PROJECT.glob("sweeps/**/")]:
         found.setdefault(folder.name, set()).update(path.stem for path in folder.iterdir())
     return found
 
@@ -103,7 +104,7 @@ def is_file(name: str) -> bool:
 
 
 def exists(page: Path, name: str) -> bool:
-    """Whether a path is one of ours, from the top, from the page or from `sweeps/`, or one of a results folder or a user."""
+    """Whether a path is one of ours, from the top, the page or `sweeps/`, or one of a results folder or a user."""
     places = (PROJECT, (PROJECT / page).parent, PROJECT / "sweeps")
     if any((place / name).exists() for place in places) or name in {path.name for path in SOURCES}:
         return True
@@ -137,14 +138,7 @@ def keras_names() -> frozenset[str]:
     """What Keras calls what docs/models.md speaks of."""
     modules = (keras.layers, keras.losses, keras.metrics, keras.optimizers)
     model = keras.Sequential([keras.layers.Dense(1)])
-    objects = (
-        model,
-        model.layers[0],
-        keras.Variable(0.0),
-        keras.optimizers.SGD(),
-        keras.losses.Huber(),
-        keras.metrics.AUC(),
-    )
+    parts = (model, model.layers[0], keras.optimizers.SGD(), keras.losses.Huber(), keras.metrics.AUC())
     return frozenset(name for each in (*modules, *parts, keras.Variable(0.0)) for name in dir(each))
 
 
@@ -168,3 +162,8 @@ def test_a_name_that_does_not_exist_is_found() -> None:
         assert complaint(page, name)
     for name in ("sweep run FILE", "training/lane.py", "cli.entry", "LaneProgram.update", "optimizer.b1"):
         assert not complaint(page, name)
+
+
+def test_the_map_has_the_rooms_of_the_layer_test_on_the_same_floors() -> None:
+    rows = re.findall(r"^\| (\d+) \| \[?`(\w+)`", text_of(Path("ARCHITECTURE.md")), flags=re.MULTILINE)
+    assert rows == [(str(floor), room) for floor, rooms in enumerate(ROOMS) for room in rooms.split()]
