@@ -19,7 +19,6 @@ import gc
 import json
 import resource
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ import numpy as np
 
 from sweeps.config import SweepConfig, parse_config
 from sweeps.datasets.loading import Datasets
-from sweeps.engine.lane_group import LaneEpoch, LaneGroup
+from sweeps.engine.orders import Answer, LaneEpoch, LaneTrainer, Orders
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.scheduler import Scheduler
 from sweeps.runner import loop
@@ -57,45 +56,41 @@ class NoProgram:
         return np.zeros(1, np.float32)
 
 
-class NoTraining(LaneGroup):
+class NoTraining:
     """Ends every epoch at once. The loss is a bowl over the logarithm of the learning rate, plus a little noise."""
 
-    def admit(self, lane_trial: LaneTrial, program: Any, *_: Any) -> int:
-        del program
-        lane = self.lanes.index(None)
-        self.lanes[lane], self.epochs[lane] = lane_trial, 0
-        return lane
+    def __init__(self) -> None:
+        self._trials: dict[int, LaneTrial] = {}
 
-    def advance(self, stop: threading.Event) -> list[LaneEpoch]:
-        del stop
-        return [self._lane_epoch(lane, self._scores(lane), 1e-6) for lane in self.occupied_lanes()]
+    def advance(self, orders: Orders) -> Answer:
+        self._trials |= {each.lane: each.trial for each in orders.admitted}
+        return Answer([self._epoch(*each) for each in orders.awaited.items()], [], [])
 
     def params(self, lane: int) -> dict[str, np.ndarray]:
         del lane
         return NoProgram().parameters()
 
-    def _scores(self, lane: int) -> np.ndarray:
-        lane_trial = self.lanes[lane]
-        assert lane_trial is not None
-        noise = np.random.default_rng(int(lane_trial.ints[lanes.NUMBER])).random() / (1 + self.epochs[lane])
-        loss = float(np.square(np.log10(np.abs(lane_trial.floats) + 1e-9) + 3).sum() + noise)
-        return np.array([loss, loss], np.float32)
+    def _epoch(self, lane: int, epoch: int) -> LaneEpoch:
+        trial = self._trials[lane]
+        noise = np.random.default_rng(int(trial.ints[lanes.NUMBER])).random() / epoch
+        loss = float(np.square(np.log10(np.abs(trial.floats) + 1e-9) + 3).sum() + noise)
+        return LaneEpoch(lane, trial.number, epoch, np.array([loss, loss], np.float32), 1e-6)
 
 
 class NoPrograms(Programs):
     """Trials become lane trials as always; nothing is compiled for them."""
 
-    def program(self, program_key: Any, device: Any) -> Any:
-        del program_key, device
+    def program(self, program_key: Any, device: Any, lane_count: int | None = None) -> Any:
+        del program_key, device, lane_count
         return NoProgram()
 
 
 class NoCrew(Scheduler):
     """Threads and clocks as always."""
 
-    def _group(self, index: int) -> LaneGroup:
-        device = self._policy.devices[index % len(self._policy.devices)]
-        return NoTraining(index, device, self._policy.lanes_per_group)
+    def _trainer(self, device: Any) -> LaneTrainer:
+        del device
+        return NoTraining()
 
 
 class Run(NamedTuple):
@@ -138,9 +133,10 @@ def run(variant: str, trials: int, folder: Path, datasets: Datasets) -> Run:
     where.prepare()
     gc.collect()
     before, started, cpu_started, ticks = resident_bytes(), time.perf_counter(), time.process_time(), []
-    with Journal(config, where) as journal:
+    journal, earlier = Journal.open(config, where)
+    with journal:
         journal.record("run")
-        for progress in loop.Sweep(config, where, journal, NoPrograms(config, datasets)).run():
+        for progress in loop.Sweep(config, where, journal, earlier, NoPrograms(config, datasets)).run():
             while 10 * progress.done >= (len(ticks) + 1) * trials:
                 ticks.append(time.perf_counter() - started)
         journal.flush()
@@ -148,9 +144,10 @@ def run(variant: str, trials: int, folder: Path, datasets: Datasets) -> Run:
         cpu_s = time.process_time() - cpu_started
         gc.collect()
         growth_bytes = resident_bytes() - before
-    with Journal(config, where) as journal:
+    journal, earlier = Journal.open(config, where)
+    with journal:
         restarted = time.perf_counter()
-        Study.from_events(config, journal.study_events())
+        Study.from_events(config, earlier.study_events(journal.config, config.objective.metric))
         replay_s = time.perf_counter() - restarted
     return Run(ticks, cpu_s, growth_bytes, replay_s, dict(progress.outcomes))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import threading
 import time
 
 from benchmarks.workloads import REPOSITORY
@@ -21,8 +20,9 @@ def main() -> None:
     """Print one JSON line: seconds of an epoch, and streamed throughput over resident."""
     from sweeps.config import load_config, space
     from sweeps.datasets.loading import Datasets
+    from sweeps.engine.device_lanes import DeviceLanes
     from sweeps.engine.devices import choose_policy
-    from sweeps.engine.lane_group import LaneGroup
+    from sweeps.engine.orders import Admission, Orders
     from sweeps.engine.programs import Programs
     from sweeps.user_code import project_folders
 
@@ -30,20 +30,19 @@ def main() -> None:
     config = load_config(file, ["search_space.batch_size=128", "enqueue=[]", "lanes=8"])
     trial = space.resolve(config, {"epochs": EPOCHS, "learning_rate": 1e-3})
     held = choose_policy(config)
-    lanes: dict[str, LaneGroup] = {}
+    lanes: dict[str, DeviceLanes] = {}
     with project_folders(file):
         for name, resident_bytes in (("resident", None), ("streamed", 0)):
             programs = Programs(config, Datasets(), held._replace(resident_bytes=resident_bytes), CHUNK_BYTES)
-            lane = LaneGroup(0, held.devices[0], held.lanes_per_group)
-            for number in range(held.lanes_per_group or 1):
-                rider = programs.lane_trial(number, trial)
-                lane.admit(rider, programs.program(rider.program_key, lane.device))
-            lanes[name] = lane
+            trials = [programs.lane_trial(number, trial) for number in range(held.lanes_per_group or 1)]
+            admitted = [Admission(lane, each) for lane, each in enumerate(trials)]
+            lanes[name] = DeviceLanes(programs, held.devices[0])
+            lanes[name].advance(Orders(lane_count=held.lanes_per_group, admitted=admitted))
         seconds: dict[str, list[float]] = {name: [] for name in lanes}
-        for _ in range(EPOCHS):
-            for name, lane in lanes.items():
+        for epoch in range(1, EPOCHS + 1):
+            for name, trainer in lanes.items():
                 begun = time.perf_counter()
-                lane.advance(threading.Event())
+                trainer.advance(Orders(awaited=dict.fromkeys(range(held.lanes_per_group or 1), epoch)))
                 seconds[name].append(time.perf_counter() - begun)
     medians = {name: statistics.median(each[1:]) for name, each in seconds.items()}
     print(json.dumps({"epoch_seconds": medians, "throughput": medians["resident"] / medians["streamed"]}))

@@ -93,7 +93,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "programs",
         "checkpoints",
         "restore",
-        "lane_group",
+        "orders",
+        "device_lanes lane_group",
         "scheduler",
     ),
     "log": (
@@ -107,10 +108,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "results",
     ),
     "runner": (
-        "__init__ journal progress reproduce",
-        "budget recorder resume timer",
+        "__init__ earlier_runs outcomes progress reproduce",
+        "journal",
+        "budget recorder resume",
         "best_trial",
-        "outcomes",
         "loop",
         "start",
     ),

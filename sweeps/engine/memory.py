@@ -24,8 +24,11 @@ class TooManyLanesError(Exception):
     """A compiled program needs more memory than its device has; so many lanes would fit."""
 
     def __init__(self, fitting: int) -> None:
-        super().__init__(f"the device has memory for {fitting} lanes")
+        super().__init__(fitting)  # what it is made of, so that it can be pickled
         self.fitting = fitting
+
+    def __str__(self) -> str:
+        return f"the device has memory for {self.fitting} lanes"
 
 
 class Share(NamedTuple):

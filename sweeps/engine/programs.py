@@ -6,6 +6,7 @@ The rule: a dataset is loaded once and is on each device once; a program key has
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -51,7 +52,8 @@ class Programs:
         self._compiled_before = training_compilations()
         self.policy = choose_policy(config) if policy is None else policy
         self._feeds: dict[tuple[tuple[str, Arguments], object, jax.Device], Feed] = {}
-        self._programs: dict[tuple[ProgramKey, jax.Device], Program] = {}
+        self._programs: dict[tuple[ProgramKey, jax.Device, int | None], Program] = {}
+        self._lock = threading.Lock()
         self._lanes: dict[ProgramKey, lane.LaneProgram] = {}
         self._lane_counts: dict[ProgramKey, int] = {}
         self._numbers = traced_arguments.searched(config.parameters())
@@ -100,19 +102,19 @@ class Programs:
                     with contextlib.suppress(Exception):  # met again, and dealt with, by the first trial
                         self.program(program_key, device).begin_to_compile()
 
-    def program(self, program_key: ProgramKey, device: jax.Device) -> Program:
-        """The program of a program key on a device; it compiles when it is first used."""
-        place = (program_key, device)
-        if place not in self._programs:
-            self._programs[place] = Program(
-                self._lane_program(program_key),
-                self._feed(device, program_key),
-                program_key.micro_batches,
-                self.lane_count(program_key),
-                device,
-                self._share,
-            )
-        return self._programs[place]
+    def program(self, program_key: ProgramKey, device: jax.Device, lane_count: int | None = None) -> Program:
+        """The program of a program key on a device; it compiles when it is first used. For any thread.
+
+        `lane_count` is that of a vmapped program, which is `self.lane_count` unless it is given.
+        """
+        count = self.lane_count(program_key) if lane_count is None else lane_count
+        place = (program_key, device, count)
+        with self._lock:
+            if place not in self._programs:
+                rows, share = self._feed(device, program_key), self._share
+                own = self._lane_program(program_key)
+                self._programs[place] = Program(own, rows, program_key.micro_batches, count, device, share)
+            return self._programs[place]
 
     def lane_count(self, program_key: ProgramKey) -> int | None:
         """Lanes of a lane group of this program: the policy's, or as many as memory has been found to hold."""
@@ -127,11 +129,14 @@ class Programs:
     def shrink(self, program_key: ProgramKey, lanes: int) -> None:
         """From now on, lane groups of this program have at most so many lanes; those that have more keep theirs."""
         self._lane_counts[program_key] = min(lanes, self._lane_counts.get(program_key, lanes))
-        self._programs = {place: program for place, program in self._programs.items() if place[0] != program_key}
+        with self._lock:
+            self._programs = {place: program for place, program in self._programs.items() if place[0] != program_key}
 
     def is_broken(self, program_key: ProgramKey) -> bool:
         """Whether this program has been found not to compile, so that its trials fail without another attempt."""
-        return any(program.failure is not None for place, program in self._programs.items() if place[0] == program_key)
+        with self._lock:
+            programs = [program for place, program in self._programs.items() if place[0] == program_key]
+        return any(program.failure is not None for program in programs)
 
     def lane_bytes(self, program_key: ProgramKey) -> memory.LaneBytes:
         """What a lane of this program keeps on its device."""

@@ -1,20 +1,26 @@
 """The scheduler: every lane group of a sweep, and the threads that advance them.
 
-The rule: events come in the order of the lane groups' virtual times, which count modelled work. So what the sampler
-learns before it proposes a trial does not depend on how fast this machine happened to be, and neither do the tables.
+Epochs come back in the order of the lane groups' virtual times, which count modelled work. So what the sampler learns
+before it proposes a trial does not depend on how fast this machine happened to be, and neither do the tables.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import jax
 
 from sweeps.engine.checkpoints import Checkpoints, Snapshot
+from sweeps.engine.device_lanes import DeviceLanes
 from sweeps.engine.devices import Policy
-from sweeps.engine.lane_group import LaneEpoch, LaneGroup
+from sweeps.engine.lane_group import LaneGroup
 from sweeps.engine.memory import TooManyLanesError, fewer_lanes, is_out_of_memory
+from sweeps.engine.orders import Answer, LaneTrainer, Orders
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.restore import Past
 from sweeps.log.placement import LanePlace, Placement
@@ -25,7 +31,7 @@ MOST_EXTRA_GROUPS = 8
 
 
 class ShortageError(Exception):
-    """Memory did not suffice, and fewer lanes advance from now on: the trials that rode can be placed again.
+    """Memory did not suffice, and fewer lanes advance from now on: their trials can be placed again.
 
     `began` says whether they had begun to train.
     """
@@ -41,7 +47,7 @@ class _Advance(NamedTuple):
     Without a future it is held back: it has its place in the order of events, and never comes to anything.
     """
 
-    future: Future[list[LaneEpoch]] | None
+    future: Future[Answer] | None
     at_once: int
 
 
@@ -55,7 +61,10 @@ class Scheduler:
         self._advancing: dict[int, _Advance] = {}
         self._now = 0.0
         self._at_once = policy.groups + (0 if policy.is_mapped else MOST_EXTRA_GROUPS)
-        self.groups = [self._group(index) for index in range(policy.groups)]
+        self.groups: list[LaneGroup] = []
+        self._trainers: list[LaneTrainer] = []  # of each group, its device side
+        for _ in range(policy.groups):
+            self._add_group()
 
     @property
     def lanes(self) -> int:
@@ -77,11 +86,9 @@ class Scheduler:
             return None
         # The fullest first: lanes that advance together cost less than lanes in turns.
         group = max(fitting, key=lambda each: (len(each.occupied), -each.virtual_time, -each.index))
-        running = group.program if group.occupied else None
         if not group.occupied:
             group.virtual_time = max(group.virtual_time, self._now)
-        program = running or self._programs.program(lane_trial.program_key, group.device)
-        group.admit(lane_trial, program, past)
+        group.admit(lane_trial, self._lane_count(group, lane_trial), past)
         return group
 
     def put_back(self, lane_trial: LaneTrial, place: LanePlace, past: Past) -> bool:
@@ -91,42 +98,57 @@ class Scheduler:
         if place.group >= len(self.groups):
             return False
         group = self.groups[place.group]
-        if any(other.program_key != lane_trial.program_key for other in group.occupied):
+        lane_count = self._lane_count(group, lane_trial)
+        if not group.runs(lane_trial.program_key):
             return False
-        program = group.program if group.occupied else None
-        program = program or self._programs.program(lane_trial.program_key, group.device)
-        is_taken = program is group.program and group.lanes[place.lane : place.lane + 1] != [None]
-        if place.lane >= (program.lane_count or 1) or is_taken:
+        if not group.has_free(place.lane, lane_trial.program_key, lane_count):
             return False
-        group.admit(lane_trial, program, past, place.lane)
+        group.admit(lane_trial, lane_count, past, place.lane)
         return True
 
+    def retire(self, group: LaneGroup, lane: int) -> None:
+        """Free a lane of a group that rests."""
+        group.retire(lane)
+
+    def params(self, number: int) -> Any:
+        """The parameters of a trial whose group rests, as NumPy arrays; None where the trial has no lane."""
+        for group, trainer in zip(self.groups, self._trainers, strict=True):
+            lane = group.lane_of(number)
+            if lane is not None:
+                return trainer.params(lane)
+        return None
+
     def resume(self, placement: Placement, *, is_held: bool) -> None:
-        """Take up the virtual times of an earlier run, and set out with whoever had; `is_held` as in `start`."""
+        """Go on from an earlier run, once its trials are in their lanes; `is_held` as in `start`.
+
+        A group that had set out and whose epoch had not come back sets out again, for the same virtual time. Where the
+        earlier run ended between two lanes of an epoch, the others alone are awaited.
+        """
         self._now = placement.now
         for group in self.groups:
             group.virtual_time = placement.virtual_times.get(group.index, 0.0)
-            late = [
-                lane
-                for lane, lane_trial in enumerate(group.lanes)
-                if lane_trial is not None and placement.places[lane_trial.number].virtual_time != group.virtual_time
-            ]
-            if late:  # the run ended while this lane group's epoch was dealt with, lane by lane
-                group.awaited = late
-                self._set_out(group, group.virtual_time, is_held=is_held)
-            elif group.occupied and group.index not in placement.resting:
-                self._set_out(group, group.next_virtual_time(), is_held=is_held)
+            numbers = placement.awaited.get(group.index, set())
+            lanes = [lane for lane, each in enumerate(group.lanes) if each is not None and each.number in numbers]
+            if lanes:
+                is_unsaid = group.index in placement.unsaid
+                virtual_time = group.next_virtual_time() if is_unsaid else group.virtual_time
+                group.awaited = lanes
+                self._set_out(group, virtual_time, is_held=is_held)
 
-    def start(self, *, is_held: bool = False) -> None:
+    def start(self, *, is_held: bool = False) -> list[tuple[int, float]]:
         """Set every resting lane group that has trials to its next epoch, the one that is furthest behind first.
 
         Where they are held, none begins; but they take their places in the order of events, and no trial is placed with
         them any more. So what is dealt with until `earliest` comes to one of them is what would have been in any case.
+
+        Returns: the groups that set out, each with the virtual time of its epoch's end.
         """
         resting = [each for each in self.groups if each.occupied and each.index not in self._advancing]
         free = max(self._at_once - len(self._advancing), 0)
-        for group in sorted(resting, key=lambda each: (each.virtual_time, each.index))[:free]:
+        starting = sorted(resting, key=lambda each: (each.virtual_time, each.index))[:free]
+        for group in starting:
             self._set_out(group, group.next_virtual_time(), is_held=is_held)
+        return [(group.index, group.virtual_time) for group in starting]
 
     def earliest(self) -> LaneGroup | None:
         """The advancing lane group whose epoch ends first in virtual time; None when all rest, or that one is held."""
@@ -144,12 +166,18 @@ class Scheduler:
         return not wait(futures, timeout=timeout_s).not_done
 
     def snapshots(self) -> list[Snapshot]:
-        """Where all lanes stand, those included whose epoch nobody has collected. Not while any advances."""
+        """Where all lanes stand, those included whose epoch was not collected. Only once none advances any more."""
         broken = {index for index, advance in self._advancing.items() if _has_failed(advance.future)}
-        whole = [group for group in self.groups if group.index not in broken]
-        return [snapshot for group in whole for snapshot in group.snapshot()]
+        found = []
+        for group in self.groups:
+            if group.index not in broken:
+                # The device side may not know yet that a trial has ended.
+                numbers = {lane_trial.number for lane_trial in group.occupied}
+                answer = self._trainers[group.index].advance(Orders(snapshots_after_s=0.0))
+                found += [snapshot for snapshot in answer.snapshots if snapshot.number in numbers]
+        return found
 
-    def collect(self, group: LaneGroup) -> list[LaneEpoch]:
+    def collect(self, group: LaneGroup) -> Answer:
         """What an ended epoch came to. The lane group rests from here on.
 
         Raises:
@@ -160,7 +188,7 @@ class Scheduler:
         advance, lane_trials = self._advancing.pop(group.index), group.occupied
         assert advance.future is not None
         try:
-            return advance.future.result()
+            answer = advance.future.result()
         except Exception as error:
             lanes = group.lane_count
             group.clear()
@@ -173,6 +201,8 @@ class Scheduler:
                 self._forget_the_idle()
                 raise ShortageError(began=not isinstance(error, TooManyLanesError)) from error
             raise
+        group.count(answer.epochs)
+        return answer
 
     def __enter__(self) -> Scheduler:
         return self
@@ -185,15 +215,19 @@ class Scheduler:
     def _set_out(self, group: LaneGroup, virtual_time: float, *, is_held: bool) -> None:
         group.virtual_time, future = virtual_time, None
         if not is_held:
-            if self._checkpoints is not None:
-                group.keep_at = self._checkpoints.due(group.index)
-            future = self._pools[group.device].submit(group.advance, self._stop)
+            due = math.inf if self._checkpoints is None else self._checkpoints.due(group.index)
+            orders = group.take_orders(max(due - time.monotonic(), 0.0))
+            future = self._pools[group.device].submit(self._trainers[group.index].advance, orders)
         self._advancing[group.index] = _Advance(future, self._at_once)
 
-    def _future(self, group: LaneGroup) -> Future[list[LaneEpoch]]:
+    def _future(self, group: LaneGroup) -> Future[Answer]:
         future = self._advancing[group.index].future
         assert future is not None
         return future
+
+    def _lane_count(self, group: LaneGroup, lane_trial: LaneTrial) -> int | None:
+        """A group keeps the lanes that it has as long as trials are in them, also where new ones would be fewer."""
+        return group.lane_count if group.occupied else self._programs.lane_count(lane_trial.program_key)
 
     def _have_fewer_lanes(self, error: Exception, lanes: int, program_key: ProgramKey) -> bool:
         """Go on with fewer lanes of a vmapped program, if that may help."""
@@ -214,25 +248,26 @@ class Scheduler:
         for group in self.groups:
             if not group.occupied:
                 group.clear()
+                self._trainers[group.index].advance(Orders(forgets=True))
 
     def _will_have_room(self, lane_trial: LaneTrial) -> bool:
-        return any(
-            group.program is not None and all(other.program_key == lane_trial.program_key for other in group.occupied)
-            for group in self.groups
-        )
+        return any(group.runs(lane_trial.program_key) for group in self.groups)
 
     def _another_group(self) -> Iterator[LaneGroup]:
-        if self._policy.is_mapped or len(self.groups) >= self._policy.groups + MOST_EXTRA_GROUPS:
-            return
-        group = self._group(len(self.groups))
-        self.groups.append(group)
-        yield group
+        if not self._policy.is_mapped and len(self.groups) < self._policy.groups + MOST_EXTRA_GROUPS:
+            yield self._add_group()
 
-    def _group(self, index: int) -> LaneGroup:
+    def _add_group(self) -> LaneGroup:
+        index = len(self.groups)
         device = self._policy.devices[index % len(self._policy.devices)]
-        return LaneGroup(index, device, self._policy.lanes_per_group)
+        self.groups.append(LaneGroup(index, device, self._policy.lanes_per_group))
+        self._trainers.append(self._trainer(device))
+        return self.groups[index]
+
+    def _trainer(self, device: jax.Device) -> LaneTrainer:
+        return DeviceLanes(self._programs, device, self._stop)
 
 
-def _has_failed(future: Future[list[LaneEpoch]] | None) -> bool:
+def _has_failed(future: Future[Answer] | None) -> bool:
     """Whether an epoch ended in an error, which leaves no state; one that never began has not."""
     return future is not None and not future.cancelled() and future.exception() is not None

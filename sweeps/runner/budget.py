@@ -1,9 +1,12 @@
-"""When a sweep is over: its trials have run, its time is used up, or a trial has reached the target."""
+"""What a sweep may use and has used: its trials, its time, and the value of the objective that ends it."""
 
 from __future__ import annotations
 
+import time
+
 from sweeps.config import SweepConfig
 from sweeps.log.early_stopping import is_good_enough
+from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
 from sweeps.study import Study
 
@@ -19,14 +22,57 @@ def reaches_target(config: SweepConfig, value: float) -> bool:
     return is_good_enough(config, value, config.budget.target)
 
 
-def is_used_up(config: SweepConfig, journal: Journal) -> bool:
-    """Whether the runs so far have left nothing to do. A run that did not end in order leaves at least its ending."""
-    if not journal.past or journal.past[-1]["kind"] != "finish":
+def is_used_up(config: SweepConfig, journal: Journal, earlier: EarlierRuns) -> bool:
+    """Whether earlier runs have left nothing to do. A run that did not end in order leaves at least its ending."""
+    if not earlier.is_finished:
         return False
     best, minutes = journal.best(), config.budget.minutes
     if best is not None and reaches_target(config, best.value):
         return True
-    if minutes is not None and journal.seconds_used() >= 60 * minutes:
+    if minutes is not None and earlier.seconds_used() >= 60 * minutes:
         return True
     total = total_trials(config, Study(config))
     return total is not None and len(journal.trials) >= total and not journal.unfinished()
+
+
+class Timer:
+    """Time and speed of a run, which starts when the timer is made.
+
+    `minutes` is the budget over all runs, of which earlier ones have used `used_before_s`; `done_before` trials had
+    ended in them.
+    """
+
+    def __init__(self, minutes: float | None, used_before_s: float, done_before: int) -> None:
+        self._minutes, self._used_before_s, self._done_before = minutes, used_before_s, done_before
+        self._started = time.monotonic()
+        self._examples = 0
+        self._training_since: float | None = None  # compilation says nothing of what the rest will take
+
+    def count(self, examples: int, seconds: float) -> None:
+        """Take note of an epoch that took `seconds`."""
+        self._examples += examples
+        if self._training_since is None:
+            self._training_since = time.monotonic() - seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the budget of minutes is used up."""
+        return self._minutes is not None and self._minutes_used() >= self._minutes
+
+    def examples_per_second(self) -> float:
+        return self._examples / max(self._training_s(), 1e-9)
+
+    def seconds_left(self, done: int, total: int | None) -> float | None:
+        """About how long the sweep will take; None where that cannot be said yet."""
+        elapsed, newly = self._training_s(), done - self._done_before
+        by_trials = None if total is None or newly == 0 else elapsed / newly * (total - done)
+        by_time = None if self._minutes is None else 60 * (self._minutes - self._minutes_used())
+        known = [seconds for seconds in (by_trials, by_time) if seconds is not None]
+        return max(min(known), 0.0) if known else None
+
+    def _minutes_used(self) -> float:
+        """Over all runs of the sweep."""
+        return (self._used_before_s + time.monotonic() - self._started) / 60
+
+    def _training_s(self) -> float:
+        return 0.0 if self._training_since is None else time.monotonic() - self._training_since

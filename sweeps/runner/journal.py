@@ -1,33 +1,33 @@
 """The journal: the log while it is being written, and the tables that follow it.
 
-The rule: a record goes to the log first; what is shown and tabulated is folded from the same records. The log is waited
-for where the disk refuses it; tables that it refuses are written later.
+A record goes to the log first; what is shown and tabulated is folded from the same records. Where the disk refuses the
+log, the run waits for it; tables that it refuses are written later.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from sweeps.config import SweepConfig
 from sweeps.config.changes import fingerprint
 from sweeps.config.code_fingerprint import sources
 from sweeps.errors import ResultsError
-from sweeps.log.jsonl import Damage, LogWriter, read_log, timestamp
-from sweeps.log.trials import Entry, LoggedTrials, Record
+from sweeps.log.jsonl import Damage, LogContents, LogWriter, read_log, timestamp
+from sweeps.log.placement import check_format
+from sweeps.log.trials import Entry, LoggedTrials
 from sweeps.masking import masked
 from sweeps.results import manifest
+from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.storage.files import refused
 from sweeps.storage.paths import RunFolder
 from sweeps.storage.retry import LOGGER, Retry
 
 if TYPE_CHECKING:
     from sweeps.results.tables import TableFiles
-    from sweeps.study import StudyEvent  # a study is not needed to keep a log
 
 TABLES_SECONDS, TABLES_SHARE = 5.0, 1 / 20
 """The tables are written so often at most, and never for more than this share of the time."""
@@ -37,28 +37,42 @@ WORKER = "worker-0"
 
 
 class Journal:
-    """One run's writer. Opening it reads what earlier runs left; use as a context manager."""
+    """One run's writer; `Journal.open` makes it. Use as a context manager.
 
-    def __init__(self, config: SweepConfig, folder: RunFolder, retry: Retry | None = None) -> None:
-        self._folder, self._objective = folder, config.objective
-        self.retry = retry or Retry()
-        """What everything that this run writes is written with."""
+    `code` has the checksums of the user's modules, and `config` is the fingerprint of config and code, which this run's
+    trials are marked with in the tables. `retry` is what everything that the run writes is written with.
+    """
+
+    def __init__(
+        self, config: SweepConfig, folder: RunFolder, writer: LogWriter, log: LogContents, retry: Retry
+    ) -> None:
+        self._folder, self._objective, self._writer = folder, config.objective, writer
+        self.retry = retry
         self.code = sources(config)
         self.config = fingerprint(config, self.code)
-        """What this run's trials are marked with in the tables."""
-        self._logged = LoggedTrials()
-        self._writer = LogWriter(folder.log, WORKER)
-        self.past, damaged = read_log(folder.log)
-        for record in self.past:
-            self._logged.add(record)
+        self._logged = LoggedTrials(log.records)
         for number in range(max(self._logged.trials, default=-1)):
             if number not in self._logged.trials:  # it was proposed, and damage has taken all that the log had of it
                 self._logged.add({"kind": "ask", "number": number})
-        self._is_whole = not damaged and len(folder.log_files) == 1
-        self._warn(damaged)
+        self._is_whole = not log.damaged and len(folder.log_files) == 1
         self._tables: TableFiles | None = None
         self._tables_due = math.inf
         self._flush_due, self._recorded = 0.0, False
+
+    @classmethod
+    def open(cls, config: SweepConfig, folder: RunFolder, retry: Retry | None = None) -> tuple[Journal, EarlierRuns]:
+        """The journal of a run that begins, and what earlier runs left in the log.
+
+        Raises: ResultsError where the log is in use, cannot be read, or has a later format.
+        """
+        with ExitStack() as after_an_error:
+            writer = after_an_error.enter_context(LogWriter(folder.log, WORKER))
+            log = read_log(folder.log)
+            check_format(log.records)
+            journal = cls(config, folder, writer, log, retry or Retry())
+            journal._warn(log.damaged)
+            after_an_error.pop_all()
+        return journal, EarlierRuns(log.records, journal.trials)
 
     def _warn(self, damaged: Sequence[Damage]) -> None:
         """Say, as warnings of the logger `sweeps`, what of the past could not be read."""
@@ -135,58 +149,11 @@ class Journal:
     def _put_tables(self) -> None:
         metric, direction = self._objective.metric, self._objective.direction
         if self._tables is None:
-            from sweeps.results.tables import TableFiles
+            from sweeps.results.tables import TableFiles  # pyarrow, which training need not wait for
 
             self._tables = TableFiles(self._logged, metric, direction, self._folder)
         self._tables.write()
         manifest.write_manifest(self._folder, self._logged, metric, direction, is_whole=self._is_whole)
-
-    def study_events(self) -> Iterator[StudyEvent]:
-        """What the study was told in the past, and is told again: everything of trials that have ended or go on.
-
-        An earlier attempt's reports were told when they came, so they are told again. Those under another config than
-        the trial's last attempt are not: that attempt was told as if it were the first. A trial whose proposal the log
-        has lost is one that failed.
-        """
-        configs: dict[Any, Any] = {}  # of the run that each worker is in
-        asked = 0
-        for record in self.past:
-            kind, number = record["kind"], record.get("number")
-            if kind == "run":
-                configs[record["worker"]] = record.get("config")
-            entry = self.trials.get(number) if isinstance(number, int) else None
-            if entry is None:
-                continue
-            yield from (("lost", lost) for lost in range(asked, entry.number + (not entry.is_known)))
-            asked = max(asked, entry.number + 1)
-            config = entry.start.get("config")
-            is_ending = kind == "outcome" and bool(entry.ending) and record.get("attempt") == entry.attempt
-            if not entry.is_known:
-                if is_ending:
-                    yield ("tell", entry.number, "failed", None)
-            elif kind == "ask":
-                yield ("ask", entry.number, record["params"])
-            elif (
-                kind == "epoch" and configs.get(record["worker"]) == config and (entry.ending or config == self.config)
-            ):
-                yield ("report", entry.number, record["epoch"], figure(record, self._objective.metric))
-            elif is_ending:
-                yield ("tell", entry.number, record["outcome"], record["value"])
-
-    def seconds_used(self) -> float:
-        """How long the earlier runs of this sweep lasted, from each one's first record to its last."""
-        total, begun, last = 0.0, None, None
-        for record in self.past:
-            moment = datetime.fromisoformat(record["time"])
-            if record["kind"] == "run":
-                total += (last - begun).total_seconds() if begun and last else 0.0
-                begun = moment
-            last = moment
-        return total + ((last - begun).total_seconds() if begun and last else 0.0)
-
-    def forget(self) -> None:
-        """Let go of the records of earlier runs, which may be many, once the study and the clock have seen them."""
-        self.past = []
 
     def lost(self) -> list[int]:
         """Trials without an outcome whose proposal the log has lost to damage."""
@@ -205,9 +172,3 @@ class Journal:
         finally:
             with suppress(ResultsError):  # what is left to write by now has been refused, and that is on its way out
                 self._writer.close()
-
-
-def figure(record: Record, metric: str) -> float:
-    """The objective in an epoch's record."""
-    value = record.get(metric, record.get("metrics", {}).get(metric))
-    return float(value)

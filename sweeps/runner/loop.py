@@ -1,36 +1,46 @@
 """Where study, scheduler and journal meet: the life of a sweep, as a generator of its progress.
 
-The rule: one direction and no callbacks. Proposals go to lanes, epochs come back, each is recorded, and the trial it
-belongs to goes on, ends, or makes room. Whoever runs the sweep pulls at it.
+Proposals go to lanes, epochs come back, each is recorded, and the trial it belongs to goes on, ends, or makes room.
+Everything is called from here and calls nothing back; whoever runs the sweep pulls at it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 from sweeps.config import SweepConfig, space
-from sweeps.engine.checkpoints import Checkpoints
-from sweeps.engine.lane_group import LaneEpoch, LaneGroup
+from sweeps.engine.checkpoints import Checkpoints, Snapshot
+from sweeps.engine.lane_group import LaneGroup
 from sweeps.engine.memory import is_out_of_memory
+from sweeps.engine.orders import LaneEpoch
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.restore import Past, past_of
 from sweeps.engine.scheduler import Scheduler, ShortageError
 from sweeps.errors import SweepError
+from sweeps.log.early_stopping import kept_epoch
 from sweeps.log.placement import Placement
-from sweeps.runner.best_trial import BestTrial
-from sweeps.runner.budget import total_trials
+from sweeps.log.trials import Entry
+from sweeps.runner.best_trial import BestTrial, finish_best, keeping
+from sweeps.runner.budget import Timer, reaches_target, total_trials
+from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
-from sweeps.runner.outcomes import Outcomes
+from sweeps.runner.outcomes import Tally, TrialEnd, ending_of, is_finite
 from sweeps.runner.progress import Progress
-from sweeps.runner.recorder import Recorder, TrialEnd
-from sweeps.runner.timer import Timer
+from sweeps.runner.recorder import Recorder
 from sweeps.stop_request import StopRequest
 from sweeps.storage.paths import RunFolder
 from sweeps.study import Study
 from sweeps.user_code import reason_with_place
 
 REFRESH_S = 0.1
+LaneParams: TypeAlias = Callable[[int], Any]
+"""Answers a trial's parameters after an epoch; None where its lane holds those of another, or it has none."""
+
+
+def _no_params(epoch: int) -> None:
+    del epoch
 
 
 class Sweep:
@@ -41,28 +51,29 @@ class Sweep:
         config: SweepConfig,
         folder: RunFolder,
         journal: Journal,
+        earlier: EarlierRuns,
         programs: Programs,
         request: StopRequest | None = None,
     ) -> None:
-        self._config, self._journal = config, journal
+        self._config, self._folder, self._journal = config, folder, journal
+        self._programs, self._policy = programs, programs.policy
         self._request = request or StopRequest()
-        self._study = Study.from_events(config, journal.study_events())
-        self._placement = Placement(journal.past)
+        self._study = Study.from_events(config, earlier.study_events(journal.config, config.objective.metric))
+        self._placement = Placement(earlier.records)
         self._placement.enter(journal.config)
-        self._lost = journal.lost()
-        self._recorder = Recorder(config, journal, self._placement.attempts)
         self._retries = self._placement.retries
+        self._recorder = Recorder(config.metrics, journal, self._placement.attempts)
         self._total = total_trials(config, self._study)
         self._asked = len(journal.trials)
-        self._programs, self._policy = programs, programs.policy
         self._ready: list[LaneTrial] = []
         self._pasts: dict[int, Past] = {}  # of ready trials that go on
         self._checkpoints = Checkpoints(folder.checkpoints, journal.config, config.checkpoints.seconds)
-        self._best_trial = BestTrial(config, folder, journal, programs)
-        self._timer = Timer(config, journal)
-        outcomes = Counter(entry.outcome for entry in journal.trials.values() if entry.ending)
-        self._outcomes = Outcomes(config, self._study, self._recorder, self._best_trial, outcomes)
-        self._continued = sum(outcomes.values()), len(self._placement.places)
+        self._best_trial = BestTrial(config.objective, journal.best())
+        self._tally = Tally(Counter(entry.outcome for entry in journal.trials.values() if entry.ending))
+        self._continued = self._tally.counts.total(), len(self._placement.places)
+        self._timer = Timer(config.budget.minutes, earlier.seconds_used(), self._tally.counts.total())
+
+    # ---- a run's life ------------------------------------------------------------------------------------------------
 
     def run(self) -> Iterator[Progress]:
         """Train until the budget is used up, or until a stop is requested and the epochs under way have ended.
@@ -76,27 +87,33 @@ class Sweep:
                 yield from self._train(scheduler)
                 while not self._is_over() and not scheduler.is_still(REFRESH_S):
                     yield self._progress(scheduler)
-            if self._is_stopped(scheduler):
+            closing = self._closing()
+            if self._request.reason and not closing and not self._is_complete(scheduler):
                 self._journal.record("stop", reason=self._request.reason)
                 self._journal.sync()
                 self._checkpoints.keep_now(self._recorder.with_attempts(scheduler.snapshots()))
                 yield self._progress(scheduler, is_stopped=True)
                 return
-            self._close(scheduler)
-            self._best_trial.test(self._policy.devices[0])
-            reason = self._outcomes.closing or "complete"
-            self._journal.record("finish", reason=reason, compilations=self._programs.compilations)
+            if closing:
+                self._give_up_the_rest(scheduler, closing)
+            finish_best(self._config, self._folder, self._journal, self._programs)
+            compilations = self._programs.compilations
+            self._journal.record("finish", reason=closing or "complete", compilations=compilations)
             self._journal.sync()
             yield self._progress(scheduler)
 
     def _train(self, scheduler: Scheduler) -> Iterator[Progress]:
-        """Deal with one lane group's epoch after the other, while there are any in the order of virtual times."""
+        """Deal with one lane group's epoch after the other, while there are any in the order of virtual times.
+
+        Each round first takes filling, setting out and asking as far as they go. A run that goes on from a log that
+        was cut off between two of them begins such a round, and so does the rest of it.
+        """
         while not self._is_over():
             is_stopping = bool(self._request.reason)
             if is_stopping and scheduler.earliest() is None:
                 return  # nothing is under way that could come next, so nothing need be asked for
             self._fill(scheduler)
-            scheduler.start(is_held=is_stopping)
+            self._recorder.set_out(scheduler.start(is_held=is_stopping))
             self._ask_ahead()
             group = scheduler.earliest()
             if group is None:
@@ -107,18 +124,82 @@ class Sweep:
                 self._settle(scheduler, group)
                 yield self._progress(scheduler)
 
+    def _closing(self) -> str:
+        """Why the sweep is over before its trials are; "" while it is not."""
+        best, budget = self._best_trial.standing, self._config.budget
+        if best is not None and self._has_reached_target():
+            return f"trial {best.number} reached the target {budget.target:g}"
+        return f"the budget of {budget.minutes:g} minutes is used up" if self._timer.is_over else ""
+
+    def _has_reached_target(self) -> bool:
+        best = self._best_trial.standing
+        return best is not None and reaches_target(self._config, best.value)
+
+    def _is_over(self) -> bool:
+        return self._request.is_overdue or bool(self._closing())
+
+    def _is_complete(self, scheduler: Scheduler) -> bool:
+        """Whether all trials have ended."""
+        return self._total is not None and self._asked >= self._total and not self._ready and not scheduler.busy
+
+    def _give_up_the_rest(self, scheduler: Scheduler, closing: str) -> None:
+        """End what still trains or waits when the sweep is over before its trials are."""
+        outcome = "interrupted" if self._has_reached_target() else "timed_out"
+        running = [lane_trial.number for group in scheduler.groups for lane_trial in group.occupied]
+        for number in sorted(running + [lane_trial.number for lane_trial in self._ready]):
+            self._end(number, TrialEnd(outcome, closing))
+        self._ready.clear()
+
+    def _progress(self, scheduler: Scheduler, *, is_stopped: bool = False) -> Progress:
+        done, tally = self._tally.counts.total(), self._tally
+        news: tuple[str, ...] = ()
+        warnings: tuple[str, ...] = ()
+        if self._journal.flush():  # what is told is on the disk
+            news, warnings = tuple(tally.news), tuple(tally.warnings)
+            tally.news.clear()
+            tally.warnings.clear()
+            self._checkpoints.drop(tally.ended)  # which are not needed once that is on the disk
+            tally.ended.clear()
+        return Progress(
+            done=done,
+            total=self._total,
+            busy=scheduler.busy,
+            lanes=scheduler.lanes,
+            best=self._best_trial.standing,
+            examples_per_second=self._timer.examples_per_second(),
+            seconds_left=self._timer.seconds_left(done, self._total),
+            outcomes=dict(tally.counts),
+            compilations=self._programs.compilations,
+            news=news,
+            is_stopped=is_stopped,
+            warnings=warnings,
+            continued=self._continued,
+            under_way=self._under_way() if is_stopped else (0, 0),
+        )
+
+    def _under_way(self) -> tuple[int, int]:
+        """How many trials have begun and not ended, and how many epochs they have."""
+        begun = [entry for entry in self._journal.unfinished() if entry.attempt]
+        return len(begun), sum(entry.epochs_run for entry in begun)
+
+    # ---- trials find lanes -------------------------------------------------------------------------------------------
+
     def _resume(self, scheduler: Scheduler) -> None:
-        """Put every trial that has not ended back where it was; those whose lane is gone come before any other."""
+        """Put every trial that has not ended back where it was; those whose lane is gone come before any other.
+
+        The placement says which groups had set out. What they lack to the log's state, the device side trains once
+        more before it answers: see `Past`.
+        """
         placement, trials = self._placement, self._journal.trials
-        for number in self._lost:
+        for number in self._journal.lost():
             placement.places.pop(number, None)
-            self._outcomes.end(number, TrialEnd("failed", "damage to the log has lost its proposal"))
+            self._end(number, TrialEnd("failed", "damage to the log has lost its proposal"))
         self._checkpoints.retain(placement.places)
         for number, place in sorted(placement.places.items()):
             lane_trial, entry = self._lane_trial(number), trials[number]
             if lane_trial is None:
                 continue
-            if entry.last and self._outcomes.is_ended_by(lane_trial, entry.epochs_run, entry, None):
+            if entry.last and self._is_ended_by(scheduler, lane_trial, entry.epochs_run):
                 continue  # the log was cut off before it said so
             past = past_of(entry, self._checkpoints.find(lane_trial, entry.attempt, entry.epochs_run))
             if not self._is_over() and scheduler.put_back(lane_trial, place, past):
@@ -130,7 +211,7 @@ class Sweep:
             self._recorder.attempts.setdefault(number, trials[number].attempt)
             self._make_ready(number)
         scheduler.resume(placement, is_held=bool(self._request.reason))
-        self._outcomes.warn(self._checkpoints.notes)
+        self._tally.warn(self._checkpoints.notes)
 
     def _fill(self, scheduler: Scheduler) -> None:
         """Ready trials to free lanes, asking for more while lanes stay free."""
@@ -150,7 +231,7 @@ class Sweep:
 
     def _ask(self, *, is_ahead: bool) -> bool:
         """Ask for one more trial; whether there was one."""
-        if self._outcomes.closing or (self._total is not None and self._asked >= self._total):
+        if self._closing() or (self._total is not None and self._asked >= self._total):
             return False
         proposal = self._study.ask()
         if proposal is None:
@@ -172,7 +253,7 @@ class Sweep:
             trial = space.resolve(self._config, dict(self._journal.trials[number].params))
             return self._programs.lane_trial(number, trial)
         except SweepError as error:
-            self._outcomes.end(number, TrialEnd("failed", str(error)))
+            self._end(number, TrialEnd("failed", str(error)))
             return None
 
     def _begin(self, lane_trial: LaneTrial, group: LaneGroup) -> None:
@@ -182,32 +263,41 @@ class Sweep:
         else:
             self._recorder.resume(lane_trial, past, group)
 
+    # ---- epochs come back --------------------------------------------------------------------------------------------
+
     def _settle(self, scheduler: Scheduler, group: LaneGroup) -> None:
         """Deal with what a lane group's epoch came to."""
         lane_trials = list(group.occupied)
         try:
-            epochs = scheduler.collect(group)
+            answer = scheduler.collect(group)
         except ShortageError as shortage:
             self._try_again(lane_trials, TrialEnd("shortage", str(shortage)), group.virtual_time, began=shortage.began)
         except (Exception, SystemExit) as error:  # noqa: BLE001  (user code; the other programs go on)
             outcome = "out_of_memory" if is_out_of_memory(error) else "failed"
             self._fail(lane_trials, TrialEnd(outcome, reason_with_place(error)), group.virtual_time)
         else:
-            self._outcomes.warn(group.notes)
-            group.notes.clear()
-            for epoch in epochs:
-                self._settle_epoch(group, epoch)
-            self._keep(group)
+            self._tally.warn(answer.notes)
+            for epoch in answer.epochs:
+                self._settle_epoch(scheduler, group, epoch)
+            self._keep(group, answer.snapshots)
+
+    def _settle_epoch(self, scheduler: Scheduler, group: LaneGroup, epoch: LaneEpoch) -> None:
+        lane_trial = group.lanes[epoch.lane]
+        assert lane_trial is not None
+        self._recorder.epoch(lane_trial, epoch, group.virtual_time)
+        self._timer.count(lane_trial.examples, epoch.seconds)
+        if self._is_ended_by(scheduler, lane_trial, epoch.epoch):
+            scheduler.retire(group, epoch.lane)
 
     def _fail(self, lane_trials: list[LaneTrial], ending: TrialEnd, virtual_time: float) -> None:
         """End trials whose epoch raised, but for those that may be tried again."""
-        allowed = (
-            0 if self._programs.is_broken(lane_trials[0].program_key) else getattr(self._config.retries, ending.outcome)
-        )
+        allowed = getattr(self._config.retries, ending.outcome)
+        if self._programs.is_broken(lane_trials[0].program_key):
+            allowed = 0
         again = {each.number for each in lane_trials if self._retries[each.number, ending.outcome] < allowed}
         for lane_trial in lane_trials:
             if lane_trial.number not in again:
-                self._outcomes.end(lane_trial.number, ending, virtual_time)
+                self._end(lane_trial.number, ending, virtual_time)
         self._try_again([each for each in lane_trials if each.number in again], ending, virtual_time, began=True)
 
     def _try_again(self, lane_trials: list[LaneTrial], ending: TrialEnd, virtual_time: float, *, began: bool) -> None:
@@ -215,74 +305,65 @@ class Sweep:
         self._ready[:0] = lane_trials
         for lane_trial in reversed(lane_trials):  # each goes before those that are ready
             self._retries[lane_trial.number, ending.outcome] += 1
+            self._best_trial.forget(lane_trial.number)
             self._recorder.retry(lane_trial.number, ending.outcome, ending.reason, virtual_time, began=began)
 
-    def _settle_epoch(self, group: LaneGroup, epoch: LaneEpoch) -> None:
-        lane_trial = epoch.lane_trial
-        self._recorder.epoch(epoch, group.virtual_time)
-        self._timer.count(lane_trial.examples, epoch.seconds)
-        if self._outcomes.is_ended_by(lane_trial, epoch.epoch, self._journal.trials[lane_trial.number], group):
-            group.retire(epoch.lane)
+    def _keep(self, group: LaneGroup, snapshots: Sequence[Snapshot]) -> None:
+        """Have snapshots written, but for trials that have ended; what led to them is in the log before they are."""
+        numbers = {lane_trial.number for lane_trial in group.occupied}
+        if snapshots:
+            self._journal.sync()
+            due = [snapshot for snapshot in snapshots if snapshot.number in numbers]
+            self._checkpoints.keep(group.index, self._recorder.with_attempts(due))
 
-    def _keep(self, group: LaneGroup) -> None:
-        """Have a lane group's lanes written, if it is time; what led to them is in the log before they are."""
-        if not group.snapshots:
-            return
-        lane_trials = {lane_trial.number for lane_trial in group.occupied}
-        due = [snapshot for snapshot in group.snapshots if snapshot.number in lane_trials]
-        group.snapshots = []
-        self._journal.sync()
-        self._checkpoints.keep(group.index, self._recorder.with_attempts(due))
+    # ---- trials end --------------------------------------------------------------------------------------------------
 
-    def _is_over(self) -> bool:
-        minutes = self._config.budget.minutes
-        if not self._outcomes.closing and minutes is not None and self._timer.minutes_used() >= minutes:
-            self._outcomes.closing = f"the budget of {minutes:g} minutes is used up"
-        return bool(self._outcomes.closing) or self._request.is_overdue
+    def _is_ended_by(self, scheduler: Scheduler, lane_trial: LaneTrial, epoch: int) -> bool:
+        """End a trial after an epoch, which is in the log, if that was its last; whether it was."""
+        number, metric = lane_trial.number, self._config.objective.metric
+        entry = self._journal.trials[number]
+        row = entry.epochs[0, epoch]
+        value = row.figure(metric)
+        # The study answers an epoch that was reported before a crash as it did then.
+        is_pruned = is_finite(row, metric) and self._study.report(number, epoch, value)
+        ending = ending_of(self._config, entry, epoch, lane_trial.epochs, is_pruned=is_pruned)
+        if ending is not None:
+            self._end(number, ending, lane_params=lambda kept: scheduler.params(number) if kept == epoch else None)
+        elif self._config.keep == "best_epoch" and self._best_trial.would_be(number, value):
+            self._remember(scheduler, entry, epoch)
+        return ending is not None
 
-    def _is_stopped(self, scheduler: Scheduler) -> bool:
-        """Whether the run ends at a request, with something left for the next one."""
-        is_complete = self._total is not None and self._asked >= self._total and not self._ready and not scheduler.busy
-        return bool(self._request.reason) and not self._outcomes.closing and not is_complete
+    def _remember(self, scheduler: Scheduler, entry: Entry, epoch: int) -> None:
+        """Copy the parameters of a trial that goes on, if they may become the best trial's."""
+        if kept_epoch(self._config, entry.epochs_of(0)) == epoch:
+            self._best_trial.remember(entry.number, epoch, scheduler.params(entry.number))
 
-    def _close(self, scheduler: Scheduler) -> None:
-        """End what still runs when the sweep is over before its trials are."""
-        if not self._outcomes.closing:
-            return
-        outcome = "interrupted" if "target" in self._outcomes.closing else "timed_out"
-        running = [lane_trial.number for group in scheduler.groups for lane_trial in group.occupied]
-        for number in sorted(running + [lane_trial.number for lane_trial in self._ready]):
-            self._outcomes.end(number, TrialEnd(outcome, self._outcomes.closing))
-        self._ready.clear()
+    def _end(
+        self, number: int, ending: TrialEnd, virtual_time: float | None = None, *, lane_params: LaneParams = _no_params
+    ) -> None:
+        """Tell of a trial's end: the study, then the log, then people, then the best trial.
 
-    def _progress(self, scheduler: Scheduler, *, is_stopped: bool = False) -> Progress:
-        done = sum(self._outcomes.counts.values())
-        news: tuple[str, ...] = ()
-        warnings: tuple[str, ...] = ()
-        if self._journal.flush():  # what is told is on the disk
-            news, warnings = tuple(self._outcomes.news), tuple(self._outcomes.warnings)
-            self._outcomes.news.clear()
-            self._outcomes.warnings.clear()
-            self._checkpoints.drop(self._outcomes.ended)  # which are not needed once that is on the disk
-            self._outcomes.ended.clear()
-        return Progress(
-            done=done,
-            total=self._total,
-            busy=scheduler.busy,
-            lanes=scheduler.lanes,
-            best=self._best_trial.standing,
-            examples_per_second=self._timer.examples_per_second(),
-            seconds_left=self._timer.seconds_left(done, self._total),
-            outcomes=dict(self._outcomes.counts),
-            compilations=self._programs.compilations,
-            news=news,
-            is_stopped=is_stopped,
-            warnings=warnings,
-            continued=self._continued,
-            under_way=self._under_way() if is_stopped else (0, 0),
-        )
+        It ends at a `virtual_time` if an epoch without a result did it.
+        """
+        self._study.tell(number, ending.outcome, ending.value)
+        self._recorder.outcome(number, ending, virtual_time)
+        self._tally.add(number, ending, self._config.objective.metric)
+        is_completed = ending.outcome == "completed" and ending.value is not None
+        if is_completed and self._best_trial.would_be(number, ending.value or 0.0):
+            self._replace_best(self._journal.trials[number], lane_params)
+        self._best_trial.forget(number)
 
-    def _under_way(self) -> tuple[int, int]:
-        """How many trials have begun and not ended, and how many epochs they have."""
-        begun = [entry for entry in self._journal.unfinished() if entry.attempt]
-        return len(begun), sum(entry.epochs_run for entry in begun)
+    def _replace_best(self, entry: Entry, lane_params: LaneParams) -> None:
+        """A trial is the best so far: its parameters go to `best/`, where they are at hand."""
+        self._best_trial.replace(entry)
+        epoch = kept_epoch(self._config, entry.epochs_of(0))
+        params = lane_params(epoch)
+        if params is None:
+            params = self._best_trial.remembered(entry.number, epoch)
+        if params is not None:
+            trial = space.resolve(self._config, dict(entry.params))
+            program_key = self._programs.lane_trial(entry.number, trial).program_key
+            dataset = self._programs.dataset(program_key)
+            keep = keeping(self._config, self._folder, entry, program_key, dataset, params)
+            if self._journal.retry.attempt("the best trial's parameters", keep):
+                self._journal.record("best", number=entry.number, value=entry.value)

@@ -1,38 +1,31 @@
-"""The recorder: what a run writes down of its trials. The rule: one function a record, and `placement` can read them.
+"""The recorder: what a run writes down of its trials, a method for each kind of record.
 
-Besides what the tables need, records say where each trial rode (`group`, `lane`) and when by the virtual time of its
-lane group (`virtual_time`), so that an interrupted sweep can be taken up as it was.
+Besides what the tables need, records say in which lane each trial trained (`group`, `lane`) and when by the virtual
+time of its lane group (`virtual_time`), so that an interrupted sweep goes on as it was: see `Placement`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
-from sweeps.config import SweepConfig, metric_column
+from sweeps.config import metric_column
 from sweeps.engine.checkpoints import Snapshot
-from sweeps.engine.lane_group import LaneEpoch, LaneGroup
+from sweeps.engine.lane_group import LaneGroup
+from sweeps.engine.orders import LaneEpoch
 from sweeps.engine.programs import LaneTrial
 from sweeps.engine.restore import Past
 from sweeps.runner.journal import Journal
+from sweeps.runner.outcomes import TrialEnd
 from sweeps.study import Proposal
-
-
-class TrialEnd(NamedTuple):
-    """How a trial ends; `value` is the objective of one that came to the end of an epoch."""
-
-    outcome: str
-    reason: str
-    value: float | None = None
 
 
 class Recorder:
     """Writes to a journal. `attempts` counts how often each trial that has not ended was begun, in all runs."""
 
-    def __init__(self, config: SweepConfig, journal: Journal, attempts: Counter[int]) -> None:
+    def __init__(self, metrics: Sequence[str], journal: Journal, attempts: Counter[int]) -> None:
         self._journal, self.attempts = journal, attempts
-        self._metrics = [metric_column(metric) for metric in config.metrics]
+        self._metrics = [metric_column(metric) for metric in metrics]
 
     def ask(self, proposal: Proposal, *, is_ahead: bool) -> None:
         """A trial was proposed, maybe ahead of need."""
@@ -61,9 +54,14 @@ class Recorder:
             place = {"group": group.index, "lane": group.lane_of(number), "virtual_time": group.virtual_time}
         self._journal.record("resume", number=number, attempt=self.attempts[number], epoch=past.taken_up_at, **place)
 
-    def epoch(self, epoch: LaneEpoch, virtual_time: float) -> None:
+    def set_out(self, groups: Sequence[tuple[int, float]]) -> None:
+        """Lane groups have begun an epoch, each with the virtual time of its end: one record for all of them."""
+        if groups:
+            self._journal.record("set_out", groups=groups)
+
+    def epoch(self, lane_trial: LaneTrial, epoch: LaneEpoch, virtual_time: float) -> None:
         """A trial's epoch has ended, at its lane group's `virtual_time`."""
-        lane_trial, scores = epoch.lane_trial, [float(score) for score in epoch.scores]
+        scores = [float(score) for score in epoch.scores]
         self._journal.record(
             "epoch",
             number=lane_trial.number,

@@ -9,14 +9,14 @@ that anything but *identical* has a cause: another machine, version, model, or o
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sweeps.config import SweepConfig, metric_column, space
-from sweeps.engine.lane_group import alone
+from sweeps.engine.device_lanes import alone
+from sweeps.engine.orders import Orders
 from sweeps.engine.programs import Programs
 from sweeps.engine.restore import DRIFT
 from sweeps.errors import ResultsError
@@ -103,10 +103,10 @@ def replay(trial: Recorded, config: SweepConfig, programs: Programs) -> Iterator
     """
     lane_trial = programs.lane_trial(trial.number, space.resolve(config, dict(trial.params)))
     names = ("train_loss", "valid_loss", *map(metric_column, config.metrics))
-    group = alone(programs, lane_trial)
+    lanes = alone(programs, lane_trial)
     for epoch in range(1, max(trial.epochs) + 1):
-        (ridden,) = group.advance(threading.Event())
-        now = dict(zip(names, map(float, ridden.scores), strict=True))
+        (trained,) = lanes.advance(Orders(awaited={0: epoch})).epochs
+        now = dict(zip(names, map(float, trained.scores), strict=True))
         before = trial.epochs.get(epoch, {})
         pairs = [(name, before[name], now.get(name, math.nan)) for name in before]
         yield [Difference(epoch, *pair) for pair in pairs if not _is_same(*pair[1:])]

@@ -1,8 +1,8 @@
-"""A folder that holds a sweep, and a config that is to continue it. The rule: refuse before anything is written.
+"""Whether a config may continue the sweep in a folder. It is refused before the run writes anything there.
 
-What a trial's result does not depend on may change at any time; anything else needs the user's word for it, and is told
-apart in the tables by the column `config`. What was proposed must fit the new search space in any case, because the
-sampler is told of it again.
+What a trial's result does not depend on may change at any time. Anything else needs `--allow-changed`, and the column
+`config` of the tables tells the trials apart. In any case the earlier proposals must fit the new search space, because
+the sampler hears of them again.
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ from sweeps.errors import LogError, ResultsError
 from sweeps.log.trials import Entry
 from sweeps.results.best import holds
 from sweeps.results.folder import read_config
+from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
 from sweeps.storage.paths import RunFolder
 
 
-def claim(folder: RunFolder, config: SweepConfig, journal: Journal, *, allow_changed: bool) -> list[Change]:
+def claim(
+    folder: RunFolder, config: SweepConfig, journal: Journal, earlier: EarlierRuns, *, allow_changed: bool
+) -> list[Change]:
     """What has changed since the folder's last run.
 
     Raises:
         ResultsError: it is another config than this folder's, or other code, and that is not allowed or not possible.
     """
-    changed = _changes(folder, config, journal)
+    changed = _changes(folder, config, journal, earlier)
     forced = [change for change in changed if change.needs_force]
     if any(change.path[0] in BINDING for change in forced) or (forced and not allow_changed):
         raise ResultsError(_refusal(folder, forced))
     if any(change.path[0] not in (*FREE, "code") for change in changed):
-        _refuse_what_does_not_fit(folder, config, journal)
+        _refuse_what_does_not_fit(folder, config, journal, earlier)
     return changed
 
 
@@ -50,20 +53,17 @@ def with_history(config: SweepConfig, journal: Journal) -> SweepConfig:
 
 
 def _is_in_order(config: SweepConfig, asked: list[Entry]) -> bool:
-    from sweeps.study.grid import grid
+    from sweeps.study.grid import grid  # NumPy, for a grid alone
 
     return all(dict(entry.params) == dict(next_one) for entry, next_one in zip(asked, grid(config), strict=False))
 
 
-def _changes(folder: RunFolder, config: SweepConfig, journal: Journal) -> list[Change]:
-    if not journal.past and not folder.config.exists():
+def _changes(folder: RunFolder, config: SweepConfig, journal: Journal, earlier: EarlierRuns) -> list[Change]:
+    if not earlier.records and not folder.config.exists():
         return []
-    code: dict[str, str] = next(
-        (record["code"] for record in reversed(journal.past) if isinstance(record.get("code"), dict)), {}
-    )
     try:
-        of_config = changes(read_config(folder, journal.past).config, concealed(config))
-        return [*of_config, *code_changes(code, journal.code)]
+        of_config = changes(read_config(folder, earlier.records).config, concealed(config))
+        return [*of_config, *code_changes(earlier.code, journal.code)]
     except ResultsError as error:
         raise ResultsError(f"the sweep cannot be continued: {error}") from error
 
@@ -82,11 +82,12 @@ def _refusal(folder: RunFolder, forced: list[Change]) -> str:
     return "\n".join([f"{folder.path} holds a sweep with {what}. {advice}", *map(str, forced)])
 
 
-def _refuse_what_does_not_fit(folder: RunFolder, config: SweepConfig, journal: Journal) -> None:
-    from sweeps.study import Study
+def _refuse_what_does_not_fit(folder: RunFolder, config: SweepConfig, journal: Journal, earlier: EarlierRuns) -> None:
+    from sweeps.study import Study  # when something has changed
 
     try:
-        Study.from_events(with_history(config, journal), journal.study_events())
+        events = earlier.study_events(journal.config, config.objective.metric)
+        Study.from_events(with_history(config, journal), events)
     except (LogError, ValueError) as error:
         raise ResultsError(
             f"the trials in {folder.path} do not fit this search space, so it cannot continue them: {error}. Give this "

@@ -1,19 +1,21 @@
-"""From a config to a running sweep: the folder, the owner, what is left to do. The rule: refuse early, import JAX late.
+"""From a config to a running sweep: the folder, its lock, what is left to do.
 
-`follow` is the whole life of a run as a generator; `run` is the same for Python users who only want the results.
+`follow` is the whole life of a run as a generator; `run` is the same for Python users who only want the results. What
+can be refused is refused before JAX is imported.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import shutil
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sweeps.config import Draft, SweepConfig, as_draft, concealed, read_draft, to_yaml
+from sweeps.config.changes import Change
 from sweeps.datasets.loading import Datasets
+from sweeps.log.placement import FORMAT
 from sweeps.runner import resume
 from sweeps.runner.budget import is_used_up
 from sweeps.runner.journal import Journal
@@ -28,6 +30,7 @@ from sweeps.validation import validate
 from sweeps.version import __version__
 
 if TYPE_CHECKING:
+    from sweeps.engine.programs import Programs
     from sweeps.results.results import Results
 
 
@@ -51,7 +54,7 @@ def run(
         checked = prepare(draft, Path(results), datasets)
         for _ in follow(checked, Path(results), datasets, allow_changed=allow_changed):
             pass
-    from sweeps.results.results import load
+    from sweeps.results.results import load  # pandas, when there is something to read
 
     return load(Path(results) / checked.name)
 
@@ -69,7 +72,8 @@ def prepare(draft: Draft, results: Path, datasets: Datasets) -> SweepConfig:
     if not draft.complaints:
         config = draft.config()
         datasets.prefetch(config.dataset.use, config.dataset.arguments)
-        importlib.import_module("sweeps.engine.programs")  # JAX, while the data is being read
+        from sweeps.engine import programs  # noqa: F401  (JAX, which is imported while the data is being read)
+
     validate.examine(draft, datasets)
     return draft.config()
 
@@ -91,39 +95,63 @@ def follow(
     """
     folder = RunFolder(results / config.name)
     request = request or StopRequest()
-    with FolderLock(folder) as owner, Journal(config, folder, Retry(request)) as journal:
-        changed = resume.claim(folder, config, journal, allow_changed=allow_changed)
-        remove_leftovers(folder.path)
-        studied = resume.with_history(config, journal)
-        if is_used_up(studied, journal) and not resume.lacks_parameters(folder, journal):
-            journal.mend_tables()
-            shutil.rmtree(folder.checkpoints, ignore_errors=True)  # a run that was killed at its very end has left them
-            return
-        from sweeps import environment
-        from sweeps.engine import programs
-        from sweeps.engine.compile_cache import keep_compiled
+    with FolderLock(folder) as lock:
+        journal, earlier = Journal.open(config, folder, Retry(request))
+        with journal:
+            changed = resume.claim(folder, config, journal, earlier, allow_changed=allow_changed)
+            remove_leftovers(folder.path)
+            studied = resume.with_history(config, journal)
+            if is_used_up(studied, journal, earlier) and not resume.lacks_parameters(folder, journal):
+                journal.mend_tables()
+                # A run that was killed at its very end has left them.
+                shutil.rmtree(folder.checkpoints, ignore_errors=True)
+                return
+            programs = _programs(config, datasets)
+            from sweeps.runner.loop import Sweep  # the study, while the training program compiles
 
-        keep_compiled()
-        trainable = programs.Programs(config, datasets)
-        trainable.compile_ahead()
-        from sweeps.runner.loop import Sweep
+            _begin(folder, config, journal, changed, programs.policy.device_names)
+            sweep = Sweep(studied, folder, journal, earlier, programs, request)
+            del earlier  # its records may be many
+            try:
+                # Closed at once when whoever follows has had enough, and not when Python gets round to it.
+                with contextlib.closing(cast("Generator[Progress]", sweep.run())) as looks:
+                    for look in looks:
+                        lock.renew()
+                        yield look
+            finally:
+                journal.write_tables()
 
-        described = environment.describe(config.seed, trainable.policy.device_names)
-        resolved = to_yaml(concealed(config))
-        replace_text(folder.config, resolved)
-        replace_text(folder.environment, environment.text(described))
-        version = {"version": __version__, "config": journal.config, "changes": [str(each) for each in changed]}
-        journal.record("run", **version, environment=described, yaml=resolved, code=journal.code)
-        sweep = Sweep(studied, folder, journal, trainable, request)
-        journal.forget()
-        try:
-            # Closed at once when whoever follows has had enough, and not when Python gets round to it.
-            with contextlib.closing(cast("Generator[Progress]", sweep.run())) as looks:
-                for look in looks:
-                    owner.renew()
-                    yield look
-        finally:
-            journal.write_tables()
+
+def _programs(config: SweepConfig, datasets: Datasets) -> Programs:
+    """The sweep's programs; the first of them is being compiled where it is known by now."""
+    from sweeps.engine.compile_cache import keep_compiled  # JAX, when there is something to train
+    from sweeps.engine.programs import Programs
+
+    keep_compiled()
+    programs = Programs(config, datasets)
+    programs.compile_ahead()
+    return programs
+
+
+def _begin(
+    folder: RunFolder, config: SweepConfig, journal: Journal, changed: Sequence[Change], devices: Sequence[str]
+) -> None:
+    """Write down what this run is: in the log, and in files of its own."""
+    from sweeps import environment  # JAX, when there is something to train
+
+    described, resolved = environment.describe(config.seed, list(devices)), to_yaml(concealed(config))
+    replace_text(folder.config, resolved)
+    replace_text(folder.environment, environment.text(described))
+    journal.record(
+        "run",
+        format=FORMAT,
+        version=__version__,
+        config=journal.config,
+        changes=[str(each) for each in changed],
+        environment=described,
+        yaml=resolved,
+        code=journal.code,
+    )
 
 
 def _draft(config: SweepConfig | Mapping[str, Any] | str | Path) -> Draft:

@@ -23,8 +23,8 @@ import sweeps
 from sweeps.config import SweepConfig
 from sweeps.datasets.loading import Datasets
 from sweeps.engine import checkpoints
+from sweeps.engine.device_lanes import DeviceLanes
 from sweeps.engine.devices import Policy
-from sweeps.engine.lane_group import LaneGroup
 from sweeps.runner import start
 from sweeps.stop_request import StopRequest
 
@@ -166,14 +166,14 @@ def test_a_sweep_that_is_stopped_again_and_again_is_the_same_sweep_and_trains_no
     swept = sweep()
     whole = finish(swept, tmp_path / "whole")
     trained: list[int] = []
-    train = LaneGroup._train
+    train = DeviceLanes._train
 
-    def counted(self: LaneGroup, training: list[int], stop: Any) -> list[int]:
-        ended = train(self, training, stop)
+    def counted(self: DeviceLanes, training: list[int]) -> list[int]:
+        ended = train(self, training)
         trained.extend(ended)
         return ended
 
-    monkeypatch.setattr(LaneGroup, "_train", counted)
+    monkeypatch.setattr(DeviceLanes, "_train", counted)
     assert run_in_pieces(swept, tmp_path / "pieces", looks) > 3
     assert_same_tables(sweeps.load(tmp_path / "pieces" / "small"), whole)
     assert story(tmp_path / "pieces") == story(tmp_path / "whole")
@@ -211,17 +211,17 @@ def test_an_epoch_that_is_given_up_when_a_stop_is_overdue_goes_on_within(
     whole = finish(swept, tmp_path / "whole")
     monkeypatch.setattr("sweeps.stop_request.GRACE_S", 0.0)
     request, calls = StopRequest(), []
-    call = LaneGroup._call
+    call = DeviceLanes._call
 
-    def slowly(self: LaneGroup, *arguments: Any) -> Any:
-        self.program.parts_per_call = 5
+    def slowly(self: DeviceLanes, *arguments: Any) -> Any:
+        self._program.parts_per_call = 5
         calls.append(self._trained[0])
         if len(calls) == 15:
             request.make("a test")
             time.sleep(1)  # until the run has looked
         return call(self, *arguments)
 
-    monkeypatch.setattr(LaneGroup, "_call", slowly)
+    monkeypatch.setattr(DeviceLanes, "_call", slowly)
     for _ in start.follow(swept, tmp_path / "cut", Datasets(), request=request):
         pass
     (stopped,) = records(tmp_path / "cut", "stop")

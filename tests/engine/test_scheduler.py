@@ -12,8 +12,9 @@ import sweeping
 from sweeping import UnfinishedError, config, fixed, lane_trial, mapped, shared_programs, vmapped
 
 from sweeps.config import SweepConfig
+from sweeps.engine.device_lanes import DeviceLanes
 from sweeps.engine.devices import Policy
-from sweeps.engine.lane_group import LaneEpoch, LaneGroup
+from sweeps.engine.orders import Answer, Orders
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.scheduler import Scheduler
 
@@ -41,6 +42,7 @@ def events(policy: Policy) -> list[tuple[int, int]]:
     swept, seen = sweep(), []
     programs = shared_programs(swept, policy)
     waiting = riders(programs, swept)
+    epochs = {each.number: each.epochs for each in waiting}
     with Scheduler(policy, programs) as scheduler:
         while True:
             waiting = [each for each in waiting if scheduler.place(each) is None]
@@ -50,10 +52,10 @@ def events(policy: Policy) -> list[tuple[int, int]]:
                 return seen
             while not scheduler.is_ready(group, 1):
                 pass
-            for epoch in scheduler.collect(group):
-                seen.append((epoch.lane_trial.number, epoch.epoch))
-                if epoch.epoch == epoch.lane_trial.epochs:
-                    group.retire(epoch.lane)
+            for epoch in scheduler.collect(group).epochs:
+                seen.append((epoch.number, epoch.epoch))
+                if epoch.epoch == epochs[epoch.number]:
+                    scheduler.retire(group, epoch.lane)
 
 
 @pytest.mark.parametrize("policy", [mapped(3), vmapped(2, groups=2)], ids=["mapped", "vmapped"])
@@ -61,15 +63,15 @@ def test_events_come_in_the_order_of_modelled_work_however_long_each_took(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = events(policy)
-    advance = LaneGroup.advance
+    advance = DeviceLanes.advance
     for seed in range(3):
         delays = random.Random(seed)
 
-        def late(self: LaneGroup, stop: threading.Event, delays: random.Random = delays) -> list[LaneEpoch]:
+        def late(self: DeviceLanes, orders: Orders, delays: random.Random = delays) -> Answer:
             time.sleep(delays.random() * 0.03)
-            return advance(self, stop)
+            return advance(self, orders)
 
-        monkeypatch.setattr(LaneGroup, "advance", late)
+        monkeypatch.setattr(DeviceLanes, "advance", late)
         assert events(policy) == expected
 
 
@@ -140,7 +142,7 @@ def test_an_epoch_that_raises_empties_its_population_and_leaves_the_others() -> 
                     scheduler.collect(group)
                 assert group.occupied == []
             else:
-                assert [epoch.epoch for epoch in scheduler.collect(group)] == [1]
+                assert [epoch.epoch for epoch in scheduler.collect(group).epochs] == [1]
                 assert len(group.occupied) == 1
 
 

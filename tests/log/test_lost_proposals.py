@@ -48,7 +48,8 @@ def test_the_journal_tells_of_lost_proposals_in_their_order(tmp_path: Path, is_e
     """Trial 1 has lost its proposal, trial 2 everything; trial 3 is whole."""
     folder, params = RunFolder(tmp_path), {"epochs": 1, "batch_size": 8, "learning_rate": 0.01}
     figures = {"train_loss": 1.0, "valid_loss": 1.0, "metrics": {}, "seconds": 0.1}
-    with Journal(small(), folder) as journal:
+    journal, _ = Journal.open(small(), folder)
+    with journal:
         journal.record("run", config=journal.config)
         journal.record("ask", number=0, params=params)
         journal.record("start", number=1, attempt=1)
@@ -56,8 +57,9 @@ def test_the_journal_tells_of_lost_proposals_in_their_order(tmp_path: Path, is_e
         if is_ended:
             journal.record("outcome", number=1, attempt=1, outcome="completed", reason="", value=1.0, epochs=1)
         journal.record("ask", number=3, params=params)
-    with Journal(small(), folder) as journal:
-        events = list(journal.study_events())
+    journal, earlier = Journal.open(small(), folder)
+    with journal:
+        events = list(earlier.study_events(journal.config, "valid_loss"))
         told = [("tell", 1, "failed", None)] if is_ended else []
         assert events == [("ask", 0, params), ("lost", 1), *told, ("lost", 2), ("ask", 3, params)]
         assert journal.lost() == ([2] if is_ended else [1, 2])

@@ -6,7 +6,6 @@ import inspect
 import json
 import os
 import random
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from sweeping import config, finish, follow, records, small, timeless
 
 import sweeps
 from sweeps.config import SweepConfig, metric_column
+from sweeps.engine.device_lanes import DeviceLanes
 from sweeps.engine.devices import vmapped_policy
-from sweeps.engine.lane_group import LaneEpoch, LaneGroup
+from sweeps.engine.orders import Answer, Orders
 from sweeps.errors import ResultsError
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
@@ -98,13 +98,13 @@ def test_the_same_seed_gives_the_same_tables_and_another_seed_gives_others(tmp_p
 
 
 def test_the_tables_do_not_depend_on_how_long_anything_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected, advance, delays = finish(small(**TUNED), tmp_path / "quick"), LaneGroup.advance, random.Random(0)
+    expected, advance, delays = finish(small(**TUNED), tmp_path / "quick"), DeviceLanes.advance, random.Random(0)
 
-    def late(self: LaneGroup, stop: threading.Event) -> list[LaneEpoch]:
+    def late(self: DeviceLanes, orders: Orders) -> Answer:
         time.sleep(delays.random() * 0.03)
-        return advance(self, stop)
+        return advance(self, orders)
 
-    monkeypatch.setattr(LaneGroup, "advance", late)
+    monkeypatch.setattr(DeviceLanes, "advance", late)
     assert_same_tables(expected, finish(small(**TUNED), tmp_path / "late"))
 
 

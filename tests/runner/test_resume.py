@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from sweeps.config.code_fingerprint import sources
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ResultsError
 from sweeps.runner import start
+from sweeps.runner.earlier_runs import EarlierRuns
+from sweeps.runner.journal import Journal
 from sweeps.user_code import project_folders
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
@@ -142,15 +145,21 @@ def test_the_records_of_earlier_runs_are_let_go_once_the_sweep_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    from sweeps.runner.journal import Journal
+    earlier: list[weakref.ref[EarlierRuns]] = []
+    opened, record = Journal.open, Journal.record
 
-    record = Journal.record
+    def opening(*arguments: Any) -> tuple[Journal, EarlierRuns]:
+        journal, runs = opened(*arguments)
+        earlier.append(weakref.ref(runs))
+        return journal, runs
 
     def watched(self: Journal, kind: str, **fields: Any) -> None:
-        seen.append(len(self.past))
+        runs = earlier[0]()
+        seen.append(0 if runs is None else len(runs.records))
         record(self, kind, **fields)
 
     finish(small(budget={"trials": 2}), tmp_path)
+    monkeypatch.setattr(Journal, "open", opening)
     monkeypatch.setattr(Journal, "record", watched)
     finish(small(budget={"trials": 4}), tmp_path)
     assert seen[0] > 0

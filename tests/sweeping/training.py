@@ -69,6 +69,7 @@ def lane_trial(programs: Programs, config: SweepConfig, number: int, params: Par
 def ride(programs: Programs, policy: Policy, lane_trials: Sequence[LaneTrial]) -> dict[int, Ridden]:
     """Train trials to their last epochs, each in the next lane that is free, whatever becomes of their losses."""
     waiting, scores, params = list(lane_trials), {each.number: [] for each in lane_trials}, {}
+    epochs = {each.number: each.epochs for each in lane_trials}
     with Scheduler(policy, programs) as scheduler:
         while True:
             waiting = [each for each in waiting if scheduler.place(each) is None]
@@ -78,11 +79,11 @@ def ride(programs: Programs, policy: Policy, lane_trials: Sequence[LaneTrial]) -
                 return {number: Ridden(np.stack(rows), params[number]) for number, rows in scores.items()}
             while not scheduler.is_ready(group, 1):
                 pass
-            for epoch in scheduler.collect(group):
-                scores[epoch.lane_trial.number].append(epoch.scores)
-                if epoch.epoch == epoch.lane_trial.epochs:
-                    params[epoch.lane_trial.number] = group.params(epoch.lane)
-                    group.retire(epoch.lane)
+            for epoch in scheduler.collect(group).epochs:
+                scores[epoch.number].append(epoch.scores)
+                if epoch.epoch == epochs[epoch.number]:
+                    params[epoch.number] = scheduler.params(epoch.number)
+                    scheduler.retire(group, epoch.lane)
 
 
 def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | None = None) -> Ridden:

@@ -1,0 +1,82 @@
+"""What the log had when a run began: the records of the runs before it.
+
+It is one value, made when the log is opened and read by everything that goes on from there (config, study, placement,
+time). No part of a run keeps it, because its records may be many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sweeps.log.trials import Entry, Record
+
+if TYPE_CHECKING:
+    from sweeps.study import StudyEvent  # a study is not needed to look at a log
+
+
+class EarlierRuns:
+    """`records` of all earlier runs, in the order of the log, and the `trials` that they come to."""
+
+    def __init__(self, records: Sequence[Record], trials: Mapping[int, Entry]) -> None:
+        self.records, self.trials = records, trials
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last run came to the end of the sweep."""
+        return bool(self.records) and self.records[-1]["kind"] == "finish"
+
+    @property
+    def code(self) -> Mapping[str, str]:
+        """The checksums of the user's modules in the last run that says so."""
+        told = (record["code"] for record in reversed(self.records) if isinstance(record.get("code"), dict))
+        return next(told, {})
+
+    def seconds_used(self) -> float:
+        """How long the runs lasted, from each one's first record to its last."""
+        total, begun, last = 0.0, None, None
+        for record in self.records:
+            moment = datetime.fromisoformat(record["time"])
+            if record["kind"] == "run":
+                total += (last - begun).total_seconds() if begun and last else 0.0
+                begun = moment
+            last = moment
+        return total + ((last - begun).total_seconds() if begun and last else 0.0)
+
+    def study_events(self, config: str, metric: str) -> Iterator[StudyEvent]:
+        """What the study was told, and is told again in a run of this `config` (its fingerprint).
+
+        That is everything of trials that have ended or go on. An earlier attempt's reports were told when they came,
+        so they are told again. Those under another config than the trial's last attempt are not: that attempt was told
+        as if it were the first. A trial whose proposal the log has lost is one that failed.
+        """
+        configs: dict[Any, Any] = {}  # of the run that each worker is in
+        asked = 0
+        for record in self.records:
+            kind, number = record["kind"], record.get("number")
+            if kind == "run":
+                configs[record["worker"]] = record.get("config")
+            entry = self.trials.get(number) if isinstance(number, int) else None
+            if entry is None:
+                continue
+            yield from (("lost", lost) for lost in range(asked, entry.number + (not entry.is_known)))
+            asked = max(asked, entry.number + 1)
+            of_trial = entry.start.get("config")
+            is_counted = configs.get(record["worker"]) == of_trial and (entry.ending or of_trial == config)
+            is_ending = kind == "outcome" and bool(entry.ending) and record.get("attempt") == entry.attempt
+            if not entry.is_known:
+                if is_ending:
+                    yield ("tell", entry.number, "failed", None)
+            elif kind == "ask":
+                yield ("ask", entry.number, record["params"])
+            elif kind == "epoch" and is_counted:
+                yield ("report", entry.number, record["epoch"], _figure(record, metric))
+            elif is_ending:
+                yield ("tell", entry.number, record["outcome"], record["value"])
+
+
+def _figure(record: Record, metric: str) -> float:
+    """The objective in an epoch's record."""
+    value = record.get(metric, record.get("metrics", {}).get(metric))
+    return float(value)
