@@ -12,6 +12,7 @@ import pytest
 from sweeping import finish, records, small, timeless
 
 import sweeps
+from sweeps import stop_request
 from sweeps.config import SweepConfig
 from sweeps.datasets.loading import Datasets
 from sweeps.engine import checkpoints
@@ -112,3 +113,27 @@ def test_the_first_reason_stands_and_time_is_a_reason_too() -> None:
     request.make("SIGTERM")
     assert request.reason == "its 0.0005 minutes are over"
     assert not request.is_overdue
+
+
+def test_reading_a_request_makes_none_and_its_grace_counts_from_when_the_minutes_were_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("sweeps.stop_request.time.monotonic", lambda: now[0])
+    request, unread = StopRequest(after_minutes=1), StopRequest(after_minutes=1)
+    now[0] += 60 + stop_request.GRACE_S - 0.5
+    assert (request.reason, request.is_overdue) == ("its 1 minutes are over", False)
+    now[0] += 1
+    assert request.is_overdue
+    assert unread.is_overdue, "it is what it would be had anything looked at it"
+
+
+def test_only_a_request_that_was_made_can_be_hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("sweeps.stop_request.time.monotonic", lambda: now[0])
+    request = StopRequest(after_minutes=1)
+    request.hurry()
+    now[0] += 61
+    assert (bool(request.reason), request.is_overdue) == (True, False)
+    request.hurry()
+    assert request.is_overdue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,11 @@ from sweeping import UnfinishedError, config, finish, records, small, timeless
 import sweeps
 from sweeps.config import SweepConfig
 from sweeps.engine.program import Program
+from sweeps.log.trials import Entry, Epoch
+from sweeps.runner.best_trial import BestTrial
+from sweeps.runner.journal import Journal
+from sweeps.runner.outcomes import TrialEnd, ending_of
+from sweeps.study import Study
 
 pytestmark = pytest.mark.usefixtures("compiling_once")
 
@@ -113,6 +119,75 @@ def test_infinity_never_wins(direction: str, tmp_path: Path) -> None:
     assert results.trials["outcome"].tolist() == ["diverged", "completed"]
     assert results.best is not None
     assert results.best.number == 1
+
+
+# ---- the decision ----------------------------------------------------------------------------------------------------
+
+
+def entry_of(losses: list[float]) -> Entry:
+    """A running trial with these validation losses after its epochs."""
+    rows = {(0, epoch): Epoch(epoch, epoch, 1.0, loss, (), (), 0.1) for epoch, loss in enumerate(losses, start=1)}
+    return Entry(0, is_known=True, attempt=1, epochs=rows)
+
+
+STOPPING = {"early_stopping": {"patience": 2, "target": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("losses", "is_pruned", "changes", "expected"),
+    [
+        ([0.5], False, {}, None),
+        ([0.5], True, {}, TrialEnd("pruned", "by none at epoch 1", 0.5)),
+        ([math.nan], True, {}, TrialEnd("diverged", "not finite from epoch 1")),
+        ([0.5, math.inf], False, STOPPING, TrialEnd("diverged", "not finite from epoch 2")),
+        ([0.5, 0.4, 0.3, 0.6], True, {}, TrialEnd("completed", "", 0.6)),
+        ([0.5, 0.4, 0.3, 0.6], True, {"keep": "best_epoch"}, TrialEnd("completed", "", 0.3)),
+        ([0.5, 0.05], True, STOPPING, TrialEnd("completed", "reached 0.1 at epoch 2", 0.05)),
+        ([0.3, 0.4, 0.5], True, STOPPING, TrialEnd("pruned", "by none at epoch 3", 0.5)),
+        ([0.3, 0.4, 0.5], False, STOPPING, TrialEnd("completed", "no better for 2 epochs at epoch 3", 0.5)),
+    ],
+    ids=["goes on", "pruned", "nan", "infinite", "last", "best kept", "target", "pruned first", "stalled"],
+)
+def test_how_a_trial_of_four_epochs_ends_follows_from_its_epochs_alone(
+    losses: list[float], is_pruned: bool, changes: dict[str, Any], expected: TrialEnd | None
+) -> None:
+    entry = entry_of(losses)
+    assert ending_of(small(**changes), entry, len(losses), 4, is_pruned=is_pruned) == expected
+    assert entry == entry_of(losses) or math.isnan(losses[-1]), "a decision changes nothing"
+
+
+def test_the_end_of_a_trial_goes_to_the_study_then_to_the_log_and_then_to_the_best_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int]] = []
+    tell, record, replace = Study.tell, Journal.record, BestTrial.replace
+
+    def telling(self: Study, number: int, *rest: Any) -> None:
+        told.append(("study", number))
+        tell(self, number, *rest)
+
+    def recording(self: Journal, kind: str, **fields: Any) -> None:
+        if kind in {"outcome", "best"}:
+            told.append((kind, fields["number"]))
+        record(self, kind, **fields)
+
+    def replacing(self: BestTrial, entry: Entry) -> None:
+        told.append(("best trial", entry.number))
+        replace(self, entry)
+
+    monkeypatch.setattr(Study, "tell", telling)
+    monkeypatch.setattr(Journal, "record", recording)
+    monkeypatch.setattr(BestTrial, "replace", replacing)
+    results = finish(sweep(), tmp_path)
+    ended, best = [], math.inf
+    for trial in records(tmp_path, "outcome"):
+        number, value = trial["number"], trial["value"]
+        ended += [("study", number), ("outcome", number)]
+        if value < best:
+            best = value
+            ended += [("best trial", number), ("best", number)]
+    assert results.trials["value"].is_unique
+    assert told == ended
 
 
 # ---- a program that does not compile ---------------------------------------------------------------------------------
