@@ -1,6 +1,6 @@
 """What the host costs: a sweep of trials that train nothing, through everything else that a sweep goes through.
 
-The rule: only the trainer is replaced, by one that answers at once; the runner, its threads, the study, the log on the
+Only the trainer is replaced, by one that answers at once; the runner, its threads, the study, the log on the
 disk and the tables are those of `sweep run`. So the rate is the most trials per second that the host can serve, and a
 rate that falls, or memory that grows, is work or memory for each trial that depends on how many there were.
 
@@ -85,8 +85,8 @@ class NoPrograms(Programs):
         return NoProgram()
 
 
-class NoCrew(Scheduler):
-    """Threads and clocks as always."""
+class NoScheduler(Scheduler):
+    """Threads and virtual times as always."""
 
     def _trainer(self, device: Any) -> LaneTrainer:
         del device
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("variant", choices=VARIANTS)
     parser.add_argument("--trials", type=int, default=10_000)
     options = parser.parse_args()
-    loop.Scheduler = NoCrew  # type: ignore[misc]  # the one seam: who trains
+    loop.Scheduler = NoScheduler  # type: ignore[misc]  # the one seam: who trains
     datasets = Datasets()
     with tempfile.TemporaryDirectory() as folder:
         run(options.variant, WARM_UP_TRIALS, Path(folder, "warm_up"), datasets)

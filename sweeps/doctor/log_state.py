@@ -11,7 +11,7 @@ from sweeps.log.jsonl import Damage, LogContents
 from sweeps.log.trials import Entry
 from sweeps.storage.paths import RunFolder, torn_files
 
-_NUMBER, _KIND = re.compile(rb'"number":(\d+)'), re.compile(rb'"kind":"([a-z]+)"')
+_NUMBER, _KIND = re.compile(rb'"number":(\d+)'), re.compile(rb'"kind":"([a-z_]+)"')
 
 
 def log_findings(folder: RunFolder, log: LogContents, lost: Sequence[Damage], *, is_live: bool) -> Iterator[Finding]:

@@ -1,1 +1,1 @@
-"""Compiled programs, the lanes that they train, and the threads that advance them."""
+"""From trials to lanes that train: programs, the lanes of each device, and the scheduler. See README.md beside this."""

@@ -1,7 +1,7 @@
-"""Which micro-batch sizes lanes side by side need a program of their own for: one to three buckets of batch sizes.
+"""One to three buckets of batch sizes, each with a program of its own, for lanes that train side by side.
 
-The rule: vmapped lanes walk in step, so each costs what the slowest in its lane group costs. A lane group whose lanes
-take 32 examples and 512 examples an update lets most of them wait; two lane groups do not.
+Vmapped lanes walk in step, so each costs what the slowest in its lane group costs. In a lane group whose lanes take 32
+examples and 512 examples an update most of them wait; in two lane groups they do not.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def choose_buckets(batch_sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def bucket_cost(batch_sizes: Sequence[int], buckets: Sequence[int]) -> float:
-    """Modelled cost of an example, in rows, the mean over these batch sizes; each costs what its slowest fellow does.
+    """Modelled cost of an example, in rows, the mean over these batch sizes; each costs what its bucket's slowest does.
 
     >>> bucket_cost([32, 64], [64]), bucket_cost([32, 64], [32, 64])
     (6.0, 4.0)
@@ -55,16 +55,16 @@ def bucket_cost(batch_sizes: Sequence[int], buckets: Sequence[int]) -> float:
     total = 0.0
     for index, size in enumerate(buckets):
         above = buckets[index - 1] if index else 0
-        riding = [each for each in batch_sizes if above < each and (each <= size or index == len(buckets) - 1)]
-        steps = max((-(-each // size) / each for each in riding), default=0.0)
-        total += len(riding) * steps * (size + STEP_ROWS)
+        held = [each for each in batch_sizes if above < each and (each <= size or index == len(buckets) - 1)]
+        steps = max((-(-each // size) / each for each in held), default=0.0)
+        total += len(held) * steps * (size + STEP_ROWS)
     return total / len(batch_sizes)
 
 
 def _last_bucket(sizes: Sequence[int], start: int) -> int:
     """The size that serves `sizes[start:]` best by itself: larger batches than it are split evenly."""
-    riding = sizes[start:]
+    served = sizes[start:]
     powers = {2**exponent for exponent in range(LARGEST.bit_length())}
-    even = {-(-each // -(-each // LARGEST)) for each in riding}
-    candidates = sorted(size for size in powers | even if size <= riding[-1])
-    return min(candidates, key=lambda size: bucket_cost(riding, (size,)))
+    even = {-(-each // -(-each // LARGEST)) for each in served}
+    candidates = sorted(size for size in powers | even if size <= served[-1])
+    return min(candidates, key=lambda size: bucket_cost(served, (size,)))

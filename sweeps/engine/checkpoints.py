@@ -1,8 +1,8 @@
 """Checkpoints: where each lane stood, in `checkpoints/`, so that a trial goes on and need not begin again.
 
-The rule: a checkpoint changes no result. It only says where a trial's training can be taken up; without it, or with a
-damaged one, the same epochs are trained once more. A file is one trial's and depends on no lane and no neighbour. Of
-each trial the last two are kept, the older one until the newer is on the disk; none of a trial that has ended.
+A checkpoint changes no result. It only says where a trial's training can be taken up; without it, or with a damaged
+one, the same epochs are trained once more. A file is one trial's and depends on no lane and no neighbour. Of each trial
+the last two are kept, the older one until the newer is on the disk; none of a trial that has ended.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STATE = "state."
 
 
 class Snapshot(NamedTuple):
-    """A lane between two calls. `state` has the leaves of its LaneState, by names that `leaves.to_host` gave them.
+    """A lane between two calls. `state` has the leaves of its LaneState, by names that `pytrees.to_host` gave them.
 
     `epoch` whole epochs are done, the last of which came to `scores` (f32 `[2 + metrics]`, empty before the first) in
     `seconds`; the state may be further. `ints` and `floats` are the trial's values.
@@ -64,10 +64,10 @@ def kept(folder: Path) -> list[Kept]:
 
 
 class Checkpoints:
-    """Those of one run, written by a thread of their own; a refused write is told once, and holds nothing up.
+    """Those of one run, written by a thread of their own; a refused write gives one warning, and holds nothing up.
 
     `config` is the fingerprint of the config under which the run's trials are trained. A lane group's lanes are kept
-    every `seconds`, counted from the end of the last time.
+    every `seconds`, counted from the end of the last time. `notes` are lines about damaged files.
     """
 
     def __init__(self, folder: Path, config: str, seconds: float) -> None:
@@ -77,7 +77,6 @@ class Checkpoints:
         self._pool = ThreadPoolExecutor(1, "checkpoints")
         self._is_behind = False
         self.notes: list[str] = []
-        """What is to be told of damaged files."""
 
     def retain(self, numbers: Iterable[int]) -> None:
         """Look through the folder once, before anything else: what is not of these trials is removed."""

@@ -1,6 +1,6 @@
 """Compiled programs are kept in a folder of the user's, so that a sweep that is run again starts sooner.
 
-The rule: JAX's own persistent cache does the work, and a user who has set it up, or switched it off, is left alone
+JAX's own persistent cache does the work. Where the user has set it up, or switched it off, it stays as it is
 (`JAX_COMPILATION_CACHE_DIR`, `JAX_ENABLE_COMPILATION_CACHE`).
 """
 

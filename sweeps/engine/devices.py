@@ -29,7 +29,7 @@ class Policy(NamedTuple):
     groups: int  # over all devices
     lanes_per_group: int | None  # None: mapped, one lane without a lane axis
     resident_bytes: int | None = None  # training rows that take more are streamed; None: none are
-    memory_bytes: int | None = None  # of each device; None where nobody knows
+    memory_bytes: int | None = None  # of each device; None where it is not known
 
     @property
     def lanes(self) -> int:
@@ -58,6 +58,7 @@ def choose_policy(config: SweepConfig) -> Policy:
 
 
 def mapped_policy(device: jax.Device, config: SweepConfig, threads: int) -> Policy:
+    """One lane at a time on each of so many threads, and as many more lanes waiting for their turn."""
     lanes = 2 * threads if config.lanes == "auto" else int(config.lanes)
     return Policy((device,), min(threads, lanes), lanes, None, resident_bytes(device))
 
@@ -72,6 +73,7 @@ def vmapped_policy(devices: tuple[jax.Device, ...], config: SweepConfig) -> Poli
 
 
 def grid_trials(config: SweepConfig) -> int | None:
+    """How many trials the config's grid has; None for other samplers."""
     return grid_size(config) if config.sampler.use == "grid" else None
 
 
@@ -89,6 +91,7 @@ def memory(devices: tuple[jax.Device, ...]) -> int | None:
 
 
 def machine_memory() -> int | None:
+    """Bytes of this machine's memory; None where the system does not say."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
 
 

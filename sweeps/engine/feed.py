@@ -1,6 +1,6 @@
 """Training rows on their way to a device: all of them at once, or a window of two chunks at a time.
 
-The rule: what a lane computes does not depend on how its rows arrive. Rows are shuffled within chunks of `chunk_rows`
+What a lane computes does not depend on how its rows arrive. Rows are shuffled within chunks of `chunk_rows`
 whether they are resident or streamed, and chunks come in the same order in every epoch, so that a lane needs only the
 chunk that it is in and the next one, for a batch that begins in one and ends in the other.
 """
@@ -20,7 +20,7 @@ from sweeps.datasets.dataset import Dataset
 from sweeps.training.lane import Data
 
 CHUNK_BYTES = 2**28
-"""A chunk is a power of two of rows that takes about so many bytes, whatever the device: results depend on it."""
+"""A chunk is a power of two of rows that takes about so many bytes, on every device alike: results depend on it."""
 Window: TypeAlias = Callable[[int], Data]
 
 

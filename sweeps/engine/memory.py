@@ -1,6 +1,6 @@
 """Device memory: what a lane takes, how many lanes fit, and which errors say that they do not.
 
-The rule: sizes come from shapes and from XLA's own analysis of the compiled program; what neither foresees comes as an
+Sizes come from shapes and from XLA's own analysis of the compiled program. What neither foresees comes as an
 out-of-memory error, and halves the lanes.
 """
 
@@ -82,7 +82,7 @@ def check_memory(analysis: Any, lanes: int, share: Share) -> None:
     shared = analysis.alias_size_in_bytes  # a state goes in and comes out in the same place
     state = shared or outputs
     needed = arguments + outputs - shared + analysis.temp_size_in_bytes + (share.groups - 1) * state
-    rows = arguments - state  # the data, and a little, whatever the number of lanes
+    rows = arguments - state  # the data, and a little, for any number of lanes
     if needed > share.usable:
         fitting = math.floor(lanes * (share.usable - rows) / (needed - rows))
         raise TooManyLanesError(min(max(fitting, 1), lanes - 1))

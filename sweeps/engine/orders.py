@@ -76,7 +76,7 @@ class LaneTrainer(Protocol):
 
         Raises:
             TooManyLanesError: the compiled program does not fit in its share of the device.
-            Exception: whatever the model or the device raises. Afterwards nothing is held for any lane.
+            Exception: what the model or the device raises. Afterwards nothing is held for any lane.
         """
         ...
 

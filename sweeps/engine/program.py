@@ -4,7 +4,8 @@ Elsewhere `jax.jit` only tries a model out on a few rows (`training.traced_argum
 part of a trace (`training.ops.convolution`), or predicts (`results.predictor`).
 
 One program key compiles its training program once for all learning rates, batch sizes, epochs and seeds of its lanes.
-Lanes are *mapped* (one a call, on CPU cores: branches are real branches) or *vmapped* (many a call, on a GPU).
+Lanes are *mapped* (one a call, on CPU cores, where a branch computes one side alone) or *vmapped* (many a call, on a
+GPU).
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class EpochReport(NamedTuple):
 class Program:
     """The compiled functions of one program key on one device.
 
-    `lane_count=None` makes a mapped program, whose state and values have no lane axis. It is compiled once, by
-    whichever thread asks first.
+    `lane_count=None` makes a mapped program, whose state and values have no lane axis. It is compiled once, by the
+    first thread that asks.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Program:
 
         Raises:
             TooManyLanesError: the program does not fit in its share of the device.
-            Exception: whatever tracing the model, or XLA, raises.
+            Exception: what tracing the model, or XLA, raises.
         """
         if self._compiled:
             return

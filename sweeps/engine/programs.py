@@ -1,6 +1,6 @@
-"""The programs of a sweep: a trial comes in, the compiled program that it rides in and its lane values come out.
+"""The programs of a sweep: what a trial is to a lane, and the compiled program that such lanes run.
 
-The rule: a dataset is loaded once and is on each device once; a program key has one program a device.
+A dataset is loaded once and is on each device once; a program key has one program a device.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sweeps.training.program_key import Arguments, ProgramKey, lane_program, sig
 
 
 class LaneTrial(NamedTuple):
-    """A trial that is to ride in a lane: its program's program key, and the values that tell it from its neighbours."""
+    """A trial as a lane sees it: the key of its program, and the values that tell it from its neighbours."""
 
     number: int
     epochs: int
@@ -43,7 +43,7 @@ class LaneTrial(NamedTuple):
 
 
 class Programs:
-    """Makes and keeps programs. Not for use from several threads, except through the programs themselves."""
+    """Makes and keeps programs. For one thread, but for `program` and the programs themselves."""
 
     def __init__(
         self, config: SweepConfig, datasets: Datasets, policy: Policy | None = None, chunk_bytes: int = CHUNK_BYTES
@@ -176,7 +176,7 @@ class Programs:
         return searched <= set(self.lane_trial(0, trial).program_key.float_names)
 
     def _traced(self, trial: space.Trial) -> traced_arguments.Numbers:
-        """The searched numbers of a trial's model that ride in lanes."""
+        """The searched numbers of a trial's model that are values of its lane."""
         if not self._numbers:
             return {}
         dataset = self._datasets.get(trial.dataset.use, trial.dataset.arguments, trial.loss.use)

@@ -1,6 +1,6 @@
 """Lanes that go on where they were: their state to the host and back, and whether they still come to the same.
 
-The rule: a state that does not fit the program is not used, and somebody is told. What is trained once more is never
+A state that does not fit the program is not used, and the user gets a line about it. What is trained once more is never
 recorded, only compared.
 """
 
@@ -19,13 +19,13 @@ from sweeps.training import pytrees
 from sweeps.training.lane import LaneState
 
 DRIFT = {"rtol": 1e-3, "atol": 1e-4}
-"""How far an epoch that is trained once more may be from what was recorded before somebody is told of it."""
+"""How far an epoch that is trained once more may be from what was recorded before the user gets a line about it."""
 
 _PROGRESS = re.compile(r"\d+\.progress")  # a model's own leaves are further down
 
 
 class Past(NamedTuple):
-    """What a trial has behind it that rides on: its `epochs` in the log, and where its training can be taken up.
+    """What a trial that goes on has behind it: its `epochs` in the log, and where its training can be taken up.
 
     `scores` are those epochs' scores by their number. Without a snapshot, they are all trained once more.
     """
@@ -71,7 +71,7 @@ def replaced(state: LaneState, has_lanes: bool, snapshots: Mapping[int, Snapshot
 
 
 def drift(number: int, epoch: int, scores: np.ndarray, recorded: Sequence[float] | None) -> str:
-    """What there is to tell of an epoch that was trained once more; "" where it came to what was recorded.
+    """A line about an epoch that was trained once more; "" where it came to what was recorded.
 
     >>> drift(3, 2, np.float32([0.5, 0.7]), [0.5, 0.7]), drift(3, 2, np.float32([0.5, 0.7]), None)
     ('', '')

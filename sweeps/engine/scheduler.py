@@ -182,7 +182,7 @@ class Scheduler:
 
         Raises:
             ShortageError: memory did not suffice; there are fewer lanes from now on, and its lanes are empty.
-            Exception: whatever else ended the epoch, from compilation or the device; its lanes are empty now.
+            Exception: what else ended the epoch, from compilation or the device; its lanes are empty now.
         """
         self._now = group.virtual_time
         advance, lane_trials = self._advancing.pop(group.index), group.occupied

@@ -30,8 +30,8 @@ class EarlierRuns:
     @property
     def code(self) -> Mapping[str, str]:
         """The checksums of the user's modules in the last run that says so."""
-        told = (record["code"] for record in reversed(self.records) if isinstance(record.get("code"), dict))
-        return next(told, {})
+        found = (record["code"] for record in reversed(self.records) if isinstance(record.get("code"), dict))
+        return next(found, {})
 
     def seconds_used(self) -> float:
         """How long the runs lasted, from each one's first record to its last."""
@@ -45,11 +45,11 @@ class EarlierRuns:
         return total + ((last - begun).total_seconds() if begun and last else 0.0)
 
     def study_events(self, config: str, metric: str) -> Iterator[StudyEvent]:
-        """What the study was told, and is told again in a run of this `config` (its fingerprint).
+        """What the study heard, and must hear again in a run of this `config` (its fingerprint).
 
-        That is everything of trials that have ended or go on. An earlier attempt's reports were told when they came,
-        so they are told again. Those under another config than the trial's last attempt are not: that attempt was told
-        as if it were the first. A trial whose proposal the log has lost is one that failed.
+        That is everything of trials that have ended or go on, an earlier attempt's reports included. Only reports under
+        another config than the trial's last attempt are left out: to the study, that attempt was the first. A trial
+        whose proposal the log has lost is one that failed.
         """
         configs: dict[Any, Any] = {}  # of the run that each worker is in
         asked = 0

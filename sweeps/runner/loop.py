@@ -154,7 +154,7 @@ class Sweep:
         done, tally = self._tally.counts.total(), self._tally
         news: tuple[str, ...] = ()
         warnings: tuple[str, ...] = ()
-        if self._journal.flush():  # what is told is on the disk
+        if self._journal.flush():  # what the user reads of is on the disk
             news, warnings = tuple(tally.news), tuple(tally.warnings)
             tally.news.clear()
             tally.warnings.clear()

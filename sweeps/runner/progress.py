@@ -17,7 +17,7 @@ class BestSoFar(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """One look at a running sweep. `total` and `seconds_left` are None where nobody knows."""
+    """One look at a running sweep. `total` and `seconds_left` are None where they cannot be known."""
 
     done: int
     total: int | None

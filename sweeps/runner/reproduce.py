@@ -1,9 +1,9 @@
-"""One finished trial trained again, to see whether it comes to the same numbers. The rule: its folder is only read.
+"""One finished trial trained again, to see whether it comes to the same numbers. Its folder is only read.
 
-The trial rides alone, in the program that its sweep would use on this machine, for as many epochs as it had. What it
-comes to is held against the log, number by number: *identical* to the last bit, *within tolerance* (`RELATIVE` and
-`ABSOLUTE` together, as `numpy.isclose` has them), or *different*. On a CPU a trial is the same alone and in a crowd, so
-that anything but *identical* has a cause: another machine, version, model, or other data.
+The trial trains alone, in the program that its sweep would use on this machine, for as many epochs as it had. What it
+comes to is compared with the log, number by number: *identical* to the last bit, *within tolerance* (`RELATIVE` and
+`ABSOLUTE` together, as `numpy.isclose` has them), or *different*. On a CPU a trial is the same alone and beside others,
+so that anything but *identical* has a cause: another machine, version, model, or other data.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def test_a_trial_finds_no_lane_while_all_are_taken() -> None:
         assert (scheduler.busy, scheduler.lanes) == (2, 2)
 
 
-def test_a_trial_finds_no_lane_in_a_population_that_is_advancing() -> None:
+def test_a_trial_finds_no_lane_in_a_group_that_is_advancing() -> None:
     swept = sweep()
     programs = shared_programs(swept, vmapped(2))
     with Scheduler(vmapped(2), programs) as scheduler:
@@ -104,7 +104,7 @@ def test_a_trial_finds_no_lane_in_a_population_that_is_advancing() -> None:
         assert scheduler.place(second) is group
 
 
-def test_trials_of_one_program_share_a_vmapped_population_and_another_gets_its_own() -> None:
+def test_trials_of_one_program_share_a_vmapped_group_and_another_gets_its_own() -> None:
     swept = sweep(space={"model.width": {"type": "categorical", "choices": [4, 6]}})
     programs = shared_programs(swept, vmapped(2))
     with Scheduler(vmapped(2), programs) as scheduler:
@@ -119,7 +119,7 @@ def test_trials_of_one_program_share_a_vmapped_population_and_another_gets_its_o
         assert elsewhere is not place
 
 
-def test_an_epoch_that_raises_empties_its_population_and_leaves_the_others() -> None:
+def test_an_epoch_that_raises_empties_its_group_and_leaves_the_others() -> None:
     swept = sweep(
         model={"use": "sweeping:moody"},
         space={"model.activation": {"type": "categorical", "choices": ["tanh", "unfinished"]}},
@@ -146,7 +146,7 @@ def test_an_epoch_that_raises_empties_its_population_and_leaves_the_others() -> 
                 assert len(group.occupied) == 1
 
 
-def test_leaving_a_crew_stops_an_epoch_between_two_calls() -> None:
+def test_leaving_a_scheduler_stops_an_epoch_between_two_calls() -> None:
     swept = config(dataset={"use": "sweeping:blobs", "rows": 20_000}, search_space=fixed(batch_size=1))
     programs = sweeping.make_programs(swept, mapped(1))
     rider = lane_trial(programs, swept, 0, {})

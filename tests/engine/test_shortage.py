@@ -61,7 +61,7 @@ def assert_same_tables(left: sweeps.Results, right: sweeps.Results, tolerance: d
         )
 
 
-def test_one_shortage_costs_the_trials_that_rode_an_attempt_and_changes_no_result(
+def test_one_shortage_costs_the_trials_in_its_lanes_an_attempt_and_changes_no_result(
     policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = finish(small(), tmp_path / "undisturbed")

@@ -40,7 +40,7 @@ from sweeps.stop_request import StopRequest
 pytestmark = [pytest.mark.usefixtures("compiling_once"), pytest.mark.slow]
 TRIES, RUNS = 1000, 40
 TRIALS = 12
-KINDS = ("run", "ask", "start", "epoch", "outcome", "best", "stop", "resume")
+KINDS = ("run", "ask", "start", "epoch", "outcome", "best", "stop", "resume", "set_out")
 UNPROTECTED = (".owner", ".torn-1")
 """Endings of files that no number is read from, and that may hold anything."""
 LOG = "log/worker-0.jsonl"
