@@ -105,8 +105,8 @@ class Sweep:
     def _train(self, scheduler: Scheduler) -> Iterator[Progress]:
         """Deal with one lane group's epoch after the other, while there are any in the order of virtual times.
 
-        Each round first takes filling, setting out and asking as far as they go. A run that goes on from a log that
-        was cut off between two of them begins such a round, and so does the rest of it.
+        Each round first fills lanes, sets groups out and asks ahead, each as far as that goes. So a run that goes on
+        from a log that was cut off in the middle of that begins with a round like any other, and does what was left.
         """
         while not self._is_over():
             is_stopping = bool(self._request.reason)
@@ -348,8 +348,8 @@ class Sweep:
         self._study.tell(number, ending.outcome, ending.value)
         self._recorder.outcome(number, ending, virtual_time)
         self._tally.add(number, ending, self._config.objective.metric)
-        is_completed = ending.outcome == "completed" and ending.value is not None
-        if is_completed and self._best_trial.would_be(number, ending.value or 0.0):
+        value = ending.value if ending.outcome == "completed" else None
+        if value is not None and self._best_trial.would_be(number, value):
             self._replace_best(self._journal.trials[number], lane_params)
         self._best_trial.forget(number)
 
