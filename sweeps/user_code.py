@@ -45,11 +45,8 @@ def project_folders(config_file: Path | None) -> Iterator[None]:
     before = list(_folders)
     _folders[:] = folders
     try:
-        yield
-    except (SystemExit, KeyboardInterrupt) as ended:
-        if refusal := exit_refused(ended):
-            raise refusal from ended
-        raise
+        with exits_refused():
+            yield
     finally:
         _folders[:] = before
         for folder in folders:
@@ -231,8 +228,21 @@ def reason_with_place(failure: BaseException) -> str:
     >>> reason_with_place(ValueError("no rows"))
     'ValueError: no rows'
     """
+    if isinstance(failure, SweepError):
+        return str(failure)  # which says where
     place = _place(failure)
     return f"{reason(failure)} ({place})" if place else reason(failure)
+
+
+@contextlib.contextmanager
+def exits_refused() -> Iterator[None]:
+    """Raise `SweepError` where a user's code tries to end the process."""
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt) as ended:
+        if refusal := exit_refused(ended):
+            raise refusal from ended
+        raise
 
 
 def exit_refused(ended: BaseException) -> SweepError | None:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from sweeps.errors import DataError
-from sweeps.user_code import argument_faults, failed, find_file, locate, origin, project_folders, taken_by
+from sweeps.user_code import (
+    argument_faults,
+    exit_refused,
+    failed,
+    find_file,
+    locate,
+    origin,
+    project_folders,
+    reason_with_place,
+    taken_by,
+)
 
 MODULE = """\
 class Outer:
@@ -174,3 +188,33 @@ def test_a_failure_is_placed_in_the_users_code_and_not_in_a_library() -> None:
 def test_a_failure_without_a_place_is_told_without_one() -> None:
     assert failed("reading", ValueError("two\nlines")) == "reading failed: ValueError: two"
     assert origin(ValueError()) == "an unknown place"
+
+
+def test_the_reason_of_a_failed_callback_is_the_users_own_and_not_the_librarys(tmp_path: Path) -> None:
+    def gone(x: Any) -> Any:
+        raise RuntimeError("the sensor is gone\nand more")
+
+    line = gone.__code__.co_firstlineno + 1
+    with pytest.raises(jax.errors.JaxRuntimeError) as caught:
+        jax.jit(lambda x: jax.pure_callback(gone, jax.ShapeDtypeStruct((), jnp.float32), x))(1.0).block_until_ready()
+    assert str(caught.value).startswith("INTERNAL: CpuCallback error calling callback: Traceback")
+    assert reason_with_place(caught.value) == f"RuntimeError: the sensor is gone ({__file__}:{line})"
+    assert (
+        failed("model a:b", caught.value) == f"model a:b failed at {__file__}:{line}: RuntimeError: the sensor is gone"
+    )
+
+
+def test_only_what_a_users_code_raises_itself_is_its_failure() -> None:
+    with pytest.raises(SystemExit) as exited:
+        sys.exit(3)
+    name = "test_only_what_a_users_code_raises_itself_is_its_failure"
+    assert str(exit_refused(exited.value)).startswith(f"`{name}` failed at {__file__}:")
+    assert exit_refused(SystemExit(3)) is None, "this package's own, or its libraries'"
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        raise KeyboardInterrupt
+    assert exit_refused(interrupted.value) is None, "a Ctrl-C may come while a user's code runs"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert exit_refused(interrupted.value) is not None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -25,20 +25,20 @@ def command(console: Console, folder: Path, *, rebuild_first: bool = False) -> b
         line(console, f"{folder}: made the tables, config.yaml and environment.json anew from the log")
     findings = examine(folder)
     for finding in findings:
-        line(console, text(finding))
+        line(console, text(finding, min(WIDTH, console.width) if console.is_terminal else WIDTH))
     wrong = sum(finding.is_wrong for finding in findings)
     line(console, f"{folder}: {f'{wrong} wrong' if wrong else 'nothing is wrong'}")
     return wrong == 0
 
 
-def text(finding: Finding) -> str:
-    """A finding in lines of at most 80 characters, unless a word is longer.
+def text(finding: Finding, width: int = WIDTH) -> str:
+    """A finding in lines of at most `width` characters, unless a word is longer.
 
     >>> print(text(Finding("tables", "trials.csv is damaged", is_wrong=True)))
     ! tables           trials.csv is damaged
     """
     first = f"{'!' if finding.is_wrong else ' '} {finding.part:<17}"
     return textwrap.fill(
-        finding.text, WIDTH, initial_indent=first, subsequent_indent=_INDENT, break_long_words=False,
+        finding.text, width, initial_indent=first, subsequent_indent=_INDENT, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip

@@ -92,19 +92,19 @@ def attended(console: Console, looks: Iterable[Progress], request: StopRequest) 
 
     From the first on garbage is collected again.
     """
-    is_first, is_stopping, room = True, False, MOST_WARNINGS
+    is_first, is_stopping, shown = True, False, 0
     for each in looks:
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
         if is_first and any(each.continued):
             line(console, continues(each))
-        for warning in each.warnings[: max(room, 0)]:
-            line(console, warning)
-        if 0 <= room < len(each.warnings):
-            line(console, "more such lines are left out; `sweep show` counts the failures by reason")
-            room = -1
-        room -= min(len(each.warnings), max(room, 0))
+        for warning in each.warnings:
+            shown += 1
+            if shown <= MOST_WARNINGS:
+                line(console, warning)
+            elif shown == MOST_WARNINGS + 1:
+                line(console, "more such lines are left out; `sweep show` counts the failures by reason")
         if request.reason and not is_stopping:
             is_stopping = True
             line(console, f"stopping when these epochs have ended ({request.reason}); Ctrl-C stops at once")

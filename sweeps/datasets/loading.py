@@ -186,7 +186,7 @@ class Datasets:
         """Begin to load a dataset beside other work. What goes wrong is said by the `get` that follows."""
 
         def fetch() -> None:
-            with contextlib.suppress(DataError):
+            with contextlib.suppress(DataError, SystemExit, KeyboardInterrupt):
                 self.get(use, arguments)
 
         threading.Thread(target=fetch, daemon=True).start()

@@ -29,6 +29,7 @@ from sweeps.training.epoch import Span, mapped_epoch, select, vmapped_epoch
 from sweeps.training.lane import Data, LaneProgram, LaneState, LaneValues
 from sweeps.training.microbatch import MicroBatches
 from sweeps.training.pytrees import on_host
+from sweeps.user_code import exits_refused
 
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 """On CPU each core runs lanes of its own; more threads inside one matrix product only get in each other's way."""
@@ -162,7 +163,7 @@ class Program:
                 return self._compiling
             values = self._abstract_values()
             pool = ThreadPoolExecutor(2)
-            with jax.default_device(self.device):
+            with jax.default_device(self.device), exits_refused():
                 init = jax.jit(self._init_function()).trace(values)
                 starting = pool.submit(self._compile, init.lower(), ONCE)  # while the epoch is traced
                 epoch = jax.jit(self._epoch_function(), donate_argnums=0)

@@ -176,7 +176,8 @@ def test_images_of_several_sizes_are_refused_with_both(tmp_path: Path) -> None:
 def test_a_torn_image_is_named(tmp_path: Path) -> None:
     file = save(tmp_path, GREY) / "cat" / "02.png"
     file.write_bytes(file.read_bytes()[:60])
-    assert "cat/02.png cannot be read as an image: " in refused(lambda: load(tmp_path))
+    # what Pillow says of it, and not its class alone
+    assert "cat/02.png cannot be read as an image: OSError: image file is truncated" in refused(lambda: load(tmp_path))
 
 
 def test_16_bits_a_channel_are_refused_rather_than_cut_off(tmp_path: Path) -> None:

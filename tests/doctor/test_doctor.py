@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from sweeps.datasets.loading import Datasets
 from sweeps.doctor import examine, rebuild
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import LogWriter, read_log, timestamp
+from sweeps.log.line import decode, encode
+from sweeps.results import best
+from sweeps.results.summary import read_summary
 from sweeps.runner import start
 from sweeps.stop_request import StopRequest
 from sweeps.storage import npz
@@ -325,3 +329,62 @@ def test_the_exit_code_says_how_it_is(
         cli.main()
     assert ended.value.code == code
     assert ("error: " in capsys.readouterr().err) == (code == 2)
+
+
+# ---- a log that another program has written --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"kind": "ask", "number": 10**9, "params": {}}, "it is of trial 1,000,000,000, in a log of "),
+        ({"kind": "ask", "number": 10**40, "params": {}}, "its number must be a whole number"),
+        ({"kind": "ask", "number": "3", "params": {}}, "its number must be a whole number"),
+        ({"kind": "ask", "number": 3, "params": [1]}, "its params must be a mapping"),
+        ({"kind": "outcome", "number": 1, "attempt": 9, "outcome": ["a"]}, "its outcome must be text"),
+        ({"kind": "outcome", "number": 1, "attempt": 9, "value": {}}, "its value must be a number"),
+        ({"kind": "epoch", "number": 1, "epoch": 1.5}, "its epoch must be a whole number"),
+        ({"kind": "epoch", "number": 1, "epoch": 1, "metrics": {"a": "b"}}, "its metrics must be a mapping to numbers"),
+    ],
+)
+def test_a_forged_record_costs_every_reader_one_line(folder: Path, record: dict[str, Any], reason: str) -> None:
+    before = read_summary(folder).logged.trials
+    with log_of(folder).open("ab") as log:
+        log.write(encode(record))
+    started = time.monotonic()
+    (finding,) = [text for text in wrong(folder) if text.startswith("log: ")]
+    assert f" is skipped: {reason}" in finding
+    results, summary = sweeps.load(folder), read_summary(folder)
+    assert len(results.trials) == len(before)
+    assert results.history["number"].isin(results.trials["number"]).all()
+    assert [damage.reason for damage in summary.damaged] == [damage.reason for damage in results.damaged]
+    assert reason in results.damaged[0].reason
+    assert time.monotonic() - started < 30
+
+
+def test_a_forged_number_of_epochs_is_counted_and_not_listed(folder: Path) -> None:
+    forged = {"kind": "outcome", "number": 1, "attempt": 9, "outcome": "completed", "value": 0.5, "epochs": 10**12}
+    with log_of(folder).open("ab") as log:
+        log.write(encode(forged))
+    started = time.monotonic()
+    epochs = ", ".join(map(str, range(1, 13)))
+    assert f"trials: trial 1: the log has lost epochs {epochs} and 999,999,999,988 more" in wrong(folder)
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    "change", [{"logs": {"../../secret": 4}}, {"logs": {"worker-0.jsonl": "4"}}, {"tables": [1]}, {"logs": None}]
+)
+def test_a_forged_manifest_is_a_damaged_one(folder: Path, change: dict[str, Any]) -> None:
+    first, *rest = (folder / "tables.jsonl").read_bytes().splitlines(keepends=True)
+    record = decode(first.rstrip())
+    assert isinstance(record, dict)
+    (folder / "tables.jsonl").write_bytes(encode({**record, **change}) + b"".join(rest))
+    assert any("tables.jsonl is damaged" in text for text in wrong(folder))
+    assert len(sweeps.load(folder).trials) == len(read_summary(folder).logged.trials)
+
+
+@pytest.mark.parametrize("described", [{}, {"number": "0", "parameters_sha256": "0" * 64}, {"number": 0}])
+def test_a_forged_description_of_the_best_trial_is_a_damaged_one(folder: Path, described: dict[str, Any]) -> None:
+    (folder / "best" / "best.json").write_text(best.text(described))
+    assert any("best.json is damaged" in text for text in wrong(folder))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 from pathlib import Path
 
 import pytest
 
+import sweeps
 from sweeps.errors import DiskError, ResultsError
 from sweeps.log.jsonl import LogWriter
 from sweeps.storage.lock import FolderLock, check_unlocked
-from sweeps.storage.paths import RunFolder
+from sweeps.storage.paths import TABLES, RunFolder
 
 
 @pytest.fixture
@@ -126,3 +128,21 @@ def test_an_owner_goes_on_where_its_name_can_be_neither_renewed_nor_removed(
     monkeypatch.undo()
     with FolderLock(folder):
         pass
+
+
+def test_the_names_of_files_in_a_results_folder_are_written_in_this_room_alone() -> None:
+    """Names that a program uses, that is: docstrings, comments and what is printed may name a file too."""
+    package = Path(sweeps.__file__).parent
+    names = [RunFolder(Path()).manifest.name, ".owner", "environment.json", "best.json", "parameters.npz", "*.jsonl"]
+    names += [*TABLES, "config.yaml", ".partial", ".torn-", "checkpoints", "log"]
+    found = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            # A string that is joined to a folder with `/`, or looked for with `glob`.
+            operands = [node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else []
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and "glob" in node.func.attr:
+                operands = list(node.args)
+            texts = [each.value for each in operands if isinstance(each, ast.Constant)]
+            if any(str(text) in names or any(name in str(text) for name in names[-4:-2]) for text in texts):
+                found.add(str(path.relative_to(package)))
+    assert found == {"storage/files.py", "storage/paths.py"}
