@@ -462,7 +462,7 @@ def test_a_sweep_without_a_completed_trial_ends_with_3_and_says_why_once_and_wit
     place = f"{tmp_path}/own_code.py:{own(line)}"
     why = f"{reason} ({place})"
     if name == "exits_in_training":
-        why = f"`apply` failed at {place}: SystemExit: 5. It must return, or raise an error of another kind"
+        why = f"`apply` failed at {place}: {reason}. It must return, or raise an error of another kind"
     assert re.fullmatch(r"trial \d failed: " + re.escape(why), lines[1])
     assert re.fullmatch(r"2 trials in [\d:]+: 2 failed", lines[2])
     assert lines[4:6] == [f"failed    2: {why}", "best      none: no trial has completed"]
