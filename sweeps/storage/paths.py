@@ -103,6 +103,7 @@ def log_files(log: Path) -> list[Path]:
 
 
 def log_file(log: Path, worker: str) -> Path:
+    """The file of one worker in a log folder."""
     return log / f"{worker}.jsonl"
 
 
