@@ -1,4 +1,4 @@
-"""Every error that a user can cause, as one tree. The rule: a message says where, the rule, what was got, what to do.
+"""Every error that a user can cause, as one tree. A message says where, what must hold, what was got, and what to do.
 
     SweepError
     ├── ConfigError     the YAML file or an override: all complaints at once
@@ -69,4 +69,4 @@ class LogError(ResultsError):
 
 
 class DiskError(ResultsError):
-    """A disk that has no space, or takes no writes any more: nobody's mistake, and the same command continues later."""
+    """A disk that has no space, or takes no writes any more. The same command continues later."""

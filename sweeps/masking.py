@@ -1,4 +1,4 @@
-"""Secrets are masked where text leaves a run: log, tables, folder, what is printed. The rule: in doubt, mask.
+"""Secrets are masked where text leaves a run: log, tables, folder, what is printed. In doubt it is masked.
 
 Two kinds are known: the password in a URL, and the value of an environment variable whose name says that it is secret.
 Values of hyperparameters are never masked, for they are what a sweep is about.

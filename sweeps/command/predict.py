@@ -1,4 +1,4 @@
-"""`sweep predict`: new rows through the best model, to a CSV file. The rule: one line for each row, in their order."""
+"""`sweep predict`: new rows through the best model, to a CSV file with a line for each row, in their order."""
 
 from __future__ import annotations
 

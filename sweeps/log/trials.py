@@ -2,7 +2,7 @@
 
 A trial's latest attempt is the trial: a start drops the epochs and the outcome of the attempts before it, and what an
 older attempt still writes afterwards is not counted. The first outcome of an attempt stands. A log with gaps (damaged
-lines) gives a logged trials with gaps, never an error.
+lines) gives trials with gaps, never an error.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Entry:
 
     @property
     def value(self) -> float:
-        """The objective's value as it was told to the sampler; NaN where there is none."""
+        """The objective's value as the sampler has it; NaN where there is none."""
         return _float(self.ending.get("value"))
 
     @property
@@ -83,8 +83,8 @@ class Entry:
     @property
     def epochs_run(self) -> int:
         """How many epochs of that repeat were run, also where the log has lost some of an ended trial's."""
-        told = self.ending.get("epochs")
-        return told if isinstance(told, int) else max(self.epochs_of(self.repeat), default=0)
+        logged = self.ending.get("epochs")
+        return logged if isinstance(logged, int) else max(self.epochs_of(self.repeat), default=0)
 
     @property
     def is_whole(self) -> bool:

@@ -4,10 +4,10 @@
 measured floats use NaN; everything else that is missing is None. Times are UTC without a zone, because Optuna's columns
 have none.
 
-A log that has lost lines to damage gives cells that are missing, never others: no figure of another epoch in the place
-of the last one's, no sum or best of some epochs in the place of all.
+A log that has lost lines to damage gives missing cells, never other values: no figure of another epoch in the place of
+the last one's, no sum or best of some epochs in the place of all.
 
-A table may be made in pieces, each of other trials of the same logged trials. What the pieces must agree on is their
+A table may be made in pieces, each of other trials of the same sweep. What the pieces must agree on is their
 `TableShape`.
 """
 

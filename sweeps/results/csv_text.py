@@ -1,4 +1,4 @@
-"""Tables as CSV text. The rule: a cell reads back as the value that it was, and is safe to open in a spreadsheet.
+"""Tables as CSV text: a cell reads back as the value that it was, and is safe to open in a spreadsheet.
 
 The text is what pandas' `to_csv` writes: floats in the shortest text that reads back as the same float, an empty cell
 for a missing value (NaN included), times as `2026-11-22 04:00:10.500000`, durations as `0 days 00:00:30.500000`. Beyond

@@ -1,4 +1,4 @@
-"""A folder that a person gives: is it one of results, and what was its sweep for. The rule: a wrong one is one line."""
+"""A folder that a person gives: whether it is one of results, and the config of its sweep."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def read_config(folder: RunFolder, records: Iterable[Mapping[str, Any]] = ()) ->
     from sweeps.config import parse_config  # pydantic, which a summary can do without
     from sweeps.config.yaml.file import load_text
 
-    told = [record["yaml"] for record in records if record.get("kind") == "run" and record.get("yaml")]
+    logged = [record["yaml"] for record in records if record.get("kind") == "run" and record.get("yaml")]
     try:
-        text = told[-1] if told else load_text(folder.config)
+        text = logged[-1] if logged else load_text(folder.config)
         return Resolved(text, parse_config(text, where=str(folder.config)))
     except SweepError as error:
         raise ResultsError(f"{folder.config} cannot be read: {reason(error)}") from error

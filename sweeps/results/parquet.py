@@ -1,6 +1,6 @@
-"""Columns in Arrow's memory, for Parquet. The rule: pandas is never imported, yet it reads back every dtype exactly.
+"""Columns in Arrow's memory, for Parquet. pandas is not imported, and reads back every dtype exactly.
 
-`pyarrow.array` and `pyarrow.parquet.read_table` import pandas where it is installed, a third of a second for nothing.
+`pyarrow.array` and `pyarrow.parquet.read_table` import pandas where it is installed, which takes a third of a second.
 So arrays are made from their buffers, as Arrow's columnar format lays them out
 (https://arrow.apache.org/docs/format/Columnar.html), and what pandas wants to know of a file is written by hand
 (https://pandas.pydata.org/docs/development/developer.html).
@@ -34,7 +34,7 @@ _EPOCH, _MICROSECOND = datetime(1970, 1, 1), timedelta(microseconds=1)
 
 
 def batch(columns: Sequence[TableColumn]) -> pa.RecordBatch:
-    """The columns as one piece of a table. Its schema is the same for the same names and kinds, whatever the values."""
+    """The columns as one piece of a table. Names and kinds alone decide its schema."""
     return pa.RecordBatch.from_arrays([_array(column) for column in columns], schema=_schema(columns))
 
 

@@ -1,4 +1,4 @@
-"""The tables: the log as Parquet and CSV. The rule: they are views of the log and can be made anew from it.
+"""The tables: the log as Parquet and CSV, which can be made anew from it at any time.
 
 `columns` says what is in them; here they become files. A sweep's tables are written again and again while it grows, so
 they are kept in pieces of `PIECE` trials, and a piece is made anew only when a record has touched one of its trials.
@@ -62,11 +62,11 @@ class TableFiles:
         self._stale = {0, *(number // PIECE for number in logged.trials)}
 
     def touch(self, number: int) -> None:
-        """Says that the logged trials has taken a record of this trial."""
+        """Says that there is a new record of this trial."""
         self._stale.add(number // PIECE)
 
     def write(self) -> None:
-        """Writes the tables of the logged trials as it is now, each file replaced whole.
+        """Writes the tables of what is logged now, each file replaced whole.
 
         Raises: ResultsError where the folder cannot be written.
         """

@@ -1,4 +1,4 @@
-"""Arrays in a file that knows whether it is whole. The rule: arrays and JSON, never pickle.
+"""Arrays, and JSON about them, in a file with a checksum. Never pickle.
 
 A file is an ordinary `.npz`, so that `numpy.load(path, allow_pickle=False)` reads it without this package. Its last 64
 bytes, where a zip file has room for a comment, are the SHA-256 of all bytes before them. Equal arrays make equal files.

@@ -1,8 +1,8 @@
-"""What a run does when the disk refuses: it waits, and tries again. The rule: nothing is lost, and nothing is hidden.
+"""What a run does when the disk refuses: it waits, and tries again.
 
 A full disk, a lost permission, a file server that is away: often it passes, and what a run holds in memory took hours.
 So what must be on the disk before the run may go on is tried again for a minute; what can be made later is left for
-later. Each refusal is told once, as a warning of the logger `sweeps`.
+later. Each refusal is one warning of the logger `sweeps`.
 """
 
 from __future__ import annotations

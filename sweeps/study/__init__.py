@@ -1,13 +1,13 @@
 """The study: which trial comes next, and when one has seen enough.
 
-The rule: everything here can be rebuilt from the log. An ask depends on the sweep's seed, the trial's number and the
+It can be rebuilt from the log: an ask depends on the sweep's seed, the trial's number and the
 events so far, and on nothing else, so `Study.from_events` continues as if the process had never stopped.
 
 Samplers and pruners are Optuna's. The arithmetic of random, grid, tpe and of all pruners is written anew, over columns
 and sorted tables, so that the ten thousandth trial costs about what the first one did; tests hold it to Optuna's own.
 The other samplers are asked through Optuna, which is imported for them alone.
 
-What a sampler is told of an outcome, and why:
+What a sampler learns of an outcome, and why:
 
     completed                  complete, with its value
     pruned                     pruned. TPE ranks these after all complete trials, the longest-lived first. GP learns
@@ -19,8 +19,8 @@ What a sampler is told of an outcome, and why:
     out_of_memory, timed_out,  failed: nothing is learnt from them
     interrupted, failed
 
-A trial that gets another attempt (`retries`, or want of memory) is told of once, when the last attempt has ended. What
-an earlier attempt reported has been heard: the first report of each epoch counts.
+A trial that gets another attempt (`retries`, or want of memory) reaches the sampler once, when the last attempt has
+ended. What an earlier attempt reported stays: the first report of each epoch counts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ OUTCOMES = ("completed", "pruned", "diverged", "out_of_memory", "timed_out", "in
 
 StudyEvent = tuple[object, ...]
 """("ask", number, params), ("report", number, epoch, value) or ("tell", number, outcome, value); and ("lost", number)
-in the place of an ask whose parameters nobody knows any more."""
+in the place of an ask whose parameters the log has lost."""
 
 
 class Proposal(NamedTuple):
@@ -127,7 +127,7 @@ class Study:
             self._worst = value
 
     def _ending(self, outcome: str, value: float | None, latest: Report | None) -> Ending:
-        """What the sampler is told of an outcome, by the table above."""
+        """What the sampler learns of an outcome, by the table above."""
         sampler = self._config.sampler.use
         match outcome:
             case "completed":

@@ -1,4 +1,4 @@
-"""What a config leaves out: arguments of samplers and pruners, and seeds. The rule: no default is another library's.
+"""What a config leaves out: arguments of samplers and pruners, and seeds.
 
 A default that changes in a new version would change what a sweep proposes, so all of them are written here, with the
 values that they had in Optuna 5.0.0. `config/methods.py` holds which values each can have.

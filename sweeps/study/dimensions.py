@@ -1,4 +1,4 @@
-"""Searched parameters as samplers see them: numbers. The rule: what goes in comes back as the config's very own value.
+"""Searched parameters as samplers see them, as numbers, which come back as exactly the config's values.
 
 A choice travels as its index. A real number with a step travels as its index too, because samplers add steps up, each
 in its own way: it comes back as 0.3 and not as 0.30000000000000004, and a study that was rebuilt from a log holds, to

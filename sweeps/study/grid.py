@@ -1,7 +1,7 @@
-"""The grid: all combinations of a search space, each once. The rule: a parameter that is not active is not there.
+"""The grid: all combinations of a search space, each once, without the parameters that are not active in it.
 
-Combinations that would differ only in an inactive parameter are therefore one. Nothing is built before it is asked
-for, so a grid larger than anyone can run costs nothing.
+Combinations that would differ only in an inactive parameter are therefore one. A combination is built when it is asked
+for, so that a grid may be larger than can be run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kernels of a Parzen estimator along one dimension. The rule: the last kernel is that of the whole space.
+"""The kernels of a Parzen estimator along one dimension. The last one is that of the whole space.
 
 A kernel along a number is a normal distribution around an observation, cut off at the ends of the scale. Its width is
 the gap to the further neighbour, but no less than a hundredth of the scale (more while there are few observations).

@@ -1,4 +1,4 @@
-"""What TPE has seen of a study, in columns. The rule: a trial is one row, and a trial's end changes that row alone.
+"""What TPE has seen of a study, in columns: a trial is one row, and its end changes that row alone.
 
 The best trials are kept apart as trials end, so that no proposal has to sort them all. Inside, less is better: values
 are multiplied by `sign`, which is -1 where the objective is maximized.

@@ -1,10 +1,10 @@
-"""The samplers that are Optuna's own: gp, cmaes and qmc. The rule: this is the only file that knows Optuna.
+"""The samplers that are Optuna's own: gp, cmaes and qmc. No other file imports Optuna.
 
 Nothing is left to Optuna's defaults: every constructor argument is written here with the value that it had in Optuna
 5.0.0, and a test fails when a constructor grows one that is not.
 
 Samplers are built anew for each trial, seeded from the sweep's seed and the trial's number: what is proposed then
-depends on nothing that a sampler remembers, only on what the study has been told. A continued sweep relies on it.
+depends on nothing that a sampler remembers, only on the events of the study. A continued sweep relies on it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Space = Mapping[str, BaseDistribution]
 
 
 class OptunaSampler:
-    """An Optuna study in memory, asked and told."""
+    """An Optuna study in memory."""
 
     def __init__(self, config: SweepConfig, dimensions: Sequence[Dimension]) -> None:
         self._config = config
@@ -73,7 +73,7 @@ class OptunaSampler:
         """Take a running trial for what it is trying.
 
         GP leaves all that it sampled for it beside its parameters, for other processes to see. Of that, the
-        conditional parameters that are not active would keep later trials away from values that nobody is trying,
+        conditional parameters that are not active would keep later trials away from values that no trial has,
         and would have to be sampled again in a replay.
         """
         del codes  # Optuna has seen them drawn

@@ -1,6 +1,6 @@
 """Parzen estimators: a mixture of one kernel for each observation, and one for the whole space.
 
-The rule: the arithmetic is that of Optuna 5.0.0's multivariate TPE with its default arguments (Watanabe, 2023,
+The arithmetic is that of Optuna 5.0.0's multivariate TPE with its default arguments (Watanabe, 2023,
 arXiv:2304.11127, describes and compares them); a test holds the two together. Kernels are products over the
 dimensions: a truncated normal for a number, its mass over a cell for a whole number, a smoothed choice for a choice.
 

@@ -1,4 +1,4 @@
-"""When a running trial has seen enough. The rule: the decisions are Optuna's, from tables that a report only adds to.
+"""When a running trial is stopped. The decisions are Optuna's, from tables that a report only adds to.
 
 Optuna 5.0.0 looks through all trials at every report. Here a report costs a search in a sorted table, however many
 trials there were; a test compares the decisions with those of Optuna's own pruners.

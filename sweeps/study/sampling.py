@@ -1,7 +1,7 @@
-"""What a sampler is, and the one that draws at random. The rule: a sampler keeps what it was told, and no other state.
+"""What a sampler is, and the one that draws at random. The events of the study are all the state that a sampler keeps.
 
-Every trial has a seed of its own, so what is proposed depends on the trial's number and on what has been told before
-it, and never on how often a sampler was asked.
+Every trial has a seed of its own, so what is proposed depends on the trial's number and on the events before it, and
+never on how often a sampler was asked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The tree-structured Parzen estimator: proposals where good trials are dense and others are not.
 
-The rule: it proposes what Optuna 5.0.0's `TPESampler` proposes with `multivariate`, `constant_liar` and, where the
+It proposes what Optuna 5.0.0's `TPESampler` proposes with `multivariate`, `constant_liar` and, where the
 search space has conditions, `group`, from the same seed and the same trials: real numbers to 1e-9, all else exactly,
 up to rounding among candidates that are exactly as good as one another. A test compares the two. Optuna copies and
 sorts all trials at every proposal; here they are at hand in columns. Methods: Bergstra et al., 2011 (TPE); Falkner et
