@@ -90,7 +90,7 @@ def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outp
         shape = getattr(output, "shape", None)
         if shape == (row_mixing.ROWS, outputs):
             _check_state(use, model.shapes.state, state)
-            if output.dtype != jnp.float32:
+            if output.dtype in (jnp.bfloat16, jnp.float16):
                 model = model._replace(apply=_in_float32(model.apply))
             model = model._replace(draws=model.draws and _draws(jaxpr), is_whole=_is_whole(model, jaxpr, inputs))
         if model.numbers:

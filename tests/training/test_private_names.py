@@ -16,6 +16,9 @@ import pytest
 from jax import lax
 from keras.src import backend
 
+from sweeps.engine import program
+from sweeps.training import traced_arguments
+
 PACKAGE = Path(__file__).parents[2] / "sweeps"
 
 
@@ -63,6 +66,19 @@ def rewritten() -> Any:
     return other.jaxpr.invars, other.jaxpr.outvars, other.eqns[0].params, other.eqns[0].invars[0].aval
 
 
+def taken_options() -> Any:
+    """An option that XLA does not know is left out when a sweep compiles, which then only takes longer."""
+    lowered = jax.jit(lambda x: x + 1).lower(jnp.ones(3))
+    for options in (program.TRAINING, program.ONCE, traced_arguments.QUICKLY):
+        compiled = lowered.compile(options)
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
+def unknown_option() -> None:
+    with pytest.raises(Exception, match="No such compile option"):
+        jax.jit(lambda x: x + 1).lower(jnp.ones(3)).compile({"xla_no_such_option": 1})
+
+
 RELIED_UPON: dict[str, Callable[[], Any]] = {
     "keras.Variable._initialize_with_initializer and _initialize": what_draws_a_weight,
     "keras.src.backend.get_keras_mask": lambda: backend.get_keras_mask(jnp.ones(2)),
@@ -84,6 +100,8 @@ RELIED_UPON: dict[str, Callable[[], Any]] = {
     "jax.lax.convert_element_type_p with weak_type": lambda: lax.convert_element_type_p.bind(
         jnp.float32(1), new_dtype=jnp.dtype("float32"), weak_type=True, sharding=None
     ),
+    "XLA's options for a CPU, and memory_analysis": taken_options,
+    "XLA's words for an option that it does not know": unknown_option,
     "jax.custom_jvp.defjvp": lambda: jax.custom_jvp(lambda x: x).defjvp,
     "jax.dtypes.prng_key": lambda: jax.dtypes.prng_key,
     "jax.monitoring's listeners": lambda: (
