@@ -1,7 +1,8 @@
-"""For every test: JAX refuses silent promotion and keeps no programs, and a process of tests stays below `MOST_MIB`.
+"""For every test: JAX refuses silent promotion, and a process of tests stays below `MOST_MIB`.
 
-Examples of Hypothesis are the same in every run; other random inputs begin with `SWEEP_SEED`, which is drawn for a run
-and printed at its end.
+A program that a test has compiled is taken from a folder by later tests of the same process; processes that tests
+start compile their own. Examples of Hypothesis are the same in every run; other random inputs begin with `SWEEP_SEED`,
+which is drawn for a run and printed at its end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import random
 import resource
 import sys
+import tempfile
 from collections.abc import Iterator
 
 # Set before anything can import JAX or Keras, which read them once.
@@ -31,6 +33,13 @@ import jax
 import pytest
 import sweeping
 from hypothesis import settings
+from jax.experimental.compilation_cache import compilation_cache
+
+_PROGRAMS = tempfile.TemporaryDirectory(prefix="compiled-by-tests-")
+jax.config.update("jax_compilation_cache_dir", _PROGRAMS.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+jax.config.update("jax_enable_compilation_cache", True)
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
@@ -53,31 +62,23 @@ def any_promotion(ordinary_promotion: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def compiling_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes a program that an earlier test has compiled, for tests that are not about compiling."""
-    compile_anew = jax.stages.Lowered.compile
-
-    def compile_or_recall(lowered: jax.stages.Lowered, options: dict[str, Any] | None = None) -> jax.stages.Compiled:
-        text = f"{lowered.as_text()}{lowered.args_info}{options}"  # arguments that are not used are not in the text
-        if text not in _COMPILED:
-            _COMPILED[text] = compile_anew(lowered, options)
-        return _COMPILED[text]
-
-    monkeypatch.setattr(jax.stages.Lowered, "compile", compile_or_recall)
+def compiling_anew() -> Iterator[None]:
+    """For tests that count compilations: JAX takes no program that an earlier test has compiled."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def forgotten() -> Iterator[None]:
     """No file of tests holds the memory of those before it."""
     yield
-    _COMPILED.clear()
     if _resident_mib() > MOST_MIB / 3:
         sweeping.forget_programs()
         jax.clear_caches()
         gc.collect()
-
-
-_COMPILED: dict[str, jax.stages.Compiled] = {}
 
 
 # ---- what a run says at its end, and how much memory it may take -----------------------------------------------------

@@ -21,8 +21,6 @@ from sweeps.runner import start
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 
 def follow(swept: SweepConfig, results: Path, request: StopRequest) -> Iterator[Progress]:
     return start.follow(swept, results, Datasets(), request=request)
@@ -86,6 +84,7 @@ def test_a_complete_sweep_has_nothing_to_stop(tmp_path: Path) -> None:
     assert list(follow(small(budget={"trials": 2}), tmp_path, StopRequest(after_minutes=0))) == []
 
 
+@pytest.mark.usefixtures("compiling_anew")
 def test_an_epoch_that_takes_too_long_is_given_up_when_the_grace_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

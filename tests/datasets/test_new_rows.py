@@ -23,8 +23,6 @@ from sweeps.datasets.new_rows import TrainedOn
 from sweeps.errors import DataError
 from sweeps.results.predictor import BestModel
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

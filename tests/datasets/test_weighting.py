@@ -26,7 +26,7 @@ from sweeps.engine.feed import feed
 from sweeps.engine.programs import Programs
 from sweeps.errors import ConfigError, DataError
 
-pytestmark = pytest.mark.usefixtures("any_promotion", "compiling_once")
+pytestmark = pytest.mark.usefixtures("any_promotion")
 SPACE = {
     "epochs": 2,
     "batch_size": {"type": "categorical", "choices": [5, 8, 16]},

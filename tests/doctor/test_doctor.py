@@ -34,7 +34,6 @@ from sweeps.storage import npz
 from sweeps.storage.lock import FolderLock
 from sweeps.storage.paths import TABLES, RunFolder
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
 Change = Callable[[Path], None]
 
 

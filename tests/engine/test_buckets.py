@@ -92,7 +92,6 @@ def sweep(**changes: Any) -> SweepConfig:
     return config(search_space=searched, **changes)
 
 
-@pytest.mark.usefixtures("compiling_once")
 def test_a_trial_in_its_bucket_is_the_trial_in_the_plain_loop() -> None:
     policy = vmapped(2, groups=2)
     programs = sweeping.make_programs(sweep(), policy)

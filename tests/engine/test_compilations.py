@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from sweeping import config, counting_compilations, finish, records, small
+
+pytestmark = pytest.mark.usefixtures("compiling_anew")
 
 
 def test_a_numeric_sweep_of_64_trials_compiles_its_training_program_once(tmp_path: Path) -> None:

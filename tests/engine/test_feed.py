@@ -17,7 +17,7 @@ from sweeps.engine.devices import Policy
 from sweeps.engine.feed import chunk_rows, feed
 from sweeps.engine.programs import Programs
 
-pytestmark = pytest.mark.usefixtures("ordinary_promotion", "compiling_once")
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 CHUNK_BYTES = 16 * (2 * 4 + 4)
 """Sixteen rows of two float32 and a label: the 53 rows are four chunks, the last of five."""

@@ -15,8 +15,6 @@ from sweeps.engine.orders import LaneEpoch
 from sweeps.engine.programs import LaneTrial
 from sweeps.engine.restore import Past
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 LANES = 3
 
 

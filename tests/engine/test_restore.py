@@ -28,8 +28,6 @@ from sweeps.engine.devices import Policy
 from sweeps.runner import start
 from sweeps.stop_request import StopRequest
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 SIZES = {"type": "categorical", "choices": [8, 20, 53]}
 SEARCHED: dict[str, Any] = {
     "epochs": {"type": "int", "low": 1, "high": 6},

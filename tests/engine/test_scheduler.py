@@ -18,8 +18,6 @@ from sweeps.engine.orders import Answer, Orders
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.scheduler import Scheduler
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 SIZES = [8, 53, 20, 8, 20, 53]
 
 

@@ -18,8 +18,6 @@ from sweeps.engine.devices import Policy
 from sweeps.engine.memory import Share, check_memory
 from sweeps.engine.program import Program
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 POLICIES = {"mapped": mapped(4), "vmapped": vmapped(4, groups=2)}
 LEARNING = {"search_space": {"epochs": 3, "batch_size": 8, "learning_rate": 0.01}}
 

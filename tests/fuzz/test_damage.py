@@ -37,7 +37,7 @@ from sweeps.results.summary import read_summary
 from sweeps.runner import start
 from sweeps.stop_request import StopRequest
 
-pytestmark = [pytest.mark.usefixtures("compiling_once"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 TRIES, RUNS = 1000, 40
 TRIALS = 12
 KINDS = ("run", "ask", "start", "epoch", "outcome", "best", "stop", "resume", "set_out")

@@ -15,8 +15,6 @@ import sweeps
 from sweeps.log.early_stopping import kept_epoch, reached, stalled
 from sweeps.log.trials import Entry, Epoch
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 SPACE = {
     "epochs": 12,
     "batch_size": {"type": "categorical", "choices": [8, 20, 53]},

@@ -26,8 +26,6 @@ from sweeps.errors import DataError, ResultsError
 from sweeps.results.predictor import BestModel
 from sweeps.training.losses import meaning
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 
 def best_of(swept: Any, results: Path) -> BestModel:
     return finish(swept, results).best_model()

@@ -24,8 +24,6 @@ from sweeps.engine.devices import vmapped_policy
 from sweeps.engine.orders import Answer, Orders
 from sweeps.errors import ResultsError
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 RATES = {"type": "float", "low": 1e-3, "high": 1.0, "log": True}
 SIZES = {"type": "categorical", "choices": [8, 20, 53]}
 

@@ -25,8 +25,6 @@ from sweeps.runner.journal import Journal
 from sweeps.runner.outcomes import TrialEnd, ending_of
 from sweeps.study import Study
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 WIDTHS = {"type": "categorical", "choices": [4, 6]}
 SEARCHED = {
     "epochs": 2,

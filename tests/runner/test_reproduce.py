@@ -21,8 +21,6 @@ from sweeps.log.line import decode, encode
 from sweeps.runner import reproduce as replaying
 from sweeps.runner.reproduce import Difference, environment_changes, recorded, verdict
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 DIVERGING = {"epochs": 3, "batch_size": 8, "learning_rate": 1e38}
 SPACE = {
     "epochs": {"type": "int", "low": 1, "high": 4},

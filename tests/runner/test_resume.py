@@ -23,8 +23,6 @@ from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
 from sweeps.user_code import project_folders
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 NARROW: dict[str, Any] = {
     "epochs": {"type": "int", "low": 1, "high": 2},
     "batch_size": {"type": "categorical", "choices": [8, 20]},

@@ -25,7 +25,7 @@ from sweeps.errors import ConfigError
 from sweeps.training.augmentation import FLIP, SHIFT, taken
 from sweeps.validation.validate import examine
 
-pytestmark = pytest.mark.usefixtures("ordinary_promotion", "compiling_once")
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 KEY = jax.random.key(7)
 TRIALS = [
     {"batch_size": 8, "learning_rate": 0.3, "augmentation.shift": 2, "augmentation.flip": 0.5},

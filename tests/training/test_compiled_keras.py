@@ -68,6 +68,15 @@ def model(**arguments: Any) -> keras.Model:
     return compiled_models.compiled(**arguments)
 
 
+def named(given: Any) -> str:
+    """A test's name for an argument that is the same in every process: no addresses, no numbers drawn at random."""
+    if isinstance(given, dict):
+        return "-".join(f"{key}={named(value)}" for key, value in given.items())
+    if isinstance(given, np.ndarray):
+        return "x".join(map(str, given.shape))
+    return str(given) if isinstance(given, str | float | list) else getattr(given, "__name__", type(given).__name__)
+
+
 # ---- losses ----------------------------------------------------------------------------------------------------------
 
 
@@ -92,7 +101,7 @@ def model(**arguments: Any) -> keras.Model:
         (LOSSES.CategoricalCrossentropy(label_smoothing=0.1), SOFTMAX, LABELS),
         (LOSSES.CategoricalCrossentropy(from_logits=True, label_smoothing=0.3), LOGITS, LABELS),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_loss_becomes_ours_of_the_same_values_and_slopes(given: Any, outputs: Any, targets: Any) -> None:
     found = compiled_keras.loss(model(loss=given))
@@ -136,7 +145,7 @@ class OwnHuber(LOSSES.Huber):  # type: ignore[misc]  # Keras is untyped
         ({"loss": LOSSES.SparseCategoricalCrossentropy(ignore_class=2)}, "with ignore_class=2"),
         ({"loss": "mse", "loss_weights": [0.5]}, "`loss_weights`"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_loss_without_an_equal_is_refused_by_name(given: dict[str, Any], named: str) -> None:
     with pytest.raises(ModelError, match=rf"{named}.*Give `loss` in the config"):
@@ -242,7 +251,7 @@ def test_weights_that_are_not_to_decay_are_refused() -> None:
         (METRICS.AUC(num_thresholds=20_000), "auc", CHANCES, BITS),
         (METRICS.R2Score(), "r2", LOGITS, LOGITS[::-1]),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_metric_becomes_ours_of_the_same_value(given: Any, name: str, outputs: Any, targets: Any) -> None:
     assert compiled_keras.metrics(model(metrics=[given]), 0.5) == [name]
@@ -271,7 +280,7 @@ def test_accuracy_is_ours_whatever_the_loss_and_is_listed_once() -> None:
         (own_loss, 0.5),
         ("nonsense", 0.5),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_metric_without_an_equal_is_refused_by_name(given: Any, threshold: float) -> None:
     called = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)

@@ -189,6 +189,7 @@ def powered(outputs: jax.Array, targets: jax.Array, power: Any = 2.0, times: int
         ({"use": "softmax_cross_entropy"}, "blobs", "label_smoothing", [0.05, 0.4]),
     ],
 )
+@pytest.mark.usefixtures("compiling_anew")
 @pytest.mark.parametrize("lanes", [None, 2])
 def test_lanes_of_one_program_train_with_their_own_losses(
     loss: dict[str, str], targets: str, argument: str, values: list[float], lanes: int | None

@@ -26,7 +26,7 @@ from sweeps.training.models import build_model
 from sweeps.validation.program_plan import make_plan
 from sweeps.validation.validate import examine
 
-pytestmark = pytest.mark.usefixtures("ordinary_promotion", "compiling_once")
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 SIZES = (1, 8, 20, 53)
 """Of 53 rows: last batches of none, 5 and 13, and one batch that is all of them."""
 

@@ -132,6 +132,7 @@ def by_optax(config: Any, number: int, params: dict[str, Any]) -> Any:
 
 
 @pytest.mark.usefixtures("ordinary_promotion")
+@pytest.mark.usefixtures("compiling_anew")
 @pytest.mark.parametrize("lanes", [None, 3])
 def test_lanes_of_one_program_follow_their_own_schedules(lanes: int | None) -> None:
     config = sweeping.config(schedule={"use": "cosine", "final": 0.1}, search_space=SPACE, metrics=[], micro_batch=8)

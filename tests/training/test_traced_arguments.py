@@ -337,7 +337,6 @@ def test_the_best_model_is_made_with_the_plain_number(tmp_path: Path) -> None:
     assert model.own.dropout.rate == best.params["model.dropout"]
 
 
-@pytest.mark.usefixtures("compiling_once")
 def test_a_sweep_that_is_cut_off_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
     swept = sweep("sweeping:forgetful", "rate")
     finish(swept, tmp_path / "whole")
