@@ -24,6 +24,12 @@ def seeds(published: int, usual: int) -> range:
     return range(SEED, SEED + (published if IS_LONG else usual))
 
 
+def part(published: int, usual: int) -> range:
+    """Every one of `published` cases in a long run; else about `usual` of them, spread evenly, others in every run."""
+    step = 1 if IS_LONG else max(published // usual, 1)
+    return range(SEED % step, published, step)
+
+
 def counted(test: str, count: str) -> None:
     """Say how much a test has done; to a person who looks (`pytest -s`), and to the file."""
     print(f"\n{test}: {count}")

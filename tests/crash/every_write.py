@@ -1,9 +1,9 @@
 """Ends a small sweep before each of its operations on the disk, and says what the next run made of it.
 
-    LD_PRELOAD=shim.so SWEEP_CRASH_SHIM=shim.so python -m crash.every_write FOLDER tpe
+    LD_PRELOAD=shim.so SWEEP_CRASH_SHIM=shim.so python -m crash.every_write FOLDER tpe --from 1 --step 1
 
-Prints a line of JSON for every crash: `how` it came, `at` which operation, `what` that was, and the `problems` found
-after the next run.
+With `--step 4` it ends before every fourth operation, from the `--from`-th on. Prints a line of JSON for every crash:
+`how` it came, `at` which operation, `what` that was, and the `problems` found after the next run.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ class Found(NamedTuple):
     problems: list[str]
 
 
-def kills(shop: Workshop) -> Iterator[Found]:
-    """A kill before every operation; and one in the middle of it, where that is a write."""
-    at, is_torn = 1, False
+def kills(shop: Workshop, first: int, step: int) -> Iterator[Found]:
+    """A kill before each operation; and one in the middle of it, where that is a write."""
+    at, is_torn = first, False
     while True:
         shop.begin()
         ended = shop.run(at, is_torn=is_torn)
@@ -120,13 +120,13 @@ def kills(shop: Workshop) -> Iterator[Found]:
             problems,
         )
         is_torn = last.second == "write" and not is_torn
-        at += not is_torn
+        at += 0 if is_torn else step
 
 
-def double_kills(shop: Workshop, chance: random.Random) -> Iterator[Found]:
-    """A kill before every operation, and then one somewhere in the run that continues."""
+def double_kills(shop: Workshop, chance: random.Random, first: int, step: int) -> Iterator[Found]:
+    """A kill before each operation, and then one somewhere in the run that continues."""
     count = sum(operation.kind != "note" for operation in shop.trace)
-    for at in range(1, count + 1):
+    for at in range(first, count + 1, step):
         shop.begin()
         told = warm.told(shop.run(at).printed)
         then = chance.randint(1, count)
@@ -134,8 +134,8 @@ def double_kills(shop: Workshop, chance: random.Random) -> Iterator[Found]:
         yield Found("killed twice", at, f"then at {then}", shop.finish(told))
 
 
-def power_cuts(shop: Workshop) -> Iterator[Found]:
-    """A power cut before every operation, which leaves what was safe on the disk, or that and all names."""
+def power_cuts(shop: Workshop, first: int, step: int) -> Iterator[Found]:
+    """A power cut before each operation, which leaves what was safe on the disk, or that and all names."""
     disk, told, seen = Disk(shop.results), list[str](), set[int]()
     for at, operation in enumerate(shop.trace, start=1):
         if operation.kind == "note":
@@ -147,7 +147,7 @@ def power_cuts(shop: Workshop) -> Iterator[Found]:
             ("lost its power with all names safe", disk.hasty_files()),
         ):
             state = hash((tuple(sorted(files.items(), key=str)), len(told)))
-            if state not in seen:
+            if state not in seen and at >= first and (at - first) % step == 0:
                 seen.add(state)
                 shop.begin(files)
                 yield Found(how, at, f"after {operation.kind} {operation.path}", shop.finish(told))
@@ -169,10 +169,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("methods", choices=METHODS)
+    parser.add_argument("--from", dest="first", type=int, default=1)
+    parser.add_argument("--step", type=int, default=1)
     options = parser.parse_args()
+    places = (options.first, options.step)
     shop = Workshop(options.folder.resolve(), options.methods)
     whole = Found("trace", len(shop.trace), "", [f"not explained: {name}" for name in missed(shop)])
-    for found in chain([whole], kills(shop), double_kills(shop, random.Random(0)), power_cuts(shop)):
+    for found in chain(
+        [whole],
+        kills(shop, *places),
+        double_kills(shop, random.Random(options.first), *places),
+        power_cuts(shop, *places),
+    ):
         print(json.dumps(found._asdict()), flush=True)
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from counts import counted, listed
+from counts import IS_LONG, SEED, counted, listed
 
 from crash.pace import SWEEP
 from crash.verdict import Reference
 
 PROJECT = Path(__file__).parents[2]
-SCHEDULES, AT_A_TIME, KILLS = 100, 2, 10
+SCHEDULES, AT_A_TIME, KILLS = (100, 2, 10) if IS_LONG else (16, 2, 4)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
 pytestmark = [
     pytest.mark.slow,
@@ -31,10 +31,12 @@ pytestmark = [
 ]
 
 
-def test_a_hundred_schedules_of_signals_lose_and_change_nothing(tmp_path: Path) -> None:
+def test_random_schedules_of_signals_lose_and_change_nothing(tmp_path: Path) -> None:
     each = SCHEDULES // AT_A_TIME
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        parts = pool.map(lambda first: schedules(tmp_path / str(first), first, first + each), range(0, SCHEDULES, each))
+        parts = pool.map(
+            lambda first: schedules(tmp_path / str(first), first, first + each), range(SEED, SEED + SCHEDULES, each)
+        )
         found = [schedule for part in parts for schedule in part]
     sent, codes = (Counter(one for each in found for one in each[what]) for what in ("signals", "codes"))
     counted(
@@ -45,8 +47,9 @@ def test_a_hundred_schedules_of_signals_lose_and_change_nothing(tmp_path: Path) 
     for schedule in found:
         assert schedule["problems"] == [], schedule
     assert len(found) == SCHEDULES
-    assert all(sent[name] > SCHEDULES / 4 for name in ("SIGKILL", "SIGTERM", "SIGSTOP", "SIGCONT"))
-    assert sum(schedule["told"] > 0 for schedule in found) > SCHEDULES / 4
+    least = SCHEDULES / 4 if IS_LONG else 0
+    assert all(sent[name] > least for name in ("SIGKILL", "SIGTERM", "SIGSTOP", "SIGCONT"))
+    assert sum(schedule["told"] > 0 for schedule in found) > least
 
 
 def schedules(folder: Path, first: int, end: int) -> list[dict[str, Any]]:
@@ -59,7 +62,7 @@ def schedules(folder: Path, first: int, end: int) -> list[dict[str, Any]]:
 
 
 def test_the_command_is_killed_at_any_moment_of_its_life_and_continues(tmp_path: Path) -> None:
-    chance, project = random.Random(0), tmp_path
+    chance, project = random.Random(SEED), tmp_path
     (project / "models").symlink_to(PROJECT / "models")
     (project / "paced.yaml").write_text(SWEEP)
     assert sweep(project, "undisturbed").wait(timeout=100) == 0

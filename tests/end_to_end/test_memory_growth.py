@@ -1,4 +1,7 @@
-"""A thousand trials in one process take less than 50 MB more memory, once the first two hundred have been trained."""
+"""A thousand trials in one process take less than 50 MB more memory, once the first two hundred have been trained.
+
+A run that is not long trains four hundred, which may take as much for each.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from counts import counted
+from counts import IS_LONG, counted
 
 PROJECT = Path(__file__).parents[2]
-WARM_UP, TRIALS = 200, 1000
+WARM_UP, TRIALS = (200, 1000) if IS_LONG else (100, 400)
+MOST_MB = 50 * TRIALS / 1000
 PROGRAM = f"""\
 import gc, json, resource, sys
 from pathlib import Path
@@ -40,7 +44,7 @@ print(json.dumps({{"trials": progress.done - done, "grown_mb": grown / 1e6, "out
     not Path("/proc/self/statm").exists(), reason="this system does not say how much memory is resident"
 )
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_a_thousand_trials_after_the_first_two_hundred_take_less_than_50_mb(tmp_path: Path, sampler: str) -> None:
+def test_trials_after_the_first_hundreds_take_less_than_50_kb_each(tmp_path: Path, sampler: str) -> None:
     """By then every program is compiled, the libraries for tables are loaded and the tables were written."""
     environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), sampler]
@@ -49,4 +53,4 @@ def test_a_thousand_trials_after_the_first_two_hundred_take_less_than_50_mb(tmp_
     assert said["trials"] >= 0.99 * TRIALS
     counted(f"memory that {said['trials']:,} trials of {sampler} in one process take", f"{said['grown_mb']:.1f} MB")
     assert {"completed", "pruned"} <= said["outcomes"].keys()
-    assert said["grown_mb"] < 50, said
+    assert said["grown_mb"] < MOST_MB, said

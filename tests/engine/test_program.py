@@ -11,6 +11,7 @@ import pytest
 import reference
 import sweeping
 import tolerances
+from counts import IS_LONG
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeping import counting_compilations, fixed, lane_trial, mapped, regression, restart, single, vmapped
@@ -111,16 +112,10 @@ def shapes(draw: st.DrawFn) -> Shape:
     return examples, batch_sizes, draw(st.integers(1, 70) | st.just("auto"))
 
 
-@given(shapes())
-@settings(max_examples=5)
-def test_the_parts_of_a_batch_sum_to_the_gradient_of_its_mean_loss(shape: Shape) -> None:
-    check_gradients(*shape)
-
-
 @pytest.mark.slow
 @given(shapes())
-@settings(max_examples=25)
-def test_the_parts_of_a_batch_sum_to_the_gradient_of_its_mean_loss_in_many_more_shapes(shape: Shape) -> None:
+@settings(max_examples=30 if IS_LONG else 8)
+def test_the_parts_of_a_batch_sum_to_the_gradient_of_its_mean_loss(shape: Shape) -> None:
     check_gradients(*shape)
 
 

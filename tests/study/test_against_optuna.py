@@ -14,6 +14,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from counts import part
 from optuna_alone import OptunaAlone
 
 from sweeps.config import parse_config
@@ -146,14 +147,14 @@ def test_tpe_without_startup_trials_proposes_what_optunas_tpe_proposes(seed: int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", part(200, 20))
 def test_tpe_proposes_what_optunas_tpe_proposes_in_many_more_studies(seed: int) -> None:
     chance = random.Random(f"more/{seed}")
     compare(sweep("tpe", chance.choice(list(PRUNERS)), chance), chance, 60)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", part(2, 1))
 def test_tpe_proposes_the_same_among_hundreds_of_trials(seed: int) -> None:
     """Then its kernels are weighed in several blocks, and most have the least width."""
     chance = random.Random(f"long/{seed}")

@@ -15,6 +15,7 @@ import pytest
 import reference
 import sweeping
 import tolerances
+from counts import part
 from sweeping import assert_same, fixed, lane_trial, mapped, regression, vmapped
 
 from sweeps.config import SweepConfig
@@ -100,7 +101,8 @@ def two_updates(optimizer: optax.GradientTransformation) -> Any:
 
 
 SOME = {"adamw", "noisy_sgd", "polyak_sgd"}
-IN_LANES = [pytest.param(name, marks=() if name in SOME else pytest.mark.slow) for name in sorted(ARGUMENTS)]
+OTHERS = sorted(set(ARGUMENTS) - SOME)
+IN_LANES = [*sorted(SOME), *(pytest.param(OTHERS[index], marks=pytest.mark.slow) for index in part(len(OTHERS), 6))]
 
 
 @pytest.mark.parametrize("name", IN_LANES)
