@@ -24,8 +24,6 @@ from sweeps.engine.program import Program
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.restore import Past
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 
 def copied(value: Any) -> Any:
     """The value as another process would get it."""

@@ -23,8 +23,6 @@ from sweeps.runner import start
 from sweeps.runner.loop import Sweep
 from sweeps.runner.progress import Progress
 
-pytestmark = pytest.mark.usefixtures("compiling_once")
-
 RUN: dict[str, Any] = {"kind": "run", "format": FORMAT, "config": "c"}
 
 
