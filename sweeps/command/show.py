@@ -15,7 +15,7 @@ from rich.table import Table
 from sweeps.command import display
 from sweeps.command.display import line
 from sweeps.command.terminal import clean
-from sweeps.log.trials import SIGNS, Entry, LoggedTrials
+from sweeps.log.trials import SIGNS, LoggedTrial, LoggedTrials
 from sweeps.results.columns import text as cell_text
 from sweeps.results.summary import Summary, read_summary
 
@@ -43,18 +43,18 @@ def show(console: Console, folder: Path, rows: int) -> None:
     _totals(console, summary)
 
 
-def best_first(summary: Summary) -> list[Entry]:
+def best_first(summary: Summary) -> list[LoggedTrial]:
     """All trials, the best value first, of equals the earliest; at the end those without a value."""
     sign = SIGNS[summary.direction]
 
-    def place(trial: Entry) -> tuple[bool, float, int]:
+    def place(trial: LoggedTrial) -> tuple[bool, float, int]:
         is_missing = math.isnan(trial.value)
         return is_missing, 0.0 if is_missing else sign * trial.value, trial.number
 
     return sorted(summary.logged.trials.values(), key=place)
 
 
-def columns(metric: str, searched: Sequence[str], trials: Sequence[Entry]) -> Table:
+def columns(metric: str, searched: Sequence[str], trials: Sequence[LoggedTrial]) -> Table:
     """A column for every searched parameter; long names go on two lines."""
     table = _table([_in_two(name) for name in ("trial", metric, "outcome", *searched)])
     for trial in trials:
@@ -62,7 +62,7 @@ def columns(metric: str, searched: Sequence[str], trials: Sequence[Entry]) -> Ta
     return table
 
 
-def compact(metric: str, searched: Sequence[str], trials: Sequence[Entry], width: int) -> Table:
+def compact(metric: str, searched: Sequence[str], trials: Sequence[LoggedTrial], width: int) -> Table:
     """All parameters in one column of several lines, where they do not fit side by side.
 
     They go below their trial, where the longest of them does not fit beside it.
@@ -96,7 +96,7 @@ def _table(names: Sequence[str]) -> Table:
     return table
 
 
-def _outline(trial: Entry) -> list[str]:
+def _outline(trial: LoggedTrial) -> list[str]:
     return [str(trial.number), "" if math.isnan(trial.value) else display.short(trial.value), clean(trial.outcome)]
 
 
@@ -142,5 +142,5 @@ def _cell(value: Any) -> str:
     return clean(cell_text(value) if isinstance(value, tuple) else display.short(value))
 
 
-def _number(trial: Entry) -> int:
+def _number(trial: LoggedTrial) -> int:
     return trial.number

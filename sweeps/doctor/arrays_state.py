@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from sweeps.doctor.finding import Finding, amount
 from sweeps.engine.checkpoints import kept
 from sweeps.errors import ResultsError
-from sweeps.log.trials import Entry
+from sweeps.log.trials import LoggedTrial
 from sweeps.results.best import describe
 from sweeps.storage import npz
 from sweeps.storage.paths import RunFolder
@@ -15,7 +15,7 @@ from sweeps.storage.paths import RunFolder
 AGAIN = "the next `sweep run` puts it right"
 
 
-def best_findings(folder: RunFolder, best: Entry | None, *, is_live: bool) -> Iterator[Finding]:
+def best_findings(folder: RunFolder, best: LoggedTrial | None, *, is_live: bool) -> Iterator[Finding]:
     """Whether `best/` has the parameters of the best trial of the log, as they were written."""
     if best is None:
         yield Finding("best", "no trial has completed yet")
@@ -39,7 +39,7 @@ def best_findings(folder: RunFolder, best: Entry | None, *, is_live: bool) -> It
         yield Finding("best", f"the parameters of trial {number}, whole")
 
 
-def checkpoint_findings(folder: RunFolder, trials: Mapping[int, Entry], *, is_live: bool) -> Iterator[Finding]:
+def checkpoint_findings(folder: RunFolder, trials: Mapping[int, LoggedTrial], *, is_live: bool) -> Iterator[Finding]:
     """Whether the checkpoints are whole, and of trials that have not ended."""
     found = kept(folder.checkpoints)
     for each in found:

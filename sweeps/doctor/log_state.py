@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sweeps.doctor.finding import MOST_LISTED, Finding, amount, listed
 from sweeps.log.jsonl import Damage, LogContents
-from sweeps.log.trials import Entry
+from sweeps.log.trials import LoggedTrial
 from sweeps.storage.paths import RunFolder, torn_files
 
 _NUMBER, _KIND = re.compile(rb'"number":(\d+)'), re.compile(rb'"kind":"([a-z_]+)"')
@@ -37,7 +37,7 @@ def log_findings(folder: RunFolder, log: LogContents, lost: Sequence[Damage], *,
         yield Finding("log", f"log/{path.name} has {size} that a crash cut short; set aside, and not needed any more")
 
 
-def trial_findings(trials: Mapping[int, Entry], *, is_live: bool) -> Iterator[Finding]:
+def trial_findings(trials: Mapping[int, LoggedTrial], *, is_live: bool) -> Iterator[Finding]:
     """What can be said of the trials: which have not ended, and of which the log has lost something."""
     in_order = [trials[number] for number in sorted(trials)]
     waiting = [entry.number for entry in in_order if not entry.ending]
@@ -83,7 +83,7 @@ def _bytes(damage: Damage) -> bytes:
     return lines[damage.line - 1] if damage.line <= len(lines) else b""
 
 
-def _gap(entry: Entry) -> str:
+def _gap(entry: LoggedTrial) -> str:
     """What of a trial is missing, in words."""
     missing = [] if entry.is_known else ["its parameters"]
     if entry.epochs and not entry.start:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from sweeps.engine.checkpoints import Snapshot
-from sweeps.log.trials import Entry
+from sweeps.log.trials import LoggedTrial
 from sweeps.training import pytrees
 from sweeps.training.lane import LaneState
 
@@ -40,7 +40,7 @@ class Past(NamedTuple):
         return 0 if self.snapshot is None else self.snapshot.epoch
 
 
-def past_of(entry: Entry, snapshot: Snapshot | None) -> Past:
+def past_of(entry: LoggedTrial, snapshot: Snapshot | None) -> Past:
     """The past of a trial that has no outcome yet."""
     rows = entry.epochs_of(entry.repeat)
     scores = {epoch: (row.train_loss, row.valid_loss, *row.values) for epoch, row in rows.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sweeps.log.trials import Entry, Epoch, best_epoch
+from sweeps.log.trials import Epoch, LoggedTrial, best_epoch
 
 if TYPE_CHECKING:
     from sweeps.config import SweepConfig
@@ -27,7 +27,7 @@ def reached(config: SweepConfig, epoch: int, value: float) -> str:
     return f"reached {target:g} at epoch {epoch}" if is_good_enough(config, value, target) else ""
 
 
-def stalled(config: SweepConfig, entry: Entry) -> str:
+def stalled(config: SweepConfig, entry: LoggedTrial) -> str:
     """Why a running trial does not get better any more; "" where it may.
 
     As in Keras's `EarlyStopping`: an epoch is better if it is by more than `min_delta` better than the best so far.

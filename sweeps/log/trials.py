@@ -45,7 +45,7 @@ class Epoch(NamedTuple):
 
 
 @dataclass(slots=True)
-class Entry:
+class LoggedTrial:
     """What is known of one trial. Its `epochs` are keyed by repeat (from 0) and epoch (from 1)."""
 
     number: int
@@ -105,7 +105,7 @@ class LoggedTrials:
     """The trials of a log by their number, kept up to date record by record."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self.trials: dict[int, Entry] = {}
+        self.trials: dict[int, LoggedTrial] = {}
         self.metrics: dict[str, None] = {}
         self.kept: int | None = None
         """The number of the trial whose parameters are in `best/`."""
@@ -135,7 +135,7 @@ class LoggedTrials:
         elif kind == "best":
             self.kept = number
 
-    def best(self, direction: str) -> Entry | None:
+    def best(self, direction: str) -> LoggedTrial | None:
         """The completed trial with the best value, the earliest of equals; None where no trial has completed."""
         sign = SIGNS[direction]
         completed = [
@@ -143,13 +143,13 @@ class LoggedTrials:
         ]
         return min(completed, key=lambda trial: (sign * trial.value, trial.number), default=None)
 
-    def _trial(self, number: int) -> Entry:
+    def _trial(self, number: int) -> LoggedTrial:
         trial = self.trials.get(number)
         if trial is None:
-            trial = self.trials[number] = Entry(number)
+            trial = self.trials[number] = LoggedTrial(number)
         return trial
 
-    def _add_epoch(self, trial: Entry, record: Record) -> None:
+    def _add_epoch(self, trial: LoggedTrial, record: Record) -> None:
         if not _is_current(trial, record):
             return
         metrics = record.get("metrics") or {}
@@ -173,7 +173,7 @@ def best_epoch(epochs: Mapping[int, Epoch], metric: str, direction: str) -> int 
     return min((pair for pair in figures if not math.isnan(pair[0])), default=(0.0, None))[1]
 
 
-def _start(trial: Entry, record: Record) -> None:
+def _start(trial: LoggedTrial, record: Record) -> None:
     if not _is_current(trial, record):
         return
     trial.start, trial.ending = _only(record, ("time", "seed", "device", "worker", "config")), {}
@@ -182,12 +182,12 @@ def _start(trial: Entry, record: Record) -> None:
         del trial.epochs[key]
 
 
-def _end(trial: Entry, record: Record) -> None:
+def _end(trial: LoggedTrial, record: Record) -> None:
     if _is_current(trial, record) and not trial.ending:
         trial.ending = _only(record, ("kind", "time", "outcome", "reason", "value", "epochs"))
 
 
-def _is_current(trial: Entry, record: Record) -> bool:
+def _is_current(trial: LoggedTrial, record: Record) -> bool:
     """Whether the record is of the trial's latest attempt; a newer attempt becomes the latest first."""
     attempt = record.get("attempt", trial.attempt)
     if attempt > trial.attempt:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from sweeps.log.trials import Entry, Epoch, best_epoch
+from sweeps.log.trials import Epoch, LoggedTrial, best_epoch
 
 Kind = Literal["int64", "float64", "Int64", "Float64", "boolean", "string", "datetime64[us]", "timedelta64[us]"]
 """A column's dtype in pandas' words: those in lower case with digits have no missing values, but NaN and NaT."""
@@ -45,7 +45,7 @@ class TableShape(NamedTuple):
     direction: str
 
 
-def parameter_types(trials: Iterable[Entry]) -> ParameterTypes:
+def parameter_types(trials: Iterable[LoggedTrial]) -> ParameterTypes:
     """The types of the parameters' values in some trials; those of several pieces are joined by `joined`."""
     types: dict[str, set[str]] = {}
     for trial in trials:
@@ -78,7 +78,7 @@ def kind_of(types: frozenset[str]) -> Kind:
     return "Float64" if "float" in types and types <= {"int", "large int", "float"} else "string"
 
 
-def trial_columns(trials: Sequence[Entry], shape: TableShape) -> list[TableColumn]:
+def trial_columns(trials: Sequence[LoggedTrial], shape: TableShape) -> list[TableColumn]:
     """The columns of `trials`, with a row for each of these."""
     epochs = [trial.epochs_of(trial.repeat) for trial in trials]
     last = [trial.last for trial in trials]
@@ -119,7 +119,7 @@ def trial_columns(trials: Sequence[Entry], shape: TableShape) -> list[TableColum
     ]
 
 
-def history_columns(trials: Sequence[Entry], shape: TableShape) -> list[TableColumn]:
+def history_columns(trials: Sequence[LoggedTrial], shape: TableShape) -> list[TableColumn]:
     """The columns of `history`: a row for each repeat and epoch of these trials, in that order."""
     keys = [(trial.number, *key) for trial in trials for key in sorted(trial.epochs)]
     rows = [trial.epochs[key] for trial in trials for key in sorted(trial.epochs)]
@@ -142,7 +142,7 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _parameter(name: str, kind: Kind, trials: Sequence[Entry]) -> TableColumn:
+def _parameter(name: str, kind: Kind, trials: Sequence[LoggedTrial]) -> TableColumn:
     values = [trial.params.get(name) for trial in trials]
     if kind == "string":
         values = _texts(None if value is None else text(value) for value in values)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from sweeps.log.trials import Entry, LoggedTrials
+from sweeps.log.trials import LoggedTrial, LoggedTrials
 from sweeps.results import csv_text, parquet
 from sweeps.results.columns import (
     ParameterTypes,
@@ -90,7 +90,7 @@ class TableFiles:
         self._shape = shape
         self._stale.clear()
 
-    def _trials(self, index: int) -> Sequence[Entry]:
+    def _trials(self, index: int) -> Sequence[LoggedTrial]:
         numbers: Iterable[int] = range(index * PIECE, (index + 1) * PIECE)
         return [self._logged.trials[number] for number in numbers if number in self._logged.trials]
 

@@ -20,7 +20,7 @@ from sweeps.engine.device_lanes import alone
 from sweeps.engine.orders import Orders
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.log.early_stopping import kept_epoch
-from sweeps.log.trials import Entry
+from sweeps.log.trials import LoggedTrial
 from sweeps.results import best
 from sweeps.runner.journal import Journal
 from sweeps.runner.progress import BestSoFar
@@ -37,7 +37,7 @@ class BestTrial:
     Of running trials it may have an epoch's parameters, which are the trial's if no later epoch is better.
     """
 
-    def __init__(self, objective: Objective, standing: Entry | None) -> None:
+    def __init__(self, objective: Objective, standing: LoggedTrial | None) -> None:
         self._objective = objective
         self.standing = _so_far(standing)
         self._remembered: dict[int, tuple[int, Any]] = {}  # an epoch and its parameters
@@ -60,13 +60,13 @@ class BestTrial:
         """A trial has ended."""
         self._remembered.pop(number, None)
 
-    def replace(self, entry: Entry) -> None:
+    def replace(self, entry: LoggedTrial) -> None:
         """A trial has completed that is better."""
         self.standing = _so_far(entry)
 
 
 def keeping(
-    config: SweepConfig, folder: RunFolder, entry: Entry, program_key: ProgramKey, dataset: Dataset, params: Any
+    config: SweepConfig, folder: RunFolder, entry: LoggedTrial, program_key: ProgramKey, dataset: Dataset, params: Any
 ) -> partial[None]:
     """What writes a completed trial's parameters to `best/`."""
     loss, model = program_key.loss, frozen(space.resolve(config, dict(entry.params)).model)
@@ -139,5 +139,5 @@ def _test_scores(
     return dict(zip(names, map(float, scores), strict=True))
 
 
-def _so_far(entry: Entry | None) -> BestSoFar | None:
+def _so_far(entry: LoggedTrial | None) -> BestSoFar | None:
     return None if entry is None else BestSoFar(entry.number, entry.value, dict(entry.params))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sweeps.log.trials import Entry, Record
+from sweeps.log.trials import LoggedTrial, Record
 
 if TYPE_CHECKING:
     from sweeps.study import StudyEvent  # a study is not needed to look at a log
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class EarlierRuns:
     """`records` of all earlier runs, in the order of the log, and the `trials` that they come to."""
 
-    def __init__(self, records: Sequence[Record], trials: Mapping[int, Entry]) -> None:
+    def __init__(self, records: Sequence[Record], trials: Mapping[int, LoggedTrial]) -> None:
         self.records, self.trials = records, trials
 
     @property

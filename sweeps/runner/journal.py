@@ -18,7 +18,7 @@ from sweeps.config.code_fingerprint import sources
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import Damage, LogContents, LogWriter, read_log, timestamp
 from sweeps.log.placement import check_format
-from sweeps.log.trials import Entry, LoggedTrials
+from sweeps.log.trials import LoggedTrial, LoggedTrials
 from sweeps.masking import masked
 from sweeps.results import manifest
 from sweeps.runner.earlier_runs import EarlierRuns
@@ -86,10 +86,10 @@ class Journal:
             LOGGER.warning("the log is damaged: %s%s. What it said there is lost; the sweep goes on", told, more)
 
     @property
-    def trials(self) -> dict[int, Entry]:
+    def trials(self) -> dict[int, LoggedTrial]:
         return self._logged.trials
 
-    def best(self) -> Entry | None:
+    def best(self) -> LoggedTrial | None:
         return self._logged.best(self._objective.direction)
 
     @property
@@ -159,7 +159,7 @@ class Journal:
         """Trials without an outcome whose proposal the log has lost to damage."""
         return [entry.number for entry in self.unfinished() if not entry.is_known]
 
-    def unfinished(self) -> list[Entry]:
+    def unfinished(self) -> list[LoggedTrial]:
         """Trials that were proposed and have no outcome, by number."""
         return [entry for number, entry in sorted(self.trials.items()) if not entry.ending]
 

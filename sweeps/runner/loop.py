@@ -21,7 +21,7 @@ from sweeps.engine.scheduler import Scheduler, ShortageError
 from sweeps.errors import SweepError
 from sweeps.log.early_stopping import kept_epoch
 from sweeps.log.placement import Placement
-from sweeps.log.trials import Entry
+from sweeps.log.trials import LoggedTrial
 from sweeps.runner.best_trial import BestTrial, finish_best, keeping
 from sweeps.runner.budget import Timer, reaches_target, total_trials
 from sweeps.runner.earlier_runs import EarlierRuns
@@ -333,7 +333,7 @@ class Sweep:
             self._remember(scheduler, entry, epoch)
         return ending is not None
 
-    def _remember(self, scheduler: Scheduler, entry: Entry, epoch: int) -> None:
+    def _remember(self, scheduler: Scheduler, entry: LoggedTrial, epoch: int) -> None:
         """Copy the parameters of a trial that goes on, if they may become the best trial's."""
         if kept_epoch(self._config, entry.epochs_of(0)) == epoch:
             self._best_trial.remember(entry.number, epoch, scheduler.params(entry.number))
@@ -353,7 +353,7 @@ class Sweep:
             self._replace_best(self._journal.trials[number], lane_params)
         self._best_trial.forget(number)
 
-    def _replace_best(self, entry: Entry, lane_params: LaneParams) -> None:
+    def _replace_best(self, entry: LoggedTrial, lane_params: LaneParams) -> None:
         """A trial is the best so far: its parameters go to `best/`, where they are at hand."""
         self._best_trial.replace(entry)
         epoch = kept_epoch(self._config, entry.epochs_of(0))

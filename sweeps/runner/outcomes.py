@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sweeps.config import SweepConfig
 from sweeps.log.early_stopping import kept_epoch, reached, stalled
-from sweeps.log.trials import Entry, Epoch
+from sweeps.log.trials import LoggedTrial, Epoch
 
 
 class TrialEnd(NamedTuple):
@@ -25,7 +25,7 @@ def is_finite(epoch: Epoch, metric: str) -> bool:
     return all(map(math.isfinite, (epoch.train_loss, epoch.valid_loss, epoch.figure(metric))))
 
 
-def ending_of(config: SweepConfig, entry: Entry, number: int, epochs: int, *, is_pruned: bool) -> TrialEnd | None:
+def ending_of(config: SweepConfig, entry: LoggedTrial, number: int, epochs: int, *, is_pruned: bool) -> TrialEnd | None:
     """How a trial of so many `epochs` ends after its epoch `number`, which is in its entry; None where it goes on.
 
     `is_pruned` is what the study answered to that epoch's report.
@@ -76,6 +76,6 @@ class Tally:
         self.warnings += notes
 
 
-def _kept_value(config: SweepConfig, entry: Entry) -> float:
+def _kept_value(config: SweepConfig, entry: LoggedTrial) -> float:
     epochs = entry.epochs_of(0)
     return epochs[kept_epoch(config, epochs)].figure(config.objective.metric)

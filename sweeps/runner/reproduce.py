@@ -21,7 +21,7 @@ from sweeps.engine.programs import Programs
 from sweeps.engine.restore import DRIFT
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import read_log
-from sweeps.log.trials import Entry, LoggedTrials, Record
+from sweeps.log.trials import LoggedTrial, LoggedTrials, Record
 from sweeps.results.folder import read_config, results_folder
 
 RELATIVE, ABSOLUTE = DRIFT["rtol"], DRIFT["atol"]
@@ -134,14 +134,14 @@ def environment_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
     return [f"{name}: {then_.get(name) or 'unknown'} then, {now_.get(name) or 'unknown'} now" for name in names]
 
 
-def _not_replayable(entry: Entry) -> str:
+def _not_replayable(entry: LoggedTrial) -> str:
     if not entry.ending:
         return f"has not ended: it is {entry.outcome}"
     is_comparable = bool(entry.epochs_of(entry.repeat))
     return "" if is_comparable else f"has no epochs in the log to compare with: it is {entry.outcome}"
 
 
-def _runs(records: Sequence[Record], entry: Entry) -> list[Record]:
+def _runs(records: Sequence[Record], entry: LoggedTrial) -> list[Record]:
     """The records of the runs that trained the trial's latest attempt."""
     current: dict[Any, Record] = {}
     found: list[Record] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sweeps.config import SweepConfig, concealed
 from sweeps.config.changes import BINDING, FREE, Change, changes, code_changes
 from sweeps.errors import LogError, ResultsError
-from sweeps.log.trials import Entry
+from sweeps.log.trials import LoggedTrial
 from sweeps.results.best import holds
 from sweeps.results.folder import read_config
 from sweeps.runner.earlier_runs import EarlierRuns
@@ -52,7 +52,7 @@ def with_history(config: SweepConfig, journal: Journal) -> SweepConfig:
     return config.model_copy(update={"enqueue": (*known, *config.enqueue[len(known) :])})
 
 
-def _is_in_order(config: SweepConfig, asked: list[Entry]) -> bool:
+def _is_in_order(config: SweepConfig, asked: list[LoggedTrial]) -> bool:
     from sweeps.study.grid import grid  # NumPy, for a grid alone
 
     return all(dict(entry.params) == dict(next_one) for entry, next_one in zip(asked, grid(config), strict=False))

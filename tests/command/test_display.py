@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sweeps.command import display
 from sweeps.command import show as command_show
-from sweeps.log.trials import Entry
+from sweeps.log.trials import LoggedTrial
 from sweeps.runner.progress import BestSoFar, Progress
 
 MANY: dict[str, Any] = {f"optimizer.argument_{number}": number / 7 for number in range(12)}
@@ -173,9 +173,9 @@ def test_texts_in_two_columns_go_on_below_their_beginning() -> None:
 # --- the table of trials --------------------------------------------------------------------------------------------
 
 
-def trials(params: dict[str, Any]) -> list[Entry]:
-    ended = Entry(3, params, 1, ending={"outcome": "completed", "value": 0.96379})
-    return [ended, Entry(4, attempt=1)]
+def trials(params: dict[str, Any]) -> list[LoggedTrial]:
+    ended = LoggedTrial(3, params, 1, ending={"outcome": "completed", "value": 0.96379})
+    return [ended, LoggedTrial(4, attempt=1)]
 
 
 def rendered(table: Any, width: int = 80) -> list[str]:

@@ -12,7 +12,7 @@ from sweeps import cli
 from sweeps.command import display
 from sweeps.command import show as command_show
 from sweeps.command.terminal import clean, clean_lines
-from sweeps.log.trials import Entry
+from sweeps.log.trials import LoggedTrial
 from sweeps.runner.progress import BestSoFar, Progress
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\r\x08red\x7f\u202etxt\u2066"
@@ -50,7 +50,7 @@ def test_what_a_config_names_cannot_reach_the_terminal(metric: str) -> None:
     display.line(console, display.parameters(params))
     for line in display.parameter_lines(console, params):
         display.line(console, line)
-    trial = Entry(0, params, 1, {}, {"outcome": HOSTILE, "value": 0.5})
+    trial = LoggedTrial(0, params, 1, {}, {"outcome": HOSTILE, "value": 0.5})
     console.print(command_show.columns(metric, list(params), [trial]), markup=False)
     for width in (20, 200):
         console.print(command_show.compact(metric, list(params), [trial], width), markup=False)

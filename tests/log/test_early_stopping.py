@@ -13,7 +13,7 @@ from sweeping import finish, records, small, timeless
 
 import sweeps
 from sweeps.log.early_stopping import kept_epoch, reached, stalled
-from sweeps.log.trials import Entry, Epoch
+from sweeps.log.trials import Epoch, LoggedTrial
 
 SPACE = {
     "epochs": 12,
@@ -22,9 +22,9 @@ SPACE = {
 }
 
 
-def entry_of(values: list[float]) -> Entry:
+def entry_of(values: list[float]) -> LoggedTrial:
     """A trial with these validation losses after its epochs."""
-    entry = Entry(0)
+    entry = LoggedTrial(0)
     for epoch, value in enumerate(values, start=1):
         entry.epochs[0, epoch] = Epoch(epoch, epoch, 1.0, value, (), (), 1.0)
     return entry

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.log.trials import Entry, LoggedTrials, best_epoch
+from sweeps.log.trials import LoggedTrial, LoggedTrials, best_epoch
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -16,7 +16,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def trials(logged: LoggedTrials, metric: str, direction: str) -> pd.DataFrame:
     """A row per trial."""
     rows = [_trial_row(logged.trials[number], logged, metric, direction) for number in sorted(logged.trials)]
-    table = pd.DataFrame(rows, columns=list(_trial_row(Entry(0), logged, metric, direction)), dtype="object")
+    table = pd.DataFrame(rows, columns=list(_trial_row(LoggedTrial(0), logged, metric, direction)), dtype="object")
     before, after = list(table)[:5], list(table)[5:]
     given = list(dict.fromkeys(name for number in sorted(logged.trials) for name in logged.trials[number].params))
     searched = {name: [logged.trials[number].params.get(name) for number in sorted(logged.trials)] for name in given}
@@ -50,7 +50,7 @@ def csv(table: pd.DataFrame) -> str:
     return text
 
 
-def _trial_row(trial: Entry, logged: LoggedTrials, metric: str, direction: str) -> dict[str, Any]:
+def _trial_row(trial: LoggedTrial, logged: LoggedTrials, metric: str, direction: str) -> dict[str, Any]:
     epochs = trial.epochs_of(trial.repeat)
     last = epochs[max(epochs)] if epochs else None
     start, complete = (_moment(record.get("time")) for record in (trial.start, trial.ending))
