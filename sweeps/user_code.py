@@ -258,11 +258,6 @@ def exit_refused(ended: BaseException) -> SweepError | None:
     return SweepError(f"`{name}` failed at {place}: {reason(ended)}. It must return, or raise an error of another kind")
 
 
-def origin(failure: BaseException) -> str:
-    """`file:line` of the last frame of a user's own code in a traceback."""
-    return _place(failure) or "an unknown place"
-
-
 def _place(failure: BaseException) -> str:
     if isinstance(failure, SyntaxError) and failure.filename:
         return f"{failure.filename}:{failure.lineno}"

@@ -20,7 +20,6 @@ from sweeps.user_code import (
     failed,
     find_file,
     locate,
-    origin,
     project_folders,
     reason_with_place,
     taken_by,
@@ -179,7 +178,7 @@ def test_a_failure_is_placed_in_the_users_code_and_not_in_a_library() -> None:
     with pytest.raises(ValueError, match="Expecting") as caught:
         json.loads("{")  # this line
     line = next(n for n, text in enumerate(Path(__file__).read_text().splitlines(), 1) if "# this line" in text)
-    assert origin(caught.value) == f"{__file__}:{line}"
+    assert reason_with_place(caught.value).endswith(f" ({__file__}:{line})")
     assert failed("reading", caught.value).startswith(
         f"reading failed at {__file__}:{line}: JSONDecodeError: Expecting"
     )
@@ -187,7 +186,7 @@ def test_a_failure_is_placed_in_the_users_code_and_not_in_a_library() -> None:
 
 def test_a_failure_without_a_place_is_told_without_one() -> None:
     assert failed("reading", ValueError("two\nlines")) == "reading failed: ValueError: two"
-    assert origin(ValueError()) == "an unknown place"
+    assert reason_with_place(ValueError("two\nlines")) == "ValueError: two"
 
 
 def test_the_reason_of_a_failed_callback_is_the_users_own_and_not_the_librarys(tmp_path: Path) -> None:

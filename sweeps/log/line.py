@@ -25,9 +25,17 @@ from typing import Any
 
 Record = dict[str, Any]
 FLOAT_FIELDS = ("value", "train_loss", "valid_loss", "seconds")
-WHOLE_FIELDS = ("number", "attempt", "repeat", "epoch", "epochs", "iterations", "examples", "group", "lane")
-TEXT_FIELDS = ("kind", "time", "outcome", "reason", "yaml")
-MAPPINGS = ("params", "metrics", "environment", "code")
+WHOLE, NUMBER, TEXT, MAPPING = "a whole number", "a number", "text", "a mapping"
+_TYPES = {WHOLE: (int,), NUMBER: (float, int, type(None)), TEXT: (str, type(None)), MAPPING: (dict, type(None))}
+_LEAST = {WHOLE: 0, NUMBER: -(2**63)}
+_MUST = {
+    **dict.fromkeys(
+        ("number", "attempt", "repeat", "epoch", "epochs", "iterations", "examples", "group", "lane"), WHOLE
+    ),
+    **dict.fromkeys(FLOAT_FIELDS, NUMBER),
+    **dict.fromkeys(("kind", "time", "outcome", "reason", "yaml"), TEXT),
+    **dict.fromkeys(("params", "metrics", "environment", "code"), MAPPING),
+}
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _CHECKSUM_LENGTH = len(',"crc32":"01234567"}')
 
@@ -69,7 +77,16 @@ def unfit(record: Mapping[str, Any]) -> str:
     >>> unfit({"kind": "ask", "number": 3, "params": []})
     'its params must be a mapping'
     """
-    return next(filter(None, map(_fault, record.items())), "")
+    for name, value in record.items():
+        must = _MUST.get(name)
+        if must is not None and (
+            type(value) not in _TYPES[must] or (type(value) is int and not _LEAST[must] <= value < 2**63)
+        ):
+            return f"its {name} must be {must}"
+    for value in (record.get("metrics") or {}).values():
+        if not (type(value) is float or value is None or (type(value) is int and abs(value) < 2**63)):
+            return "its metrics must be a mapping to numbers"
+    return ""
 
 
 def _dumps(record: Mapping[str, Any]) -> str:
@@ -95,28 +112,6 @@ def _named(value: Any) -> Any:
     if isinstance(value, numbers.Real) and not math.isfinite(value):
         return str(float(value))
     return value
-
-
-def _fault(field: tuple[str, Any]) -> str:
-    """What is wrong with a field; "" where it may be as it is."""
-    name, value = field
-    if name in WHOLE_FIELDS:
-        is_right, must = isinstance(value, int) and 0 <= value < 2**63, "a whole number"
-    elif name in FLOAT_FIELDS:
-        is_right, must = _is_float(value), "a number"
-    elif name in TEXT_FIELDS:
-        is_right, must = value is None or isinstance(value, str), "text"
-    elif name in MAPPINGS:
-        is_right, must = value is None or isinstance(value, dict), "a mapping"
-        if name == "metrics" and is_right:
-            is_right, must = all(map(_is_float, (value or {}).values())), "a mapping to numbers"
-    else:
-        return ""
-    return "" if is_right else f"its {name} must be {must}"
-
-
-def _is_float(value: Any) -> bool:
-    return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _restored(record: Record) -> Record:
