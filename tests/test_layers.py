@@ -129,7 +129,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "training": (
-        "__init__ augmentation components keras_optimizers lane_placeholder microbatch ops pytrees shuffle",
+        "__init__ augmentation keras_optimizers lane_placeholder microbatch ops pytrees shuffle",
+        "components",
         "adapters losses metrics optimizers schedules",
         "check_signatures lane row_mixing",
         "epoch models",

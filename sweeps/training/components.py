@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from sweeps import user_code
 from sweeps.errors import ModelError
+from sweeps.training.pytrees import on_host
 from sweeps.user_code import locate, reason
 
+QUICKLY = {"xla_backend_optimization_level": 0}
+"""For what is computed once: it compiles sooner."""
 NOT_TRACED = (
     jax.errors.TracerArrayConversionError,
     jax.errors.ConcretizationTypeError,  # as of `float`, and of a condition
@@ -64,3 +69,23 @@ def _takes(call: Callable[[Mapping[str, Any]], Any], arguments: Mapping[str, Any
     except Exception:  # noqa: BLE001  (a user's own function may raise anything)
         return False
     return True
+
+
+def computed(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function gives that is compiled for this one call."""
+    options = QUICKLY if jax.default_backend() == "cpu" else None
+    with jax.default_matmul_precision("highest"):
+        # Traced twice: code that keeps a tracer of the first trace, as a cache does, fails in the second.
+        jax.eval_shape(functools.partial(function), *arguments)
+        return jax.jit(function, compiler_options=options)(*arguments)
+
+
+def close(left: Any, right: Any) -> bool:
+    """Whether two trees have the same numbers, to rounding."""
+    pairs = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    return all(_are_close(*(np.asarray(on_host(leaf), np.float32) for leaf in pair)) for pair in pairs)
+
+
+def _are_close(left: np.ndarray, right: np.ndarray) -> bool:
+    largest = np.abs(np.nan_to_num(right, posinf=0, neginf=0)).max(initial=0)
+    return np.allclose(left, right, rtol=1e-3, atol=1e-5 * (1 + largest), equal_nan=True)

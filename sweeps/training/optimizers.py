@@ -13,16 +13,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from sweeps import user_code
 from sweeps.errors import ModelError
 from sweeps.training import components
-from sweeps.training.components import is_number
+from sweeps.training.components import close, computed, is_number
 from sweeps.training.lane_placeholder import within
 from sweeps.user_code import parameters, reason
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+SHAPES = {"matrix": (2, 3), "vector": (3,)}
+"""Of the parameters that an optimizer is tried on."""
+UPDATES = 3
 
 OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
     name: function
@@ -134,15 +138,48 @@ def _failure(use: str, arguments: Mapping[str, Any], traced: set[str]) -> Except
     """What goes wrong in one update of two small parameters with `traced` arguments as tracers; None if nothing."""
 
     def update(values: dict[str, jax.Array], params: dict[str, jax.Array], loss: jax.Array) -> Any:
-        return _updated(build(use, {**arguments, **values}, lambda: jax.random.key(0)), params, loss)
+        return _updated(made(values), params, loss)
+
+    def made(values: Mapping[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
+        return build(use, {**arguments, **values}, lambda: jax.random.key(0))
 
     try:
         whole = whole_arguments(use, arguments)
         values = {name: _abstract(dtype=jnp.int32 if name in whole else jnp.float32) for name in sorted(traced)}
-        jax.eval_shape(update, values, {"matrix": _abstract(2, 3), "vector": _abstract(3)}, _abstract())
+        jax.eval_shape(update, values, {name: _abstract(*shape) for name, shape in SHAPES.items()}, _abstract())
+        if traced and ":" in use:  # optax's own are compared by tests; a user's may ask `isinstance(rate, float)`
+            plain = {name: np.asarray(arguments[name], leaf.dtype) for name, leaf in values.items()}
+            if not make_same_updates(made, lambda: made({}), plain):
+                return ModelError("its updates are others where its numbers are traced")
     except Exception as error:  # noqa: BLE001  (a third party's optimizer may raise anything)
         return error
     return None
+
+
+def make_same_updates(
+    traced: Callable[[Mapping[str, Any]], optax.GradientTransformationExtraArgs],
+    plain: Callable[[], optax.GradientTransformationExtraArgs],
+    values: Mapping[str, Any],
+) -> bool:
+    """Whether an optimizer of tracers makes the updates, in a few of them, that one of plain numbers makes."""
+
+    def both(values: Mapping[str, Any], params: Any) -> tuple[list[Any], list[Any]]:
+        return _moved(traced(values), params), _moved(plain(), params)
+
+    generator = np.random.default_rng(0)
+    params = {name: generator.uniform(0.05, 0.5, shape).astype(np.float32) for name, shape in SHAPES.items()}
+    return close(*computed(both, values, params))
+
+
+def _moved(optimizer: optax.GradientTransformationExtraArgs, params: Any) -> list[Any]:
+    """Parameters after each of a few updates."""
+    state, after = optimizer.init(params), []
+    for update in range(1, UPDATES + 1):
+        gradient = jax.tree.map(lambda leaf, update=update: leaf * jnp.float32(update), params)
+        changes, state = optimizer.update(gradient, state, params, value=jnp.float32(1.0))
+        params = optax.apply_updates(params, changes)
+        after.append(params)
+    return after
 
 
 def _updated(optimizer: optax.GradientTransformationExtraArgs, params: dict[str, jax.Array], loss: jax.Array) -> Any:

@@ -9,19 +9,18 @@ goes for the numbers of an optimizer for which no tracer may stand, because its 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from sweeps.config import Choices, Component, FloatRange, Parameter
 from sweeps.training import optimizers
 from sweeps.training.adapters.model import Inputs, Model
-from sweeps.training.components import is_number
+from sweeps.training.components import close, computed, is_number
 from sweeps.training.lane_placeholder import LanePlaceholder, asked
 from sweeps.training.models import build_model, in_bfloat16
 from sweeps.training.pytrees import on_host
@@ -37,10 +36,6 @@ ROWS = 3
 """Of the batch that it is tried on."""
 PART = 0.6
 """Of the way from a number's least value to its greatest: where it is tried."""
-UPDATES = 3
-"""With which an optimizer is tried."""
-QUICKLY = {"xla_backend_optimization_level": 0}
-"""Of what is computed once: it compiles sooner."""
 
 
 def searched(parameters: Mapping[str, Parameter]) -> Numbers:
@@ -167,24 +162,12 @@ def _is_traced(build: Build, numbers: Numbers, inputs: Inputs, odd: Mapping[str,
 def _is_optimizer_traced(use: str, given: Mapping[str, Any], numbers: Numbers, odd: Mapping[str, float] = NONE) -> bool:
     """Whether an optimizer with these numbers in lanes makes, at some values of them, the updates of plain numbers."""
 
-    def updated(arguments: Mapping[str, Any], values: Mapping[str, Any], params: Any) -> list[Any]:
-        optimizer = optimizers.build(use, {**given, **arguments}, lambda: jax.random.key(0), values)
-        state, after = optimizer.init(params), []
-        for update in range(UPDATES):
-            gradient = jax.tree.map(lambda leaf, update=update: leaf * jnp.float32(update + 1), params)
-            changes, state = optimizer.update(gradient, state, params, value=jnp.float32(1.0))
-            params = optax.apply_updates(params, changes)
-            after.append(params)
-        return after
-
-    def both(values: Mapping[str, Any], params: Any) -> tuple[list[Any], list[Any]]:
-        return updated(numbers, values, params), updated(point, NONE, params)
+    def build(arguments: Mapping[str, Any], values: Mapping[str, Any] = NONE) -> Any:
+        return optimizers.build(use, {**given, **arguments}, lambda: jax.random.key(0), values)
 
     try:
         point, values = _point(numbers, odd)
-        params = _drawn({"matrix": np.empty((2, 3), np.float32), "vector": np.empty(3, np.float32)})
-        ours, theirs = _computed(both, values, params)
-        return _close(ours, theirs)
+        return optimizers.make_same_updates(functools.partial(build, numbers), functools.partial(build, point), values)
     except Exception:  # noqa: BLE001  (a third party's optimizer may raise anything)
         return False
 
@@ -212,19 +195,11 @@ def _agree(model: Model, plain: Model, values: Mapping[str, Any], inputs: Inputs
         return [_outcome(each, params, state, x, key, with_gradient=is_odd) for each in pair]
 
     arguments = (*map(_drawn, model.shapes), _drawn(inputs.rows(ROWS)), jax.random.key(0), values)
-    ours, theirs = _computed(both, *arguments)
+    ours, theirs = computed(both, *arguments)
     if not is_odd:
-        return _close(ours, theirs)
+        return close(ours, theirs)
     is_finite = _are_finite(ours) or not _are_finite(theirs)
-    return is_finite and _close(ours.evaluated, theirs.evaluated) and (plain.draws or _close(ours, theirs))
-
-
-def _computed(function: Callable[..., Any], *arguments: Any) -> Any:
-    options = QUICKLY if jax.default_backend() == "cpu" else None
-    with jax.default_matmul_precision("highest"):
-        # Traced twice: a model that keeps a tracer of the first trace, as one with a cache does, fails in the second.
-        jax.eval_shape(functools.partial(function), *arguments)
-        return jax.jit(function, compiler_options=options)(*arguments)
+    return is_finite and close(ours.evaluated, theirs.evaluated) and (plain.draws or close(ours, theirs))
 
 
 def _outcome(model: Model, params: Any, state: Any, x: jax.Array, key: jax.Array, *, with_gradient: bool) -> Outcome:
@@ -245,22 +220,5 @@ def _kind(leaf: Any) -> tuple[Any, Any]:
     return leaf.shape, leaf.dtype
 
 
-def _close(left: Any, right: Any) -> bool:
-    return all(
-        np.allclose(
-            a,
-            b,
-            rtol=1e-3,
-            atol=1e-5 * (1 + np.abs(np.nan_to_num(b, posinf=0, neginf=0)).max(initial=0)),
-            equal_nan=True,
-        )
-        for a, b in zip(_leaves(left), _leaves(right), strict=True)
-    )
-
-
 def _are_finite(tree: Any) -> bool:
-    return all(np.isfinite(leaf).all() for leaf in _leaves(tree))
-
-
-def _leaves(tree: Any) -> Iterator[np.ndarray]:
-    return (np.asarray(on_host(leaf), np.float32) for leaf in jax.tree.leaves(tree))
+    return all(np.isfinite(np.asarray(on_host(leaf), np.float32)).all() for leaf in jax.tree.leaves(tree))

@@ -209,6 +209,11 @@ def wanting_a_float(learning_rate: Any) -> optax.GradientTransformation:
     return optax.sgd(float(learning_rate))
 
 
+def unless_a_float(learning_rate: Any) -> optax.GradientTransformation:
+    """A user's own guard, which takes a tracer for something else."""
+    return optax.sgd(learning_rate if isinstance(learning_rate, float) else 0.5)
+
+
 def searching(use: str, low: float = 0.001, **space: Any) -> SweepConfig:
     rate = {"type": "float", "low": low, "high": 0.1}
     return sweeping.config(
@@ -258,6 +263,7 @@ def test_a_sweep_over_the_peak_of_a_schedule_of_optax_compiles_one_program(tmp_p
         ("in_two_halves", 0.001, 0.01, False),
         ("in_two_halves", 0.06, 0.07, True),
         ("wanting_a_float", 0.001, 0.01, False),
+        ("unless_a_float", 0.001, 0.01, False),
     ],
 )
 def test_a_number_that_decides_between_searched_values_selects_programs(

@@ -17,7 +17,7 @@ from jax import lax
 from keras.src import backend
 
 from sweeps.engine import program
-from sweeps.training import traced_arguments
+from sweeps.training import components
 
 PACKAGE = Path(__file__).parents[2] / "sweeps"
 
@@ -69,7 +69,7 @@ def rewritten() -> Any:
 def taken_options() -> Any:
     """An option that XLA does not know is left out when a sweep compiles, which then only takes longer."""
     lowered = jax.jit(lambda x: x + 1).lower(jnp.ones(3))
-    for options in (program.TRAINING, program.ONCE, traced_arguments.QUICKLY):
+    for options in (program.TRAINING, program.ONCE, components.QUICKLY):
         compiled = lowered.compile(options)
     return compiled.memory_analysis().temp_size_in_bytes
 
