@@ -44,7 +44,10 @@ def _optimizers(draft: Draft) -> None:
         taken = _taken_by_optimizer(draft, use, given)
         if taken is None:
             continue
-        for fault in argument_faults(use, taken, given):
+        faults = argument_faults(use, taken, given)
+        if not faults and use not in ARGUMENTS:
+            _drive(draft, use, samples)
+        for fault in faults:
             if fault.name != "learning_rate":
                 _complain(draft, "optimizer", fault)
             elif not draft.sections.names:
@@ -54,6 +57,18 @@ def _optimizers(draft: Draft) -> None:
                 draft.complain(("search_space", "learning_rate"), f"{use} needs a learning rate", "", advice)
             else:
                 draft.complain(("search_space", "learning_rate"), f"{use} takes no learning rate", "", "Remove it")
+
+
+def _drive(draft: Draft, use: str, samples: list[SampleConfig]) -> None:
+    """Whether a lane can drive an optimizer that is not in the table: one update is traced."""
+    from sweeps.training.optimizers import traceable, with_rate
+
+    space = draft.sections.search_space
+    rate = written_values("learning_rate", space["learning_rate"])[0][1] if "learning_rate" in space else None
+    for sample in samples:
+        arguments = with_rate(sample.arguments, rate)  # type: ignore[arg-type]  # the rate's own type is checked elsewhere
+        if _tried(draft, _use_place(draft, "optimizer", use), traceable, use, arguments) is None:
+            return
 
 
 def _taken_by_optimizer(draft: Draft, use: str, given: list[str]) -> Mapping[str, bool] | None:

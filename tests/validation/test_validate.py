@@ -132,6 +132,7 @@ def test_a_right_config_has_no_complaints() -> None:
         ),
         ("optimizer.use=adm", "optimizer.use: optax 0."),
         ("optimizer.b3=0.9", "optimizer.b3: unknown argument. adam takes learning_rate, b1, b2"),
+        ("optimizer.use=lbfgs", "optimizer.use: optimizer lbfgs(learning_rate="),
         ("optimizer.nestrov=true", "optimizer.nestrov: unknown argument. Did you mean `nesterov`?"),
         ("optimizer.use=polyak_sgd", "search_space.learning_rate: polyak_sgd takes no learning rate. Remove it"),
         ("optimizer.use=parts:optimizer", "optimizer.warmth: parts:optimizer needs this argument"),
