@@ -14,6 +14,23 @@ from sweeps.errors import DataError
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
+TOO_CLOSE = "too close together for float32, in which models compute"
+FEWEST_STEPS = 16
+
+
+def is_resolved(x: Array) -> Array:
+    """Of each column of `x`, `[rows, ...]`, whether its range is wide enough for float32, bool `[...]`.
+
+    Times in seconds since 1970 lie 128 apart in float32, so that those of one minute would be one number or two. A
+    column of one number is wide enough.
+    """
+    low, high = x.min(axis=0), x.max(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32)).astype(np.float64)
+    resolved: Array = (high == low) | ~(high - low < FEWEST_STEPS * step)
+    return np.asarray(resolved)
+
+
 def canonical(which: str, x: Any, y: Any) -> tuple[Array, Array]:
     """`x` as uint8, int32 or float32 `[rows, *input_shape]`; `y` as int32 labels `[rows]` or values.
 
@@ -29,7 +46,16 @@ def canonical(which: str, x: Any, y: Any) -> tuple[Array, Array]:
         raise DataError(f"{which}x and y must have the same number of rows, but got shapes {x.shape} and {y.shape}")
     if x.size == 0 or y.size == 0:
         raise DataError(f"{which}x and y must have rows with values, but got shapes {x.shape} and {y.shape}")
-    return _inputs(f"{which}x", x), _targets(f"{which}y", y)
+    inputs = _inputs(f"{which}x", x)
+    if x.dtype.itemsize == 8 and inputs.dtype == np.float32 and not which.endswith(("valid ", "test ")):
+        are_resolved = is_resolved(x).ravel()
+        if not are_resolved.all():
+            column = x.reshape(len(x), -1)[:, int(np.argmin(are_resolved))]
+            raise DataError(
+                f"{which}x: numbers of column {np.argmin(are_resolved):,} (from 0) are {TOO_CLOSE}, from "
+                f"{float(column.min())!r} to {float(column.max())!r}. Subtract their mean before"
+            )
+    return inputs, _targets(f"{which}y", y)
 
 
 def canonical_inputs(what: str, x: Any) -> Array:

@@ -315,6 +315,31 @@ def test_large_numbers_are_standardized_before_they_become_float32(use: str, low
     assert (dataset.train.x.mean(), dataset.train.x.std()) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
 
 
+def test_numbers_that_float32_does_not_tell_apart_are_refused_with_the_way_out() -> None:
+    figures = 1.7e9 + RNG.uniform(0, 20, ROWS)
+    FRAME.assign(a=figures).to_csv("t.csv", index=False)
+    said = refused(lambda: load("t.csv"))
+    assert said.startswith(
+        "t.csv: numbers of column 'a' are too close together for float32, in which models compute, from"
+    )
+    assert said.endswith("`standardize: true` takes their mean off before")
+    assert load("t.csv", standardize=True).train.x[:, 0].std() == pytest.approx(1, abs=1e-4)
+    np.savez("t.npz", x=np.stack([np.arange(ROWS), figures], axis=1), y=FRAME.y)
+    said = refused(lambda: loading.load("npz", {"path": "t.npz"}))
+    assert "t.npz: x: numbers of column 1 (from 0) are too close together for float32" in said
+    for kept in (1.7e9 + 1e6 * FRAME.y, np.full(ROWS, 1.7e9 + 0.3), 2000.0 + np.arange(ROWS) % 24):
+        FRAME.assign(a=kept).to_csv("t.csv", index=False)
+        assert load("t.csv").input_shape == (2,)
+
+
+def test_a_mark_among_numbers_may_stand_for_a_missing_cell() -> None:
+    FRAME.assign(a=FRAME.a.round(1).astype(str).where(FRAME.index % 7 != 0, "?")).to_csv("t.csv", index=False)
+    assert refused(lambda: load("t.csv")).endswith('Say `missing_values: ["?"]` if that stands for a missing cell')
+    assert load("t.csv", missing_values=("?",), missing="mean").train.rows == 48
+    said = refused(lambda: load("t.csv", target="a", features=("b",)))
+    assert said.endswith('Say `missing_values: ["?"]` if that stands for a missing cell')
+
+
 def test_a_constant_column_of_tenths_is_standardized_to_0() -> None:
     FRAME.assign(a=0.1).to_csv("t.csv", index=False)
     assert (load("t.csv", standardize=True).train.x[:, 0] == 0).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.datasets import loading
-from sweeps.datasets.tabular import cells, preprocessing, table
+from sweeps.datasets.tabular import cells, preprocessing, table, times
+from sweeps.datasets.tabular.csv_file import CsvForm
 from sweeps.errors import DataError
 
 WORDS = st.text(alphabet="ab ,;\t\"'\n0é-.", min_size=1, max_size=6).filter(lambda word: word.strip() == word)
@@ -79,3 +81,43 @@ def test_empty_cells_are_missing_and_no_others(file: Path, words: list[str]) -> 
     found = cells.numbers(table.read(str(file)).column("a")).tolist()
     wanted = [math.nan if cell in ("", "NA") else float(cell) for cell in words]
     assert str(found) == str(wanted)
+
+
+@given(
+    numbers=st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=8),
+    digits=st.integers(0, 3),
+    signs=st.sampled_from([(",", "."), (",", None), (".", ","), (",", " "), (".", "'")]),
+    separator=st.sampled_from([",", ";", "\t", "|"]),
+    encoding=st.sampled_from(["utf-8", "latin-1", "utf-16"]),
+)
+def test_numbers_come_through_in_any_signs_and_encoding(
+    file: Path,
+    numbers: list[int],
+    digits: int,
+    signs: tuple[str, str | None],
+    separator: str,
+    encoding: str,
+) -> None:
+    decimal, thousands = signs
+
+    def written(number: int) -> str:
+        text = f"{number / 10**digits:,.{digits}f}"
+        return text.replace(",", "T").replace(".", decimal).replace("T", thousands or "")
+
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows([["a", "b"], *([written(number), "x"] for number in numbers)])
+    file.write_bytes(text.getvalue().encode(encoding))
+    form = CsvForm(separator, decimal, thousands, encoding)
+    found = cells.numbers(table.read(str(file), form=form).column("a")).tolist()
+    assert found == [float(f"{number / 10**digits:.{digits}f}") for number in numbers]
+
+
+@given(
+    moments=st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2068, 1, 1)), min_size=2, max_size=12),
+    form=st.sampled_from(["%d/%m/%Y %H:%M:%S.%f", "%b %d %Y %H.%M.%S %f", "%Y%m%d%H%M%S%f", "%d%m%Y%H%M%S%f"]),
+)
+def test_times_are_in_their_order_in_any_form(file: Path, moments: list[datetime], form: str) -> None:
+    file.write_text("t,b\n" + "".join(f"{moment.strftime(form)},0\n" for moment in moments), encoding="utf-8")
+    places = times.places(table.read(str(file), ["t"]), "t", form)
+    order = {moment: place for place, moment in enumerate(sorted(set(moments)))}
+    assert places.tolist() == [order[moment] for moment in moments]

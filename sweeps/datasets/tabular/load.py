@@ -186,7 +186,7 @@ def _target(table: Table, name: str, task: str | None) -> Target:
         table.check(name, ~cells.are_missing(given), "a class")
         are_numbers = ~np.isnan(cells.numbers(given))
         if are_numbers.any() and task is None:
-            table.check(name, are_numbers, "a number, as others in it are")
+            table.check(name, are_numbers, "a number, as others in it are", numerals.advice(cells.words(given)))
     else:
         with np.errstate(over="ignore"):
             are_finite = np.isfinite(cells.numbers(given).astype(np.float32))

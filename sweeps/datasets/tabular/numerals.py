@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 MARKS = {"'": "'", "\u2019": "'", "\u00a0": " ", "\u202f": " "}
 """Marks between thousands by those that they are taken for: apostrophes, and spaces at which no line is broken."""
+MOST_MARKS = 2  # that may stand for missing cells among numbers
+MARKS_OF_MISSING = ("missing", "unknown", "none", "nil", "n.a.", "na", "k.a.", "not available", "undefined")
 _AFFIX = re.compile(r"^([^\d+\-.,]*)(.*?)([^\d.,]*)$")
 
 
@@ -58,6 +60,10 @@ def advice(found: Sequence[str]) -> str:
     fit = _fitting(found)
     if fit:
         return f"Say {' or '.join(numerals.keys for numerals in fit)}"
+    strange = [cell for cell in found if Numerals().plain(cell) is None]
+    if 0 < len(strange) <= MOST_MARKS < len(found) and all(map(_is_mark, strange)):
+        written = ", ".join(f'"{cell}"' for cell in strange)
+        return f"Say `missing_values: [{written}]` if that stands for a missing cell"
     parts = [_AFFIX.match(cell.strip()) for cell in found]
     affixes = {(part[1].strip(), part[3].strip()) for part in parts if part}
     inner = [part[2] for part in parts if part]
@@ -68,6 +74,10 @@ def advice(found: Sequence[str]) -> str:
         return f"Remove {affix} from its cells"
     fit = _fitting(inner)
     return f"Remove {affix} from its cells, and say {' or '.join(numerals.keys for numerals in fit)}" if fit else ""
+
+
+def _is_mark(cell: str) -> bool:
+    return not any(map(str.isalnum, cell)) or cell.strip().lower() in MARKS_OF_MISSING
 
 
 def _fitting(found: Sequence[str]) -> list[Numerals]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from sweeps.datasets.canonical import Array
+from sweeps.datasets.canonical import TOO_CLOSE, Array, is_resolved
 from sweeps.datasets.tabular import cells, numerals
 from sweeps.datasets.tabular import table as tables
 from sweeps.datasets.tabular.csv_file import CsvForm
@@ -127,9 +127,16 @@ def _planned(table: Table, name: str, wishes: Wishes) -> Column:
 def _fitted(column: Column, table: Table, training: Array, wishes: Wishes) -> Column:
     if wishes["missing"] in FILLING:
         column = {**column, "fill": _fill(table, column, training, wishes["missing"])}
-    if not wishes["standardize"] or column["kind"] == "one_hot":
+    if column["kind"] == "one_hot":
         return column
     figures = _figures(column, table)[training]
+    if not wishes["standardize"]:
+        if not is_resolved(figures).all():
+            raise DataError(
+                f"{table.path}: numbers of column {column['name']!r} are {TOO_CLOSE}, from {figures.min()!r} to "
+                f"{figures.max()!r}. `standardize: true` takes their mean off before"
+            )
+        return column
     if figures.max() == figures.min():  # whose mean may be another number by a rounding
         return {**column, "center": float(figures[0])}
     return {**column, "center": float(figures.mean()), "spread": float(figures.std())}
@@ -204,6 +211,8 @@ def _check_numbers(table: Table, name: str, *, allow_missing: bool, advice: str 
     elif (np.isnan(figures) | missing).all():
         named = "List it under `one_hot` or `ordinal` if it holds categories, or under `drop`"
         advice = numerals.advice(cells.words(given)) or named
+    else:
+        advice = numerals.advice(cells.words(given))
     table.check(name, are_right, "a finite number in float32", advice)
 
 

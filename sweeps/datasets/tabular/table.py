@@ -146,7 +146,12 @@ def of_frame(frame: Any, form: CsvForm = PLAIN) -> Table:
         DataError: it is no such frame.
     """
     try:
-        found = frame.to_arrow() if hasattr(frame, "to_arrow") else pa.Table.from_pandas(frame, preserve_index=False)
+        if isinstance(frame, pa.Table):
+            found = frame
+        elif hasattr(frame, "to_arrow"):  # polars
+            found = frame.to_arrow()
+        else:
+            found = pa.Table.from_pandas(frame, preserve_index=False)
     except Exception as error:
         raise DataError(f"a {type(frame).__name__} cannot be read as a table: {_first_line(error)}") from error
     return of_arrow("the DataFrame", found, form=form.of_parquet)
