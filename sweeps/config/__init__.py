@@ -10,7 +10,7 @@ from sweeps.config.draft import Draft
 from sweeps.config.json_schema import json_schema
 from sweeps.config.names import metric_column
 from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange, Parameter
-from sweeps.config.schema import LEFT_TO_MODEL, Budget, Component, Objective, SweepConfig, are_pairs
+from sweeps.config.schema import LEFT_TO_MODEL, Component, SweepConfig, are_pairs
 from sweeps.config.values import Value
 from sweeps.config.wording import one_line
 from sweeps.config.yaml.file import load_text
@@ -20,13 +20,11 @@ from sweeps.config.yaml.writer import write
 from sweeps.masking import without_passwords
 
 __all__ = [
-    "Budget",
     "Choices",
     "Component",
     "Draft",
     "FloatRange",
     "IntRange",
-    "Objective",
     "Parameter",
     "SweepConfig",
     "Value",
