@@ -37,7 +37,7 @@ OF_USERS = {
 }  # fmt: skip
 OF_OTHERS = {
     "Args", "auto_scale_loss", "commit", "cond", "cuda12", "install", "joblib", "language", "optimize", "partial_fit",
-    "pip", "pre", "PYTHON", "PYTHONDONTWRITEBYTECODE", "schema", "server", "shard_map", "stop_training",
+    "peak_value", "pip", "pre", "PYTHON", "PYTHONDONTWRITEBYTECODE", "schema", "server", "shard_map", "stop_training",
     "trials_dataframe", "urls", "venv",
 }  # fmt: skip
 
@@ -136,7 +136,7 @@ def sections() -> frozenset[str]:
 @functools.cache
 def keras_names() -> frozenset[str]:
     """What Keras calls what docs/models.md speaks of."""
-    modules = (keras.layers, keras.losses, keras.metrics, keras.optimizers)
+    modules = (keras.layers, keras.losses, keras.metrics, keras.optimizers, keras.utils)
     model = keras.Sequential([keras.layers.Dense(1)])
     parts = (model, model.layers[0], keras.optimizers.SGD(), keras.losses.Huber(), keras.metrics.AUC())
     return frozenset(name for each in (*modules, *parts, keras.Variable(0.0)) for name in dir(each))

@@ -113,17 +113,20 @@ def test_the_first_command_leaves_tables(project: Path) -> None:
     assert (project / "results" / "mnist" / "trials.parquet").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", TYPED)
 def test_every_command_ends_well(line: str, outcomes: Mapping[str, str]) -> None:
     assert shlex.split(line)[0] == "sweep"
     assert outcomes[line] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", PYTHON, ids=lambda snippet: str(snippet.page))
 def test_every_python_example_runs_and_prints(snippet: Snippet, outcomes: Mapping[str, str]) -> None:
     assert outcomes[snippet.text] == ""
 
 
+@pytest.mark.slow
 def test_every_sweep_of_a_model_that_a_page_shows_is_right(outcomes: Mapping[str, str]) -> None:
     assert {README, Path("docs/models.md")} <= set(MODELS)
     assert outcomes["checks"] == ""
