@@ -37,7 +37,7 @@ def text_of(page: Path) -> str:
 def snippets(language: str, *pages: Path) -> list[Snippet]:
     """The blocks of one language in some pages, or in all."""
     return [
-        Snippet(page, language, found["text"], found["reason"] or "")
+        Snippet(page, language, found["text"], found["reason"] or _installs(found["text"]))
         for page in pages or PAGES
         for found in SNIPPET.finditer(text_of(page))
         if found["language"] == language
@@ -51,3 +51,7 @@ def completed(text: str) -> dict[str, Any]:
         return part
     whole = yaml.safe_load((PROJECT / "configs" / "penguins.yaml").read_text(encoding="utf-8"))
     return {**whole, **part, "search_space": {**whole["search_space"], **part.get("search_space", {})}}
+
+
+def _installs(text: str) -> str:
+    return "makes an environment, as .ci/run does" if "python3 -m venv" in text else ""
