@@ -189,7 +189,7 @@ class Scheduler:
         assert advance.future is not None
         try:
             answer = advance.future.result()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a user's model may raise either
             lanes = group.lane_count
             group.clear()
             is_helped = (
@@ -229,14 +229,14 @@ class Scheduler:
         """A group keeps the lanes that it has as long as trials are in them, also where new ones would be fewer."""
         return group.lane_count if group.occupied else self._programs.lane_count(lane_trial.program_key)
 
-    def _have_fewer_lanes(self, error: Exception, lanes: int, program_key: ProgramKey) -> bool:
+    def _have_fewer_lanes(self, error: BaseException, lanes: int, program_key: ProgramKey) -> bool:
         """Go on with fewer lanes of a vmapped program, if that may help."""
         fewer = fewer_lanes(error, lanes)
         if fewer is not None:
             self._programs.shrink(program_key, fewer)
         return fewer is not None
 
-    def _have_fewer_at_once(self, error: Exception, at_once: int) -> bool:
+    def _have_fewer_at_once(self, error: BaseException, at_once: int) -> bool:
         """Go on with fewer mapped lanes at once, if that may help; with one, once the others have ended."""
         fewer = fewer_lanes(error, at_once)
         if fewer is not None:

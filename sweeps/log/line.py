@@ -30,7 +30,7 @@ _TYPES = {WHOLE: (int,), NUMBER: (float, int, type(None)), TEXT: (str, type(None
 _LEAST = {WHOLE: 0, NUMBER: -(2**63)}
 _MUST = {
     **dict.fromkeys(
-        ("number", "attempt", "repeat", "epoch", "epochs", "iterations", "examples", "group", "lane"), WHOLE
+        ("number", "attempt", "repeat", "epoch", "epochs", "iterations", "examples", "group", "lane", "format"), WHOLE
     ),
     **dict.fromkeys(FLOAT_FIELDS, NUMBER),
     **dict.fromkeys(("kind", "time", "outcome", "reason", "yaml"), TEXT),
@@ -86,7 +86,14 @@ def unfit(record: Mapping[str, Any]) -> str:
     for value in (record.get("metrics") or {}).values():
         if not (type(value) is float or value is None or (type(value) is int and abs(value) < 2**63)):
             return "its metrics must be a mapping to numbers"
+    groups = record.get("groups", [])
+    if type(groups) is not list or not all(map(_is_group, groups)):
+        return "its groups must be pairs of a number and a virtual time"
     return ""
+
+
+def _is_group(value: Any) -> bool:
+    return type(value) is list and len(value) == 2 and type(value[0]) is int and type(value[1]) in (int, float)
 
 
 def _dumps(record: Mapping[str, Any]) -> str:

@@ -57,7 +57,7 @@ class Placement:
             self._format = format_of(record)
             self.enter(record.get("config"))
         elif kind == "set_out":
-            for group, virtual_time in record["groups"]:
+            for group, virtual_time in record.get("groups") or ():
                 self._set_out(group, virtual_time)
         elif isinstance(number, int):
             match kind:

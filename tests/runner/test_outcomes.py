@@ -19,7 +19,7 @@ from sweeping import UnfinishedError, config, finish, records, small, timeless
 import sweeps
 from sweeps.config import SweepConfig
 from sweeps.engine.program import Program
-from sweeps.log.trials import Entry, Epoch
+from sweeps.log.trials import LoggedTrial, Epoch
 from sweeps.runner.best_trial import BestTrial
 from sweeps.runner.journal import Journal
 from sweeps.runner.outcomes import TrialEnd, ending_of
@@ -122,10 +122,10 @@ def test_infinity_never_wins(direction: str, tmp_path: Path) -> None:
 # ---- the decision ----------------------------------------------------------------------------------------------------
 
 
-def entry_of(losses: list[float]) -> Entry:
+def entry_of(losses: list[float]) -> LoggedTrial:
     """A running trial with these validation losses after its epochs."""
     rows = {(0, epoch): Epoch(epoch, epoch, 1.0, loss, (), (), 0.1) for epoch, loss in enumerate(losses, start=1)}
-    return Entry(0, is_known=True, attempt=1, epochs=rows)
+    return LoggedTrial(0, is_known=True, attempt=1, epochs=rows)
 
 
 STOPPING = {"early_stopping": {"patience": 2, "target": 0.1}}
@@ -169,7 +169,7 @@ def test_the_end_of_a_trial_goes_to_the_study_then_to_the_log_and_then_to_the_be
             told.append((kind, fields["number"]))
         record(self, kind, **fields)
 
-    def replacing(self: BestTrial, entry: Entry) -> None:
+    def replacing(self: BestTrial, entry: LoggedTrial) -> None:
         told.append(("best trial", entry.number))
         replace(self, entry)
 
