@@ -41,7 +41,7 @@ def sweep(**changes: Any) -> SweepConfig:
 
 
 def failing(
-    monkeypatch: pytest.MonkeyPatch, name: str, fails: Callable[[Program, int], bool], error: Exception
+    monkeypatch: pytest.MonkeyPatch, name: str, fails: Callable[[Program, int], bool], error: BaseException
 ) -> list[int]:
     """Programs raise in every call of a method for which `fails(program, calls before)` holds; the calls so far."""
     whole, calls = getattr(Program, name), itertools.count()
@@ -78,13 +78,14 @@ MEMORY = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocatin
     [
         ("_compile", ValueError("no such instruction"), "failed"),
         ("epoch", RuntimeError("a cable is loose"), "failed"),
+        ("epoch", SystemExit("bye"), "failed"),
         ("epoch", MEMORY, "out_of_memory"),
         ("_compile", MEMORY, "out_of_memory"),
     ],
-    ids=["compilation", "device", "memory", "memory of a compilation"],
+    ids=["compilation", "device", "exit", "memory", "memory of a compilation"],
 )
 def test_a_program_that_fails_ends_its_own_trials_alone_and_the_others_keep_every_bit(
-    method: str, error: Exception, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, error: BaseException, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = finish(sweep(), tmp_path / "whole")
     failing(monkeypatch, method, is_wide, error)
