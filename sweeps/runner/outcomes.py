@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sweeps.config import SweepConfig
 from sweeps.log.early_stopping import kept_epoch, reached, stalled
-from sweeps.log.trials import LoggedTrial, Epoch
+from sweeps.log.trials import Epoch, LoggedTrial
 
 
 class TrialEnd(NamedTuple):

@@ -19,7 +19,7 @@ from sweeping import UnfinishedError, config, finish, records, small, timeless
 import sweeps
 from sweeps.config import SweepConfig
 from sweeps.engine.program import Program
-from sweeps.log.trials import LoggedTrial, Epoch
+from sweeps.log.trials import Epoch, LoggedTrial
 from sweeps.runner.best_trial import BestTrial
 from sweeps.runner.journal import Journal
 from sweeps.runner.outcomes import TrialEnd, ending_of
