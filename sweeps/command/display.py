@@ -29,18 +29,18 @@ MOST_BEST_LINES = 6
 INDENT = " " * 10
 
 
-def watch(console: Console, metric: str, news: Iterable[Progress]) -> Progress | None:
+def watch(console: Console, metric: str, updates: Iterable[Progress]) -> Progress | None:
     """Show a sweep's progress to its end; the last of it, or None if there was nothing to do."""
     is_live = console.is_terminal and not console.is_dumb_terminal
-    return _watch_live(console, metric, news) if is_live else _watch_plain(console, metric, news)
+    return _watch_live(console, metric, updates) if is_live else _watch_plain(console, metric, updates)
 
 
-def _watch_live(console: Console, metric: str, news: Iterable[Progress]) -> Progress | None:
+def _watch_live(console: Console, metric: str, updates: Iterable[Progress]) -> Progress | None:
     latest: Progress | None = None
     drawn = 0.0
     with Live(_row("", "getting ready", "dim"), console=console, auto_refresh=False) as live:
         console.show_cursor()  # Rich has hidden it, and a process that is killed could not show it again
-        for latest in news:
+        for latest in updates:
             now = time.monotonic()
             if now - drawn >= 1 / REDRAWS_PER_SECOND:
                 live.update(picture(latest, metric, console.width), refresh=True)
@@ -50,10 +50,10 @@ def _watch_live(console: Console, metric: str, news: Iterable[Progress]) -> Prog
     return latest
 
 
-def _watch_plain(console: Console, metric: str, news: Iterable[Progress]) -> Progress | None:
+def _watch_plain(console: Console, metric: str, updates: Iterable[Progress]) -> Progress | None:
     latest: Progress | None = None
     best, which, printed = None, "best so far", time.monotonic()
-    for latest in news:
+    for latest in updates:
         if latest.best is not None and latest.best != best:
             which = which if any(latest.continued) else "new best"
             best = latest.best

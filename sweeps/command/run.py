@@ -62,10 +62,10 @@ def run(
         config = start.prepare(draft, results, datasets)
         signals.say = partial(line, console)
         signals.is_patient = True
-        # Closed at once when the display or a Ctrl-C ends it, so that the tables are written before we say so.
-        looks = start.follow(config, results, datasets, allow_changed=allow_changed, request=signals.request)
-        with warnings_on(console), contextlib.closing(cast("Generator[Progress]", looks)):
-            last = display.watch(console, config.objective.metric, attended(console, looks, signals.request))
+        # Closed at once when the display or a Ctrl-C ends it, so that the tables are written before this is said.
+        updates = start.follow(config, results, datasets, allow_changed=allow_changed, request=signals.request)
+        with warnings_on(console), contextlib.closing(cast("Generator[Progress]", updates)):
+            last = display.watch(console, config.objective.metric, attended(console, updates, signals.request))
     logged = read_summary(results / config.name).logged
     summary(console, config, results / config.name, logged, last, time.monotonic() - started)
     if last is not None and last.is_stopped:
@@ -87,13 +87,13 @@ def warnings_on(console: Console) -> Iterator[None]:
         LOGGER.propagate = propagate
 
 
-def attended(console: Console, looks: Iterable[Progress], request: StopRequest) -> Iterator[Progress]:
+def attended(console: Console, updates: Iterable[Progress], request: StopRequest) -> Iterator[Progress]:
     """The same progress, with lines on what a person must know: what is continued, what went wrong, that it stops.
 
     From the first on garbage is collected again.
     """
     is_first, is_stopping, shown = True, False, 0
-    for each in looks:
+    for each in updates:
         if not gc.isenabled():
             gc.freeze()
             gc.enable()

@@ -32,7 +32,7 @@ _MUST = {
     **dict.fromkeys(
         ("number", "attempt", "repeat", "epoch", "epochs", "iterations", "examples", "group", "lane", "format"), WHOLE
     ),
-    **dict.fromkeys(FLOAT_FIELDS, NUMBER),
+    **dict.fromkeys((*FLOAT_FIELDS, "virtual_time"), NUMBER),
     **dict.fromkeys(("kind", "time", "outcome", "reason", "yaml"), TEXT),
     **dict.fromkeys(("params", "metrics", "environment", "code"), MAPPING),
 }
