@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 import sweeping
 from sweeping import small
 
 import sweeps
 from sweeps.log.jsonl import read_log
-
-pytestmark = pytest.mark.usefixtures("compiling_once")
 
 
 def listed() -> dict[str, tuple[set[str], set[str]]]:
