@@ -118,7 +118,7 @@ def unresolved(dotted: str) -> str:
     if first in LIBRARIES or first in OF_USERS:
         return ""
     for name in rest:
-        if first in defined() and name in defined()[first]:
+        if name in defined().get(first, set()) | defined().get(first.capitalize(), set()):  # `results` is a `Results`
             first = name
         elif name in OF_OTHERS or (first in sections() and name in words() | OF_USERS):
             return ""

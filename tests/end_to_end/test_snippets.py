@@ -1,7 +1,7 @@
 """What the README and the pages in docs/ show can be typed as it stands: commands, Python, and sweeps in YAML.
 
-A block below `<!-- not run: REASON -->` is left out, and so is one that makes an environment. `py` blocks are files of
-models.
+A block below `<!-- not run: REASON -->` is left out, and so is one that makes an environment. `py` blocks are what a
+user puts into a file of models.
 """
 
 from __future__ import annotations
