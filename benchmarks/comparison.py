@@ -1,4 +1,4 @@
-"""The fixed lists beside the peers: one table a workload. The rule: speed and accuracy stand in the same row."""
+"""The fixed lists beside the peers: one table a workload. Speed and accuracy stand in the same row."""
 
 from __future__ import annotations
 

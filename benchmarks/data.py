@@ -1,6 +1,6 @@
 """The rows that the workloads train and test on, as NumPy arrays in their storage type.
 
-The rule: a peer gets the same rows as `sweep run`, in the same order, and pays for reading them itself.
+A peer gets the same rows as `sweep run`, in the same order, and pays for reading them itself.
 """
 
 from __future__ import annotations

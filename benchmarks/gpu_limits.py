@@ -1,6 +1,6 @@
 """What a GPU allows W1 at most: products, memory traffic and launches, measured bare, and the bound that they make.
 
-The rule: a bound counts only what no program can avoid. For each update of a lane: the products of a training step, one
+A bound counts only what no program can avoid. For each update of a lane: the products of a training step, one
 read of parameters, gradient and Adam's two moments, one write of all but the gradient, and a few kernel launches, which
 lanes that walk in step share.
 

@@ -1,6 +1,6 @@
 """Runs the measurements, interleaved, each in a fresh process, and writes the Markdown page.
 
-The rule: what cannot run here is left out with one line that says why, and never stops the rest.
+What cannot run here is left out with one line that says why, and never stops the rest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Markdown: tables, and numbers as they stand in them. The rule: a median comes with its spread."""
+"""Markdown: tables, and numbers as they stand in them. A median comes with its spread."""
 
 from __future__ import annotations
 

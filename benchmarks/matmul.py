@@ -1,6 +1,6 @@
 """The matrix-product rate that JAX itself reaches on this machine, for the shapes of one training step of the MLP.
 
-The rule: nothing but the five products that training needs, at their own shapes, in a loop that stays on the device.
+It runs nothing but the five products that training needs, at their own shapes, in a loop that stays on the device.
 The operands are orthonormal, so that products fed into products neither grow nor fade. Three ways to use the cores: one
 thread, one thread per core (each with a device and an executable of its own), and XLA's threads inside one product.
 """

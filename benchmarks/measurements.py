@@ -1,6 +1,6 @@
 """Everything that is measured: the programs, in the order in which they take turns, and the goals of the fixed lists.
 
-The rule: a measurement is a program that prints one JSON line at its end. This page is data; `harness.py` runs it,
+A measurement is a program that prints one JSON line at its end. This page is data; `harness.py` runs it,
 `tables.py` shows it.
 """
 

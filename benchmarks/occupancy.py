@@ -1,4 +1,4 @@
-"""How well a sweep filled its machine, read from its log. The rule: nothing but what the log's records say.
+"""How well a sweep filled its machine, read from its log. It uses nothing but what the log's records say.
 
 All three figures are of the *full stretch*: from the beginning of the first epoch to the beginning of the last trial.
 Before it the sweep starts up, after it there is no trial left to fill a lane with, and both are part of the wall times.
@@ -36,10 +36,10 @@ def full_stretch(records: Records) -> Stretch:
 
 
 def lanes_busy(records: Records) -> float:
-    """The fraction of the lanes' time in which a trial rode in them; there are as many lanes as were ever occupied."""
+    """The fraction of the lanes' time in which a trial was in them; there are as many lanes as were ever occupied."""
     whole = full_stretch(records)
-    rides = [ride.within(whole) for ride in _rides(records)]
-    return sum(ride.seconds for ride in rides) / (_most_at_once(_rides(records)) * whole.seconds)
+    stays = [stay.within(whole) for stay in _stays(records)]
+    return sum(stay.seconds for stay in stays) / (_most_at_once(_stays(records)) * whole.seconds)
 
 
 def device_idle(records: Records, threads: int) -> float:
@@ -77,17 +77,17 @@ def moment(record: dict[str, Any]) -> float:
     return datetime.fromisoformat(record["time"]).timestamp()
 
 
-def _rides(records: Records) -> list[Stretch]:
+def _stays(records: Records) -> list[Stretch]:
     begins = {record["number"]: moment(record) for record in of_kind(records, "start")}
     outcomes = of_kind(records, "outcome")
     return [Stretch(begins[each["number"]], moment(each)) for each in outcomes if each["number"] in begins]
 
 
-def _most_at_once(rides: Sequence[Stretch]) -> int:
-    # At one moment, rides that end make room before others begin.
-    changes = sorted([(ride.begin, 1) for ride in rides] + [(ride.end, -1) for ride in rides])
-    riding = most = 0
+def _most_at_once(stays: Sequence[Stretch]) -> int:
+    # At one moment, stays that end make room before others begin.
+    changes = sorted([(stay.begin, 1) for stay in stays] + [(stay.end, -1) for stay in stays])
+    present = most = 0
     for _, change in changes:
-        riding += change
-        most = max(most, riding)
+        present += change
+        most = max(most, present)
     return most

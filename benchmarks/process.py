@@ -1,6 +1,6 @@
 """One run of one program: a fresh process, its wall time taken from outside, its JSON line.
 
-The rule: starting Python, imports, loading data and compiling all count. A *cold* run has an empty home folder; a
+Starting Python, imports, loading data and compiling all count. A *cold* run has an empty home folder; a
 *warm* one is the same command again in the home that a cold run left.
 """
 

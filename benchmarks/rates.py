@@ -1,6 +1,6 @@
 """How near `sweep run` comes to what the machine allows, and what mixed batch sizes cost it.
 
-The rule: only products that the network needs count as work (`workloads.epoch_gflop_per_example`): those of training,
+Only products that the network needs count as work (`workloads.epoch_gflop_per_example`): those of training,
 and those of the test rows that go forward after each epoch in the same calls. Rates are per second of device calls,
 so that start-up and idle time stand in other tables.
 """

@@ -1,6 +1,6 @@
 """What streaming costs: epochs of MNIST's MLP with rows that stay on the device, and with rows that pass through it.
 
-The rule: the same program text, the same trial, the same chunks, in turns; only where the rows are differs.
+The same program text, the same trial, the same chunks, in turns; only where the rows are differs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs to a Markdown page. The rule: the machine, medians with their spread, goals with their verdicts, or nothing."""
+"""Runs to a Markdown page. A page has the machine, medians with their spread, and goals with whether they are met."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What is measured: five lists of trials, the networks that they train, and the sweeps that train them.
 
-The rule: everything here is a value, and importing it costs nothing, so that every program can share it without its
+Everything here is a value, and importing it costs nothing, so that every program can share it without its
 start-up being slowed by another's libraries. Data are in `data.py`.
 """
 

@@ -1,6 +1,6 @@
 """What the peers share: the trials that they were asked for, a stopwatch, and the one JSON line at the end.
 
-The rule: nothing here imports a library that a peer has to pay for, before the peer does.
+Nothing here imports a library that a peer has to pay for, before the peer does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The three networks in plain JAX, for the peers that write their own loop.
 
-The rule: parameters are a dictionary of arrays; a network is the shapes of its parameters and one function.
+Parameters are a dictionary of arrays; a network is the shapes of its parameters and one function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The strong loop: hand-written sequential JAX, an epoch a call. The rule: whatever made it faster, stayed.
+"""The strong loop: hand-written sequential JAX, an epoch a call. What made it faster stayed.
 
 The data keep their storage type on the device; a step gathers its rows itself; the learning rate is traced, so that one
 program per batch size serves every trial; the last, short batch is masked; the state is donated; initial values and
