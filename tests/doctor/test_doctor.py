@@ -346,6 +346,8 @@ def test_the_exit_code_says_how_it_is(
         ({"kind": "epoch", "number": 1, "epoch": 1, "metrics": {"a": "b"}}, "its metrics must be a mapping to numbers"),
         ({"kind": "epoch", "number": 1, "metrics": {"a": 10**400}}, "its metrics must be a mapping to numbers"),
         ({"kind": "epoch", "number": 1, "train_loss": 10**400}, "its train_loss must be a number"),
+        ({"kind": "set_out", "groups": [[0, "soon"]]}, "its groups must be pairs of a number and a virtual time"),
+        ({"kind": "run", "format": "2"}, "its format must be a whole number"),
     ],
 )
 def test_a_forged_record_costs_every_reader_one_line(folder: Path, record: dict[str, Any], reason: str) -> None:
