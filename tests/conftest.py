@@ -11,6 +11,7 @@ import gc
 import os
 import random
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -40,6 +41,11 @@ jax.config.update("jax_compilation_cache_dir", _PROGRAMS.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 jax.config.update("jax_enable_compilation_cache", True)
+
+# What began these tests may ignore signals (`nohup`, a job in the background), and every process would inherit that.
+for _ignored in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+    if signal.getsignal(_ignored) is signal.SIG_IGN:
+        signal.signal(_ignored, signal.default_int_handler if _ignored is signal.SIGINT else signal.SIG_DFL)
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")

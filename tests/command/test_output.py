@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -107,11 +108,15 @@ def test_a_sweep_of_a_terminal_that_is_closed_stops_cleanly_and_its_cursor_is_ne
     ) as process:
         os.close(given)
         shown = b""
-        while b"completed" not in shown:
-            shown += os.read(own, 65536)
-        process.send_signal(signal.SIGHUP)  # as the system does when a terminal is closed
-        os.close(own)
-        assert process.wait(60) == 75
+        try:
+            until = time.monotonic() + 120
+            while b"completed" not in shown and time.monotonic() < until:
+                shown += os.read(own, 65536)
+            process.send_signal(signal.SIGHUP)  # as the system does when a terminal is closed
+            os.close(own)
+            assert process.wait(60) == 75
+        finally:
+            process.kill()
     assert re.findall(rb"\x1b\[\?25[lh]", shown) == [b"\x1b[?25l", b"\x1b[?25h"], "it was hidden and shown at once"
     last = read_log(folder / "results" / "small" / "log").records[-1]
     assert (last["kind"], last["reason"]) == ("stop", "SIGHUP")

@@ -68,7 +68,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("newcomer")
     for name in ("configs", "models"):
         shutil.copytree(PROJECT / name, folder / name)
-    (first,) = [snippet for snippet in snippets("sh", README) if snippet.reason]
+    first, tests = [snippet for snippet in snippets("sh", README) if snippet.reason]
+    assert tests.text.split(" && ")[1:] == ["scripts/check", "scripts/test\n"]
     command = first.text.rpartition(" && ")[2].split()
     assert command == [".venv/bin/sweep", "run", "configs/mnist.yaml"]
     typed(folder, Path(sys.executable).with_name("sweep"), *command[1:], *SHORT)
