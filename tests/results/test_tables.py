@@ -373,7 +373,11 @@ def test_csv_gives_back_the_same_numbers(tmp_path: Path) -> None:
     assert times == result.trials["datetime_start"].tolist()
 
 
-@given(st.lists(st.text(), min_size=1))
+READS_NUL = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)  # before, pandas reads it as an empty text
+ANY_TEXT = st.text() if READS_NUL else st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+
+
+@given(st.lists(ANY_TEXT, min_size=1))
 def test_any_text_is_read_back_from_csv_as_it_was(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     folder = tmp_path_factory.mktemp("tables")
     write(
