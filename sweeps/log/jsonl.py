@@ -23,7 +23,7 @@ from sweeps.storage.files import NO_LINKS, lock, make_folder, refused, replace_b
 from sweeps.storage.paths import free_torn_file, log_file, log_files
 
 RENAMED = {"population": "group", "clock": "virtual_time"}
-"""Fields of records by the names that they had before version 0.2, and by today's."""
+"""Fields of records by their names in logs of format 1, and by today's."""
 
 LEAST_NUMBERS = 100_000
 """A log may hold so many trials, and a hundred for each of its lines: readers count up to the last trial."""
