@@ -1,6 +1,6 @@
 """A disk in memory, to which a trace of operations is done: what a kill, or a power cut, leaves at any moment.
 
-The rule: the strictest reading of POSIX. A file's content is safe once the file was synced, and a name is safe once its
+It is the strictest reading of POSIX. A file's content is safe once the file was synced, and a name is safe once its
 folder was. Of what is not safe, a power cut may leave anything; two extremes are tried.
 """
 

@@ -1,6 +1,6 @@
 /* Counts and records what a process does to the files below one folder, and kills it before the k-th such operation.
  *
- * Preloaded (LD_PRELOAD), it stands between a program and its C library; it does nothing until `crash_arm`. The rule: it
+ * Preloaded (LD_PRELOAD), it stands between a program and its C library; it does nothing until `crash_arm`. It
  * changes nothing but the moment of death. Each operation is appended to a trace: a header line of five fields between
  * tabs (operation, offset, length, path, second path), then as many bytes as the length says. The C library's own
  * buffered files are not seen; whoever uses the trace checks that it is whole.

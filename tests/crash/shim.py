@@ -1,6 +1,6 @@
 """The shim from Python: built with the machine's C compiler, switched on in the process that is to die, then read.
 
-The rule: an operation is something done to a file or a folder below the watched folder, in the order it was done.
+An operation is something done to a file or a folder below the watched folder, in the order it was done.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a sweep that was cut short must come to. The rule: everything is compared with a sweep that nothing disturbed.
+"""What a sweep that was cut short must come to. It is compared with a sweep that nothing disturbed.
 
 A trial is acknowledged once somebody was told of it: here, once its line of news was printed. From then on it may not
 be lost, may not change, and is not told again.

@@ -1,6 +1,6 @@
 """A process in which a sweep is imported, traced and compiled, and which forks processes that run it at once.
 
-The rule: the forked process is the whole of `sweep run`, from its arguments to its exit code; only the compiled
+The forked process is the whole of `sweep run`, from its arguments to its exit code; only the compiled
 programs are there already. A fork keeps no threads, so what needs XLA's own (compiling, and waiting for a result) is
 done before, or without them.
 """

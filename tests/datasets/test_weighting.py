@@ -13,7 +13,7 @@ import sweeping
 import tolerances
 import yaml
 from reference import batches
-from sweeping import CPU, Ridden, assert_same, config, lane_trial, mapped, refer, ride, vmapped
+from sweeping import CPU, Trained, assert_same, config, lane_trial, mapped, refer, train_in_lanes, vmapped
 
 from sweeps.command import data_facts
 from sweeps.config import SweepConfig, json_schema, parse_config, to_yaml
@@ -58,9 +58,9 @@ def swept(use: str = "test_weighting:important", **arguments: Any) -> SweepConfi
     return config(dataset={"use": use, **arguments}, search_space=SPACE, micro_batch=8)
 
 
-def trained(config: SweepConfig, policy: Policy) -> dict[int, Ridden]:
+def trained(config: SweepConfig, policy: Policy) -> dict[int, Trained]:
     programs = Programs(config, Datasets(), policy, chunk_bytes=CHUNK_BYTES)
-    return ride(programs, policy, [lane_trial(programs, config, *each) for each in enumerate(TRIALS)])
+    return train_in_lanes(programs, policy, [lane_trial(programs, config, *each) for each in enumerate(TRIALS)])
 
 
 def layers() -> keras.Model:

@@ -11,7 +11,7 @@ import sweeping
 import tolerances
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeping import assert_same, config, counting_compilations, lane_trial, refer, ride, vmapped
+from sweeping import assert_same, config, counting_compilations, lane_trial, refer, train_in_lanes, vmapped
 
 from sweeps.config import SweepConfig, space
 from sweeps.engine.buckets import BUCKET_GAIN, MOST_BUCKETS, STEP_ROWS, bucket_cost, choose_buckets
@@ -95,11 +95,15 @@ def sweep(**changes: Any) -> SweepConfig:
 def test_a_trial_in_its_bucket_is_the_trial_in_the_plain_loop() -> None:
     policy = vmapped(2, groups=2)
     programs = sweeping.make_programs(sweep(), policy)
-    riders = [lane_trial(programs, sweep(), *each) for each in enumerate(TRIALS)]
-    assert len({rider.program_key.micro_batches for rider in riders}) == len(programs.program_micro_batches) == 3
-    ridden = ride(programs, policy, riders)
+    trials_in_lanes = [lane_trial(programs, sweep(), *each) for each in enumerate(TRIALS)]
+    assert (
+        len({trial_in_lane.program_key.micro_batches for trial_in_lane in trials_in_lanes})
+        == len(programs.program_micro_batches)
+        == 3
+    )
+    from_lanes = train_in_lanes(programs, policy, trials_in_lanes)
     for number in (0, 1, 2, 5):
-        assert_same(ridden[number], refer(sweep(), number, TRIALS[number]), tolerances.TRAINED)
+        assert_same(from_lanes[number], refer(sweep(), number, TRIALS[number]), tolerances.TRAINED)
 
 
 def test_every_bucket_is_compiled_once_and_ahead_of_the_first_trial(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +119,7 @@ def test_every_bucket_is_compiled_once_and_ahead_of_the_first_trial(monkeypatch:
         programs = sweeping.make_programs(sweep(), policy)
         programs.compile_ahead()
         assert begun == [micro_batches.sizes for micro_batches in programs.program_micro_batches]
-        ride(programs, policy, [lane_trial(programs, sweep(), *each) for each in enumerate(TRIALS)])
+        train_in_lanes(programs, policy, [lane_trial(programs, sweep(), *each) for each in enumerate(TRIALS)])
     assert len(compiled) == 3
 
 

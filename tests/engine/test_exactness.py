@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sweeping
 import tolerances
-from sweeping import Ridden, assert_same, config, lane_trial, mapped, refer, ride, shared_programs, vmapped
+from sweeping import Trained, assert_same, config, lane_trial, mapped, refer, shared_programs, train_in_lanes, vmapped
 
 from sweeps.config import SweepConfig
 from sweeps.engine.devices import Policy
@@ -48,21 +48,21 @@ def parameters(optimizer: str) -> list[dict[str, Any]]:
 
 
 def programs_of(optimizer: str, policy: Policy, **changes: Any) -> tuple[Programs, list[LaneTrial]]:
-    """The eight trials, and what they ride in, compiled once for each number of lanes in a lane group."""
+    """The eight trials, and the programs that train them, compiled once for each number of lanes in a lane group."""
     swept = sweep(optimizer, **changes)
     programs = shared_programs(swept, policy)
     return programs, [lane_trial(programs, swept, *each) for each in enumerate(parameters(optimizer))]
 
 
-def crowd(optimizer: str, policy: Policy) -> dict[int, Ridden]:
-    programs, riders = programs_of(optimizer, policy)
-    return ride(programs, policy, riders)
+def crowd(optimizer: str, policy: Policy) -> dict[int, Trained]:
+    programs, trials_in_lanes = programs_of(optimizer, policy)
+    return train_in_lanes(programs, policy, trials_in_lanes)
 
 
-def assert_all_same(left: dict[int, Ridden], right: dict[int, Ridden], tolerance: dict[str, float]) -> None:
+def assert_all_same(left: dict[int, Trained], right: dict[int, Trained], tolerance: dict[str, float]) -> None:
     assert left.keys() == right.keys()
-    for number, ridden in left.items():
-        assert_same(ridden, right[number], tolerance)
+    for number, from_lanes in left.items():
+        assert_same(from_lanes, right[number], tolerance)
 
 
 # ---- the plain loop --------------------------------------------------------------------------------------------------
@@ -71,17 +71,17 @@ def assert_all_same(left: dict[int, Ridden], right: dict[int, Ridden], tolerance
 @pytest.mark.parametrize("policy", [mapped(3), vmapped(3)], ids=["mapped", "vmapped"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_trial_in_a_crowd_is_the_trial_in_the_plain_loop(optimizer: str, policy: Policy) -> None:
-    ridden, trials = crowd(optimizer, policy), parameters(optimizer)
+    from_lanes, trials = crowd(optimizer, policy), parameters(optimizer)
     for number in (2, 7):
-        assert_same(ridden[number], refer(sweep(optimizer), number, trials[number]), tolerances.trained(optimizer))
+        assert_same(from_lanes[number], refer(sweep(optimizer), number, trials[number]), tolerances.trained(optimizer))
 
 
 def test_images_are_scaled_on_the_device_as_in_the_plain_loop() -> None:
     swept = sweep("adam", dataset={"use": "sweeping:blobs", "grey": True})
     assert sweeping.blobs(grey=True).train.x.dtype == np.uint8
     programs, params = shared_programs(swept, mapped(1)), parameters("adam")[2]
-    ridden = ride(programs, mapped(1), [lane_trial(programs, swept, 2, params)])
-    assert_same(ridden[2], refer(swept, 2, params), tolerances.trained("adam"))
+    from_lanes = train_in_lanes(programs, mapped(1), [lane_trial(programs, swept, 2, params)])
+    assert_same(from_lanes[2], refer(swept, 2, params), tolerances.trained("adam"))
 
 
 @pytest.mark.parametrize("seed", [1, 2**31 - 1, 2**31 + 5, 2**32 - 1])
@@ -89,24 +89,26 @@ def test_every_seed_is_the_seed_of_the_plain_loop(seed: int) -> None:
     space = {**sweep("sgd").search_space, "seed": {"type": "int", "low": 0, "high": 2**32 - 1}}
     swept = sweep("sgd", search_space=space)
     programs, params = shared_programs(swept, mapped(1)), {**parameters("sgd")[3], "seed": seed}
-    ridden = ride(programs, mapped(1), [lane_trial(programs, swept, 7, params)])
-    assert_same(ridden[7], refer(swept, 7, params), tolerances.TRAINED)
+    from_lanes = train_in_lanes(programs, mapped(1), [lane_trial(programs, swept, 7, params)])
+    assert_same(from_lanes[7], refer(swept, 7, params), tolerances.TRAINED)
 
 
 def test_trials_of_one_searched_seed_are_the_same_whatever_their_numbers() -> None:
     space = {**sweep("sgd").search_space, "seed": {"type": "int", "low": 0, "high": 2**32 - 1}}
     swept = sweep("sgd", search_space=space)
     programs, params = shared_programs(swept, mapped(1)), parameters("sgd")[3]
-    riders = [lane_trial(programs, swept, number, {**params, "seed": seed}) for number, seed in enumerate([5, 5, 6])]
-    ridden = ride(programs, mapped(3), riders)
-    assert_same(ridden[0], ridden[1], tolerances.EXACT)
-    assert not np.array_equal(ridden[0].scores, ridden[2].scores)
+    trials_in_lanes = [
+        lane_trial(programs, swept, number, {**params, "seed": seed}) for number, seed in enumerate([5, 5, 6])
+    ]
+    from_lanes = train_in_lanes(programs, mapped(3), trials_in_lanes)
+    assert_same(from_lanes[0], from_lanes[1], tolerances.EXACT)
+    assert not np.array_equal(from_lanes[0].scores, from_lanes[2].scores)
 
 
 def test_trials_of_equal_parameters_differ_by_their_numbers() -> None:
     programs, swept, params = programs_of("sgd", mapped(1))[0], sweep("sgd"), parameters("sgd")[3]
-    ridden = ride(programs, mapped(2), [lane_trial(programs, swept, number, params) for number in (0, 1)])
-    assert not np.array_equal(ridden[0].scores, ridden[1].scores)
+    from_lanes = train_in_lanes(programs, mapped(2), [lane_trial(programs, swept, number, params) for number in (0, 1)])
+    assert not np.array_equal(from_lanes[0].scores, from_lanes[1].scores)
 
 
 # ---- lanes and neighbours --------------------------------------------------------------------------------------------
@@ -120,10 +122,14 @@ def test_mapped_trials_are_bitwise_the_same_in_any_number_of_lanes(optimizer: st
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_mapped_trial_is_bitwise_the_same_alone(optimizer: str) -> None:
-    programs, riders = programs_of(optimizer, mapped(1))
-    together = ride(programs, mapped(4), riders)
-    for rider in riders[::3]:
-        assert_same(ride(programs, mapped(1), [rider])[rider.number], together[rider.number], tolerances.EXACT)
+    programs, trials_in_lanes = programs_of(optimizer, mapped(1))
+    together = train_in_lanes(programs, mapped(4), trials_in_lanes)
+    for trial_in_lane in trials_in_lanes[::3]:
+        assert_same(
+            train_in_lanes(programs, mapped(1), [trial_in_lane])[trial_in_lane.number],
+            together[trial_in_lane.number],
+            tolerances.EXACT,
+        )
 
 
 @pytest.mark.parametrize("lanes", [1, 4, 8])
@@ -136,19 +142,19 @@ def test_vmapped_trials_are_the_same_in_any_number_of_lanes(lanes: int) -> None:
 )
 def test_the_order_in_which_lanes_are_refilled_does_not_matter(policy: Policy) -> None:
     # Lanes take the next trial when they are free: other orders put other trials before, beside and after each.
-    programs, riders = programs_of("adam", policy)
-    expected = ride(programs, policy, riders)
-    for order in (riders[::-1], riders[4:] + riders[:4]):
-        assert_all_same(ride(programs, policy, order), expected, tolerances.EXACT)
+    programs, trials_in_lanes = programs_of("adam", policy)
+    expected = train_in_lanes(programs, policy, trials_in_lanes)
+    for order in (trials_in_lanes[::-1], trials_in_lanes[4:] + trials_in_lanes[:4]):
+        assert_all_same(train_in_lanes(programs, policy, order), expected, tolerances.EXACT)
 
 
 def test_permuting_vmapped_lanes_permutes_the_result() -> None:
-    programs, riders = programs_of("sgd", vmapped(4))
-    program = programs.program(riders[0].program_key, sweeping.CPU)
+    programs, trials_in_lanes = programs_of("sgd", vmapped(4))
+    program = programs.program(trials_in_lanes[0].program_key, sweeping.CPU)
     program.compile()
 
     def train(order: tuple[int, ...]) -> Any:
-        values = sweeping.lane_values([riders[each] for each in order])
+        values = sweeping.lane_values([trials_in_lanes[each] for each in order])
         return program.epoch(program.init(values), values, program.feed.open()(0), 2**30)
 
     expected = sweeping.host(train((0, 1, 2, 3)))
@@ -163,23 +169,27 @@ def test_an_epoch_cut_into_many_calls_changes_no_bit(
     policy: Policy, parts_per_call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = crowd("adam", policy)
-    programs, riders = programs_of("adam", policy)
+    programs, trials_in_lanes = programs_of("adam", policy)
     monkeypatch.setattr(Program, "pace", lambda self, parts, seconds: None)
-    program, calls = programs.program(riders[0].program_key, sweeping.CPU), []
+    program, calls = programs.program(trials_in_lanes[0].program_key, sweeping.CPU), []
     monkeypatch.setattr(program, "parts_per_call", parts_per_call)
     whole = program.epoch
     monkeypatch.setattr(program, "epoch", lambda *arguments: calls.append(1) or whole(*arguments))
-    assert_all_same(ride(programs, policy, riders), expected, tolerances.EXACT)
+    assert_all_same(train_in_lanes(programs, policy, trials_in_lanes), expected, tolerances.EXACT)
     assert len(calls) > 3 * sum(epochs for epochs, _ in SHAPES) / policy.lanes
 
 
 def test_a_model_that_draws_at_random_draws_the_same_in_a_crowd() -> None:
     swept = sweep("sgd", model={"use": "sweeping:forgetful"})
     programs = shared_programs(swept, mapped(1))
-    riders = [lane_trial(programs, swept, *each) for each in enumerate(parameters("sgd"))]
-    together = ride(programs, mapped(4), riders)
-    for rider in riders[::3]:
-        assert_same(ride(programs, mapped(1), [rider])[rider.number], together[rider.number], tolerances.EXACT)
+    trials_in_lanes = [lane_trial(programs, swept, *each) for each in enumerate(parameters("sgd"))]
+    together = train_in_lanes(programs, mapped(4), trials_in_lanes)
+    for trial_in_lane in trials_in_lanes[::3]:
+        assert_same(
+            train_in_lanes(programs, mapped(1), [trial_in_lane])[trial_in_lane.number],
+            together[trial_in_lane.number],
+            tolerances.EXACT,
+        )
 
 
 @pytest.mark.slow
@@ -187,8 +197,8 @@ def test_a_model_that_draws_at_random_draws_as_in_the_plain_loop() -> None:
     # One part a batch: a part is what a draw belongs to.
     swept = sweep("sgd", model={"use": "sweeping:forgetful"}, micro_batch=53)
     programs, params = shared_programs(swept, mapped(1)), parameters("sgd")[6]
-    ridden = ride(programs, mapped(1), [lane_trial(programs, swept, 6, params)])
-    assert_same(ridden[6], refer(swept, 6, params), tolerances.TRAINED)
+    from_lanes = train_in_lanes(programs, mapped(1), [lane_trial(programs, swept, 6, params)])
+    assert_same(from_lanes[6], refer(swept, 6, params), tolerances.TRAINED)
 
 
 # ---- a lane that falls apart -----------------------------------------------------------------------------------------
@@ -207,29 +217,29 @@ def overflowing(programs: Programs, number: int) -> LaneTrial:
     return lane_trial(programs, sweep("sgd", **PLANE), number, {"epochs": 4, "batch_size": 8, "learning_rate": 1e30})
 
 
-def is_nan(ridden: Ridden) -> bool:
-    return bool(np.isnan(ridden.scores[-1]).all()) and bool(np.isnan(ridden.params["kernel"]).all())
+def is_nan(from_lanes: Trained) -> bool:
+    return bool(np.isnan(from_lanes.scores[-1]).all()) and bool(np.isnan(from_lanes.params["kernel"]).all())
 
 
 @pytest.mark.parametrize("policy", [mapped(3), vmapped(3)], ids=["mapped", "vmapped"])
 def test_a_lane_that_becomes_nan_changes_no_bit_of_another(policy: Policy) -> None:
-    programs, riders = programs_of("sgd", policy, **PLANE)
-    harmless = ride(programs, policy, riders)
-    riders[1] = overflowing(programs, 1)
-    ridden = ride(programs, policy, riders)
-    assert is_nan(ridden.pop(1))
+    programs, trials_in_lanes = programs_of("sgd", policy, **PLANE)
+    harmless = train_in_lanes(programs, policy, trials_in_lanes)
+    trials_in_lanes[1] = overflowing(programs, 1)
+    from_lanes = train_in_lanes(programs, policy, trials_in_lanes)
+    assert is_nan(from_lanes.pop(1))
     assert not is_nan(harmless.pop(1))
-    assert_all_same(ridden, harmless, tolerances.EXACT)
+    assert_all_same(from_lanes, harmless, tolerances.EXACT)
 
 
 @pytest.mark.parametrize("policy", [mapped(3), vmapped(3)], ids=["mapped", "vmapped"])
 def test_a_lane_is_clean_again_after_a_trial_that_became_nan(policy: Policy) -> None:
-    programs, riders = programs_of("sgd", policy, **PLANE)
-    expected = ride(programs, policy, riders)
+    programs, trials_in_lanes = programs_of("sgd", policy, **PLANE)
+    expected = train_in_lanes(programs, policy, trials_in_lanes)
     first = [overflowing(programs, 20 + number) for number in range(3)]
-    ridden = ride(programs, policy, [*first, *riders])
-    assert all(is_nan(ridden.pop(20 + number)) for number in range(3))
-    assert_all_same(ridden, expected, tolerances.EXACT)
+    from_lanes = train_in_lanes(programs, policy, [*first, *trials_in_lanes])
+    assert all(is_nan(from_lanes.pop(20 + number)) for number in range(3))
+    assert_all_same(from_lanes, expected, tolerances.EXACT)
 
 
 # ---- answers that are known ------------------------------------------------------------------------------------------
@@ -242,10 +252,10 @@ def test_linear_regression_recovers_its_coefficients_and_reaches_the_noise() -> 
         search_space=sweeping.fixed(epochs=5, batch_size=100, learning_rate=0.02),
     )
     programs = shared_programs(swept, mapped(1))
-    ridden = ride(programs, mapped(1), [lane_trial(programs, swept, 0, {})])[0]
-    np.testing.assert_allclose(ridden.params["dense"]["kernel"][:, 0], np.arange(1, 9), atol=0.02)
-    np.testing.assert_allclose(ridden.params["dense"]["bias"], [0.5], atol=0.02)
-    np.testing.assert_allclose(ridden.scores[-1], 0.1**2, rtol=0.15)
+    from_lanes = train_in_lanes(programs, mapped(1), [lane_trial(programs, swept, 0, {})])[0]
+    np.testing.assert_allclose(from_lanes.params["dense"]["kernel"][:, 0], np.arange(1, 9), atol=0.02)
+    np.testing.assert_allclose(from_lanes.params["dense"]["bias"], [0.5], atol=0.02)
+    np.testing.assert_allclose(from_lanes.scores[-1], 0.1**2, rtol=0.15)
 
 
 @pytest.mark.parametrize(("model", "learns"), [("models.mlp:MLP", True), ("models.linear:Linear", False)])
@@ -253,8 +263,10 @@ def test_exclusive_or_is_learnt_by_the_mlp_and_not_by_the_linear_model(model: st
     arguments = {"hidden": [16]} if learns else {}
     swept = sweep("adam", dataset={"use": "sweeping:xor"}, model={"use": model, **arguments})
     programs, params = shared_programs(swept, mapped(1)), {"epochs": 4, "batch_size": 4, "learning_rate": 0.05}
-    riders = [lane_trial(programs, swept, number, params) for number in range(3)]
-    accuracies = [ridden.scores[-1, 2] for ridden in ride(programs, mapped(2), riders).values()]
+    trials_in_lanes = [lane_trial(programs, swept, number, params) for number in range(3)]
+    accuracies = [
+        from_lanes.scores[-1, 2] for from_lanes in train_in_lanes(programs, mapped(2), trials_in_lanes).values()
+    ]
     if learns:
         assert max(accuracies) == 1.0
     else:

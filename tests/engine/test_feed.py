@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 import tolerances
-from sweeping import CPU, Ridden, assert_same, config, lane_trial, mapped, refer, ride, vmapped
+from sweeping import CPU, Trained, assert_same, config, lane_trial, mapped, refer, train_in_lanes, vmapped
 
 from sweeps.datasets.dataset import Dataset, Split
 from sweeps.datasets.loading import Datasets
@@ -35,10 +35,10 @@ SWEPT = config(
 )
 
 
-def trained(policy: Policy) -> dict[int, Ridden]:
+def trained(policy: Policy) -> dict[int, Trained]:
     programs = Programs(SWEPT, Datasets(), policy, chunk_bytes=CHUNK_BYTES)
-    riders = [lane_trial(programs, SWEPT, *each) for each in enumerate(TRIALS)]
-    return ride(programs, policy, riders)
+    trials_in_lanes = [lane_trial(programs, SWEPT, *each) for each in enumerate(TRIALS)]
+    return train_in_lanes(programs, policy, trials_in_lanes)
 
 
 def streamed(policy: Policy) -> Policy:
@@ -49,8 +49,8 @@ def streamed(policy: Policy) -> Policy:
 def test_streamed_rows_train_as_resident_rows_do(policy: Policy) -> None:
     resident, passing = trained(policy), trained(streamed(policy))
     exact = policy.lanes_per_group is None
-    for number, ridden in passing.items():
-        assert_same(ridden, resident[number], tolerances.EXACT if exact else tolerances.TRAINED)
+    for number, from_lanes in passing.items():
+        assert_same(from_lanes, resident[number], tolerances.EXACT if exact else tolerances.TRAINED)
 
 
 @pytest.mark.parametrize("policy", [mapped(3), vmapped(3)], ids=["mapped", "vmapped"])
@@ -66,8 +66,8 @@ def test_calls_of_one_part_each_change_nothing(monkeypatch: pytest.MonkeyPatch) 
     whole = trained(policy)
     monkeypatch.setattr("sweeps.engine.program.FIRST_CALL_PARTS", 1)
     monkeypatch.setattr("sweeps.engine.program.Program.pace", lambda *_: None)
-    for number, ridden in trained(policy).items():
-        assert_same(ridden, whole[number], tolerances.EXACT)
+    for number, from_lanes in trained(policy).items():
+        assert_same(from_lanes, whole[number], tolerances.EXACT)
 
 
 def numbered(rows: int) -> Dataset:

@@ -39,15 +39,15 @@ def analysis(lanes: int, *, rows: int, state: int, temporary: int) -> Any:
 def test_what_a_lane_holds_is_what_its_arrays_take() -> None:
     swept = config(optimizer={"use": "adam"}, search_space=fixed())
     programs = sweeping.make_programs(swept, vmapped(3))
-    rider = lane_trial(programs, swept, 0, {})
-    program = programs.program(rider.program_key, sweeping.CPU)
+    trial_in_lane = lane_trial(programs, swept, 0, {})
+    program = programs.program(trial_in_lane.program_key, sweeping.CPU)
     program.compile()
-    state = program.init(sweeping.lane_values([rider] * 3))
+    state = program.init(sweeping.lane_values([trial_in_lane] * 3))
     taken = [
         sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
         for tree in (state.params, state.optimizer_state, state.model_state)
     ]
-    assert [3 * each for each in programs.lane_bytes(rider.program_key)] == taken
+    assert [3 * each for each in programs.lane_bytes(trial_in_lane.program_key)] == taken
 
 
 def test_a_program_that_fits_is_left_alone() -> None:
@@ -90,9 +90,9 @@ def test_xla_says_of_a_real_program_that_its_state_is_shared_between_calls(monke
     monkeypatch.setattr("sweeps.engine.program.check_memory", lambda analysis, *_: said.append(analysis))
     swept, policy = config(search_space=fixed()), vmapped(8)._replace(memory_bytes=2**40)
     programs = sweeping.make_programs(swept, policy)
-    rider = lane_trial(programs, swept, 0, {})
-    programs.program(rider.program_key, sweeping.CPU).compile()
-    assert said[0].alias_size_in_bytes >= 8 * programs.lane_bytes(rider.program_key).total
+    trial_in_lane = lane_trial(programs, swept, 0, {})
+    programs.program(trial_in_lane.program_key, sweeping.CPU).compile()
+    assert said[0].alias_size_in_bytes >= 8 * programs.lane_bytes(trial_in_lane.program_key).total
     rows = sweeping.blobs().train
     assert said[0].argument_size_in_bytes >= said[0].alias_size_in_bytes + rows.x.nbytes + rows.y.nbytes
 

@@ -67,10 +67,10 @@ def test_vmapped_lanes_of_several_batch_sizes_make_each_their_own_number_of_upda
         search_space=fixed(batch_size={"type": "categorical", "choices": [1, 10, 100, 105]}),
     )
     programs, sizes = sweeping.make_programs(config, vmapped(4)), [10, 1, 105, 100]
-    riders = [lane_trial(programs, config, number, {"batch_size": size}) for number, size in enumerate(sizes)]
-    program = programs.program(riders[0].program_key, sweeping.CPU)
+    trials_in_lanes = [lane_trial(programs, config, number, {"batch_size": size}) for number, size in enumerate(sizes)]
+    program = programs.program(trials_in_lanes[0].program_key, sweeping.CPU)
     program.compile()
-    values = sweeping.lane_values(riders)
+    values = sweeping.lane_values(trials_in_lanes)
     state, report = program.epoch(program.init(values), values, program.feed.open()(0), 2**30)
     assert np.asarray(state.optimizer_state.updates).tolist() == [11, 105, 1, 2]
     assert np.asarray(report.finished).all()
@@ -203,10 +203,12 @@ def test_rows_of_a_vmapped_neighbour_do_not_touch_a_lane_even_where_they_are_nan
         micro_batch=4,
     )
     programs = sweeping.make_programs(config, vmapped(2))
-    riders = [lane_trial(programs, config, number, {"batch_size": size}) for number, size in enumerate([1, 24])]
-    program = programs.program(riders[0].program_key, sweeping.CPU)
+    trials_in_lanes = [
+        lane_trial(programs, config, number, {"batch_size": size}) for number, size in enumerate([1, 24])
+    ]
+    program = programs.program(trials_in_lanes[0].program_key, sweeping.CPU)
     program.compile()
-    values = sweeping.lane_values(riders)
+    values = sweeping.lane_values(trials_in_lanes)
     state, _ = program.epoch(program.init(values), values, program.feed.open()(0), 2**30)
     first, whole = np.asarray(state.optimizer_state.gradient["kernel"])[:, :, 0]
     (last,) = reference.batches(24, 1, seed=0, number=0, epoch=0)[-1]
@@ -252,9 +254,9 @@ def test_yes_or_no_targets_that_are_neither_are_refused() -> None:
 def test_an_epoch_in_many_calls_is_bitwise_the_epoch_in_one(limit: int) -> None:
     config = sweeping.config(micro_batch=4, search_space=fixed(batch_size=7))
     programs = sweeping.shared_programs(config, mapped(1))
-    rider = lane_trial(programs, config, 3, {})
-    whole, expected = restart(programs, rider).call(2**30)
-    trial, calls, finished = restart(programs, rider), 0, False
+    trial_in_lane = lane_trial(programs, config, 3, {})
+    whole, expected = restart(programs, trial_in_lane).call(2**30)
+    trial, calls, finished = restart(programs, trial_in_lane), 0, False
     while not finished:
         trial, report = trial.call(limit)
         calls, finished = calls + 1, bool(report.finished)

@@ -28,7 +28,7 @@ def sweep(**changes: Any) -> SweepConfig:
     return config(search_space={**space, **changes.pop("space", {})}, micro_batch=8, **changes)
 
 
-def riders(programs: Programs, swept: SweepConfig, count: int = 6, **params: Any) -> list[LaneTrial]:
+def trials_in_lanes(programs: Programs, swept: SweepConfig, count: int = 6, **params: Any) -> list[LaneTrial]:
     return [
         lane_trial(programs, swept, number, {"epochs": 1 + number % 3, "batch_size": SIZES[number], **params})
         for number in range(count)
@@ -39,7 +39,7 @@ def events(policy: Policy) -> list[tuple[int, int]]:
     """What ends when, as (trial, epoch), in a scheduler that six trials go through."""
     swept, seen = sweep(), []
     programs = shared_programs(swept, policy)
-    waiting = riders(programs, swept)
+    waiting = trials_in_lanes(programs, swept)
     epochs = {each.number: each.epochs for each in waiting}
     with Scheduler(policy, programs) as scheduler:
         while True:
@@ -81,7 +81,7 @@ def test_a_trial_finds_no_lane_while_all_are_taken() -> None:
     swept = sweep()
     programs = shared_programs(swept, mapped(1))
     with Scheduler(mapped(2), programs) as scheduler:
-        first, second, third = riders(programs, swept, 3)
+        first, second, third = trials_in_lanes(programs, swept, 3)
         assert scheduler.place(first) is not scheduler.place(second)
         assert scheduler.place(third) is None
         assert (scheduler.busy, scheduler.lanes) == (2, 2)
@@ -91,7 +91,7 @@ def test_a_trial_finds_no_lane_in_a_group_that_is_advancing() -> None:
     swept = sweep()
     programs = shared_programs(swept, vmapped(2))
     with Scheduler(vmapped(2), programs) as scheduler:
-        first, second = riders(programs, swept, 2)
+        first, second = trials_in_lanes(programs, swept, 2)
         group = scheduler.place(first)
         assert group is not None
         scheduler.start()
@@ -147,8 +147,8 @@ def test_an_epoch_that_raises_empties_its_group_and_leaves_the_others() -> None:
 def test_leaving_a_scheduler_stops_an_epoch_between_two_calls() -> None:
     swept = config(dataset={"use": "sweeping:blobs", "rows": 20_000}, search_space=fixed(batch_size=1))
     programs = sweeping.make_programs(swept, mapped(1))
-    rider = lane_trial(programs, swept, 0, {})
-    program = programs.program(rider.program_key, sweeping.CPU)
+    trial_in_lane = lane_trial(programs, swept, 0, {})
+    program = programs.program(trial_in_lane.program_key, sweeping.CPU)
     program.compile()
     slow, whole = threading.Event(), program.epoch
 
@@ -159,7 +159,7 @@ def test_leaving_a_scheduler_stops_an_epoch_between_two_calls() -> None:
 
     program.epoch = one_update  # type: ignore[method-assign]
     with Scheduler(mapped(1), programs) as scheduler:
-        scheduler.place(rider)
+        scheduler.place(trial_in_lane)
         scheduler.start()
         assert slow.wait(10)
         left = time.monotonic()

@@ -31,8 +31,8 @@ from sweeping.runs import TIMES, finish, follow, records, timeless
 from sweeping.training import (
     CPU,
     Params,
-    Ridden,
     Single,
+    Trained,
     forget_programs,
     lane_trial,
     lane_values,
@@ -40,9 +40,9 @@ from sweeping.training import (
     mapped,
     refer,
     restart,
-    ride,
     shared_programs,
     single,
+    train_in_lanes,
     vmapped,
 )
 from sweeps.config import space

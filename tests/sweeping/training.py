@@ -26,7 +26,7 @@ Params = Mapping[str, Any]
 CPU = jax.devices("cpu")[0]
 
 
-class Ridden(NamedTuple):
+class Trained(NamedTuple):
     """What a trial came to: `scores` f32 `[epochs, 2 + metrics]` and its parameters after the last epoch."""
 
     scores: np.ndarray
@@ -66,7 +66,7 @@ def lane_trial(programs: Programs, config: SweepConfig, number: int, params: Par
     return programs.lane_trial(number, space.resolve(config, params))
 
 
-def ride(programs: Programs, policy: Policy, lane_trials: Sequence[LaneTrial]) -> dict[int, Ridden]:
+def train_in_lanes(programs: Programs, policy: Policy, lane_trials: Sequence[LaneTrial]) -> dict[int, Trained]:
     """Train trials to their last epochs, each in the next lane that is free, whatever becomes of their losses."""
     waiting, scores, params = list(lane_trials), {each.number: [] for each in lane_trials}, {}
     epochs = {each.number: each.epochs for each in lane_trials}
@@ -76,7 +76,7 @@ def ride(programs: Programs, policy: Policy, lane_trials: Sequence[LaneTrial]) -
             scheduler.start()
             group = scheduler.earliest()
             if group is None:
-                return {number: Ridden(np.stack(rows), params[number]) for number, rows in scores.items()}
+                return {number: Trained(np.stack(rows), params[number]) for number, rows in scores.items()}
             while not scheduler.is_ready(group, 1):
                 pass
             for epoch in scheduler.collect(group).epochs:
@@ -86,7 +86,7 @@ def ride(programs: Programs, policy: Policy, lane_trials: Sequence[LaneTrial]) -
                     scheduler.retire(group, epoch.lane)
 
 
-def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | None = None) -> Ridden:
+def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | None = None) -> Trained:
     """The same trial in the plain loop."""
     trial = space.resolve(config, params)
     dataset = Datasets().get(trial.dataset.use, trial.dataset.arguments)
@@ -107,7 +107,7 @@ def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | No
         augmentation=trial.augmentation,
     )
     scores = np.array([(epoch.train_loss, epoch.valid_loss, *epoch.metrics) for epoch in epochs], np.float32)
-    return Ridden(scores, jax.tree.map(np.asarray, trained))
+    return Trained(scores, jax.tree.map(np.asarray, trained))
 
 
 def lane_values(lane_trials: Sequence[LaneTrial]) -> LaneValues:
@@ -137,9 +137,9 @@ def single(config: SweepConfig, number: int = 0, params: Params | None = None) -
     return restart(programs, lane_trial(programs, config, number, params or {}))
 
 
-def restart(programs: Programs, rider: LaneTrial) -> Single:
+def restart(programs: Programs, trial_in_lane: LaneTrial) -> Single:
     """A trial at its start, in the program that others of its program key have used."""
-    program = programs.program(rider.program_key, CPU)
+    program = programs.program(trial_in_lane.program_key, CPU)
     program.compile()
-    values = LaneValues(rider.ints, rider.floats)
+    values = LaneValues(trial_in_lane.ints, trial_in_lane.floats)
     return Single(program, values, program.init(values))

@@ -81,7 +81,7 @@ def wide(input_shape: tuple[int, ...], outputs: int, number: float = 4.0) -> Pai
 
 
 def two(input_shape: tuple[int, ...], outputs: int, number: float = 0.3, other: float = 0.3) -> Pair:
-    """The first can ride, and the second cannot."""
+    """The first can be a value of a lane, and the second cannot."""
     return scaled(input_shape, outputs, number) if float(other) else scaled(input_shape, outputs, 2 * number)
 
 

@@ -18,7 +18,7 @@ import tolerances
 import user_models
 from flax import linen, nnx
 from reference import batches
-from sweeping import assert_same, config, host, lane_trial, mapped, refer, ride, shared_programs, vmapped
+from sweeping import assert_same, config, host, lane_trial, mapped, refer, shared_programs, train_in_lanes, vmapped
 
 from sweeps.config import SweepConfig, read_draft, to_yaml
 from sweeps.datasets.loading import Datasets
@@ -162,9 +162,9 @@ def test_twenty_iterations_have_the_losses_of_the_library_s_own_step(
 def test_a_trial_beside_another_is_the_trial_in_the_plain_loop(use: str, policy: Policy) -> None:
     swept = sweep(use)
     programs = shared_programs(swept, policy)
-    ridden = ride(programs, policy, [lane_trial(programs, swept, number, {}) for number in (0, 1)])
-    assert_same(ridden[1], refer(swept, 1, {}), tolerances.TRAINED)
-    assert not np.array_equal(ridden[0].scores, ridden[1].scores)
+    from_lanes = train_in_lanes(programs, policy, [lane_trial(programs, swept, number, {}) for number in (0, 1)])
+    assert_same(from_lanes[1], refer(swept, 1, {}), tolerances.TRAINED)
+    assert not np.array_equal(from_lanes[0].scores, from_lanes[1].scores)
 
 
 # ---- randomness ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,17 @@ import pytest
 import sweeping
 import tolerances
 from reference import moved
-from sweeping import Ridden, assert_same, config, counting_compilations, lane_trial, mapped, refer, ride, vmapped
+from sweeping import (
+    Trained,
+    assert_same,
+    config,
+    counting_compilations,
+    lane_trial,
+    mapped,
+    refer,
+    train_in_lanes,
+    vmapped,
+)
 
 from sweeps.config import SweepConfig, as_draft, parse_config, to_yaml
 from sweeps.datasets.dataset import Dataset, Split
@@ -68,9 +78,9 @@ def programs_of(swept: SweepConfig, policy: Policy) -> Programs:
     return Programs(swept, Datasets(), policy, chunk_bytes=16 * 34)
 
 
-def trained(swept: SweepConfig, policy: Policy) -> dict[int, Ridden]:
+def trained(swept: SweepConfig, policy: Policy) -> dict[int, Trained]:
     programs = programs_of(swept, policy)
-    return ride(programs, policy, [lane_trial(programs, swept, *each) for each in enumerate(TRIALS)])
+    return train_in_lanes(programs, policy, [lane_trial(programs, swept, *each) for each in enumerate(TRIALS)])
 
 
 def values(shift: float | None = None, flip: float | None = None) -> dict[str, jax.Array]:
@@ -156,14 +166,14 @@ def test_lanes_of_different_augmentations_are_each_the_trial_in_the_plain_loop(
 def test_colours_move_together_in_lanes_too() -> None:
     coloured = swept(dataset={"use": "test_augmentation:pictures", "colours": 3})
     programs = Programs(coloured, Datasets(), mapped(1))
-    found = ride(programs, mapped(1), [lane_trial(programs, coloured, 0, TRIALS[0])])[0]
+    found = train_in_lanes(programs, mapped(1), [lane_trial(programs, coloured, 0, TRIALS[0])])[0]
     assert_same(found, refer(coloured, 0, TRIALS[0]), tolerances.TRAINED)
 
 
 def test_an_epoch_cut_into_many_calls_changes_no_bit() -> None:
     programs = programs_of(swept(), mapped(1))
-    rider = lane_trial(programs, swept(), 0, TRIALS[0])
-    whole, cut = (sweeping.restart(programs, rider) for _ in range(2))
+    trial_in_lane = lane_trial(programs, swept(), 0, TRIALS[0])
+    whole, cut = (sweeping.restart(programs, trial_in_lane) for _ in range(2))
     whole, report = whole.call(2**30)
     while int(cut.state.epoch) == 0:
         cut, last = cut.call(1)
@@ -174,8 +184,8 @@ def test_an_epoch_cut_into_many_calls_changes_no_bit() -> None:
 def test_parts_of_a_batch_draw_for_themselves() -> None:
     # A batch of twins, in two parts: one draw for both would leave them alike.
     programs = programs_of(swept(micro_batch=8), mapped(1))
-    rider = lane_trial(programs, swept(micro_batch=8), 0, TRIALS[1] | {"augmentation.shift": 3})
-    trial = sweeping.restart(programs, rider)
+    trial_in_lane = lane_trial(programs, swept(micro_batch=8), 0, TRIALS[1] | {"augmentation.shift": 3})
+    trial = sweeping.restart(programs, trial_in_lane)
     lane, data = trial.program.lane, trial.program.feed.open()(0)
     order = jnp.zeros(64, jnp.int32)  # always the same image
     seen = []

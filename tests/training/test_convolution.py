@@ -14,7 +14,7 @@ import pytest
 import tolerances
 from flax import nnx
 from jax import lax
-from sweeping import assert_same, config, fixed, lane_trial, mapped, refer, ride, shared_programs, vmapped
+from sweeping import assert_same, config, fixed, lane_trial, mapped, refer, shared_programs, train_in_lanes, vmapped
 
 from sweeps.datasets.dataset import Dataset, Split
 from sweeps.engine.devices import Policy
@@ -220,8 +220,8 @@ def test_a_cnn_in_two_lanes_is_the_plain_flax_cnn_in_the_plain_loop(policy: Poli
     )
     trials = [{"batch_size": 8, "learning_rate": 0.3}, {"batch_size": 20, "learning_rate": 0.1}]
     programs = shared_programs(swept, policy)
-    ridden = ride(programs, policy, [lane_trial(programs, swept, *each) for each in enumerate(trials)])
+    from_lanes = train_in_lanes(programs, policy, [lane_trial(programs, swept, *each) for each in enumerate(trials)])
     with convolutions_left_alone():
         expected = {number: refer(swept, number, params) for number, params in enumerate(trials)}
-    for number, ridden_alone in expected.items():
-        assert_same(ridden[number], ridden_alone, tolerances.TRAINED)
+    for number, trained_alone in expected.items():
+        assert_same(from_lanes[number], trained_alone, tolerances.TRAINED)

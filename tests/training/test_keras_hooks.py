@@ -85,7 +85,7 @@ def test_constrained_weights_after_an_epoch_are_those_of_keras_s_own_training(ki
 def test_lanes_side_by_side_keep_the_constraint() -> None:
     swept = sweep("constrained", model={"use": f"{HERE}:constrained", "kind": "max_norm"})
     programs = sweeping.make_programs(swept, sweeping.vmapped(2))
-    trained = sweeping.ride(programs, sweeping.vmapped(2), [sweeping.lane_trial(programs, swept, 0, {})])[0]
+    trained = sweeping.train_in_lanes(programs, sweeping.vmapped(2), [sweeping.lane_trial(programs, swept, 0, {})])[0]
     norms = np.linalg.norm(trained.params["000.kernel"], axis=0)
     assert norms.max() == pytest.approx(0.5, rel=1e-5)
 

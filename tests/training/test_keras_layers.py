@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from sweeping import config, lane_trial, make_programs, mapped, ride, vmapped
+from sweeping import config, lane_trial, make_programs, mapped, train_in_lanes, vmapped
 
 from sweeps.engine import program
 from sweeps.engine.devices import Policy
@@ -167,8 +167,12 @@ def assert_lanes_learn(layer: str, policy: Policy) -> None:
         search_space={"epochs": 1, "batch_size": 8, "learning_rate": {"type": "float", "low": 1e-30, "high": 0.1}},
     )
     programs = make_programs(swept, policy)
-    riders = [lane_trial(programs, swept, 0, {"learning_rate": rate}) for rate in (1e-30, 0.001, 0.002)]
-    ridden = ride(programs, policy, [rider._replace(number=number) for number, rider in enumerate(riders)])
-    still, slow, quick = (ridden[number].scores[-1] for number in range(3))
+    trials_in_lanes = [lane_trial(programs, swept, 0, {"learning_rate": rate}) for rate in (1e-30, 0.001, 0.002)]
+    from_lanes = train_in_lanes(
+        programs,
+        policy,
+        [trial_in_lane._replace(number=number) for number, trial_in_lane in enumerate(trials_in_lanes)],
+    )
+    still, slow, quick = (from_lanes[number].scores[-1] for number in range(3))
     assert np.isfinite([slow, quick]).all()
     assert quick[1] < slow[1] < still[1]

@@ -206,12 +206,12 @@ def test_lanes_of_one_program_train_with_their_own_losses(
     trials = [{f"loss.{argument}": value} for value in values]
     lane_trials = [lane_trial(programs, config, number, params) for number, params in enumerate(trials)]
     assert lane_trials[0].program_key == lane_trials[1].program_key
-    ridden = sweeping.ride(programs, policy, lane_trials)
+    from_lanes = sweeping.train_in_lanes(programs, policy, lane_trials)
     assert programs.compilations == 1
     for number, params in enumerate(trials):
         expected = sweeping.refer(config, number, params)
-        sweeping.assert_same(ridden[number].scores, expected.scores, tolerances.TRAINED)
-        sweeping.assert_same(ridden[number].params, expected.params, tolerances.TRAINED)
+        sweeping.assert_same(from_lanes[number].scores, expected.scores, tolerances.TRAINED)
+        sweeping.assert_same(from_lanes[number].params, expected.params, tolerances.TRAINED)
 
 
 # ---- how many outputs a loss wants -----------------------------------------------------------------------------------

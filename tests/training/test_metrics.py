@@ -230,9 +230,9 @@ def test_every_metric_of_classes_is_the_same_in_lanes(lanes: int | None) -> None
     policy = sweeping.mapped(2) if lanes is None else sweeping.vmapped(lanes)
     programs = sweeping.make_programs(config, policy)
     lane_trials = [sweeping.lane_trial(programs, config, number, {}) for number in range(3)]
-    ridden = sweeping.ride(programs, policy, lane_trials)
+    from_lanes = sweeping.train_in_lanes(programs, policy, lane_trials)
     for number in range(3):
-        sweeping.assert_same(ridden[number].scores, sweeping.refer(config, number, {}).scores, tolerances.TRAINED)
+        sweeping.assert_same(from_lanes[number].scores, sweeping.refer(config, number, {}).scores, tolerances.TRAINED)
 
 
 def test_metrics_of_lanes_side_by_side_are_those_of_each() -> None:

@@ -12,7 +12,7 @@ import pytest
 import sweeping
 import tolerances
 from flax import nnx
-from sweeping import assert_same, config, lane_trial, mapped, refer, ride, shared_programs, vmapped
+from sweeping import assert_same, config, lane_trial, mapped, refer, shared_programs, train_in_lanes, vmapped
 
 from sweeps.config import SweepConfig, read_draft, to_yaml
 from sweeps.datasets.loading import Datasets
@@ -95,8 +95,8 @@ def trials(use: str, policy: Policy) -> tuple[SweepConfig, dict[int, Any], dict[
         number: {"epochs": 1 + number % 2, "batch_size": size, "learning_rate": 0.05 + 0.01 * number}
         for number, size in enumerate(np.repeat(SIZES, 2).tolist())
     }
-    riders = [lane_trial(programs, swept, number, each) for number, each in params.items()]
-    return swept, params, ride(programs, policy, riders)
+    trials_in_lanes = [lane_trial(programs, swept, number, each) for number, each in params.items()]
+    return swept, params, train_in_lanes(programs, policy, trials_in_lanes)
 
 
 # ---- exactness -------------------------------------------------------------------------------------------------------
@@ -105,26 +105,26 @@ def trials(use: str, policy: Policy) -> tuple[SweepConfig, dict[int, Any], dict[
 @pytest.mark.parametrize("policy", [mapped(2), vmapped(2)], ids=["mapped", "vmapped"])
 @pytest.mark.parametrize("use", ["Normed", "centred", "contrasted"])
 def test_a_trial_of_whole_batches_is_the_trial_in_the_plain_loop(use: str, policy: Policy) -> None:
-    swept, params, ridden = trials(use, policy)
+    swept, params, from_lanes = trials(use, policy)
     for number, each in params.items():
-        assert_same(ridden[number], refer(swept, number, each), tolerances.TRAINED)
+        assert_same(from_lanes[number], refer(swept, number, each), tolerances.TRAINED)
 
 
 def test_running_statistics_are_those_of_a_lane_s_own_batches() -> None:
     params = {"epochs": 1, "batch_size": 20, "learning_rate": 0.0}
     swept = sweep(search_space={**params, "learning_rate": 1e-30})
     programs = shared_programs(swept, vmapped(2))
-    ridden = ride(programs, vmapped(2), [lane_trial(programs, swept, number, {}) for number in (0, 1)])
+    from_lanes = train_in_lanes(programs, vmapped(2), [lane_trial(programs, swept, number, {}) for number in (0, 1)])
     x = sweeping.blobs().train.x.astype(np.float64)
     for number in (0, 1):
         mean, variance = np.zeros(5), np.ones(5)
         for rows in sweeping.reference.batches(53, 20, seed=0, number=number, epoch=0):
             mean = 0.9 * mean + 0.1 * x[rows].mean(axis=0)
             variance = 0.9 * variance + 0.1 * x[rows].var(axis=0)
-        kept = ridden[number].params["state"]["norm"]
+        kept = from_lanes[number].params["state"]["norm"]
         np.testing.assert_allclose(kept["mean"], mean, **tolerances.GRADIENT)
         np.testing.assert_allclose(kept["var"], variance, **tolerances.GRADIENT)
-    assert not np.allclose(ridden[0].params["state"]["norm"]["mean"], ridden[1].params["state"]["norm"]["mean"])
+    assert not np.allclose(from_lanes[0].params["state"]["norm"]["mean"], from_lanes[1].params["state"]["norm"]["mean"])
 
 
 def test_a_call_that_ends_before_the_short_batch_changes_nothing() -> None:

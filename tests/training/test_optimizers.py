@@ -114,12 +114,12 @@ def test_two_iterations_in_a_lane_are_those_of_plain_optax(name: str) -> None:
         model={"use": "sweeping:curved"}, optimizer={"use": name, **arguments}, search_space=space, seed=3
     )
     programs = sweeping.make_programs(config, mapped(1))
-    ridden = sweeping.ride(programs, mapped(1), [lane_trial(programs, config, 4, {})])[4]
+    from_lanes = sweeping.train_in_lanes(programs, mapped(1), [lane_trial(programs, config, 4, {})])[4]
 
     if name == "noisy_sgd":
         arguments["key"] = jax.random.fold_in(LANE_KEY, 3)
     expected = plain_optax(getattr(optax, name)(**arguments, **rate))
-    assert_same(ridden.params, expected, tolerances.trained("adam"))
+    assert_same(from_lanes.params, expected, tolerances.trained("adam"))
 
 
 KEY = jax.random.key(5)
@@ -239,7 +239,7 @@ def test_a_factory_that_asks_for_a_single_value_keeps_its_lanes_and_makes_the_pl
     programs = sweeping.make_programs(swept, policy)
     in_lanes = [lane_trial(programs, swept, number, params) for number, params in enumerate(trials)]
     assert in_lanes[0].program_key == in_lanes[1].program_key
-    trained = sweeping.ride(programs, policy, in_lanes)
+    trained = sweeping.train_in_lanes(programs, policy, in_lanes)
     for number, params in enumerate(trials):
         expected = sweeping.refer(swept, number, params)  # which makes the optimizer of plain numbers
         assert_same(trained[number].params, expected.params, tolerances.trained("adam"))

@@ -10,7 +10,7 @@ import jax.extend as jex
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sweeping import config, fixed, lane_trial, make_programs, mapped, ride, vmapped
+from sweeping import config, fixed, lane_trial, make_programs, mapped, train_in_lanes, vmapped
 
 from sweeps.config import SweepConfig
 from sweeps.engine.devices import Policy
@@ -37,9 +37,9 @@ def products(jaxpr: Any) -> Iterator[Any]:
 
 def dtypes_of_products(swept: SweepConfig) -> set[Any]:
     programs = make_programs(swept, mapped(1))
-    rider = lane_trial(programs, swept, 0, {})
-    program = programs.program(rider.program_key, jax.devices("cpu")[0])
-    values = LaneValues(rider.ints, rider.floats)
+    trial_in_lane = lane_trial(programs, swept, 0, {})
+    program = programs.program(trial_in_lane.program_key, jax.devices("cpu")[0])
+    values = LaneValues(trial_in_lane.ints, trial_in_lane.floats)
 
     def gradient() -> Any:
         state, data = program.lane.init(values), program.feed.open()(0)
@@ -61,7 +61,7 @@ def test_a_trial_in_bfloat16_is_the_trial_in_float32_to_three_digits(policy: Pol
 
     def trained(swept: SweepConfig) -> Any:
         programs = make_programs(swept, policy)
-        return ride(programs, policy, [lane_trial(programs, swept, 0, {})])[0]
+        return train_in_lanes(programs, policy, [lane_trial(programs, swept, 0, {})])[0]
 
     half, single = trained(HALF), trained(config(**WIDE))
     np.testing.assert_allclose(half.scores[:, :2], single.scores[:, :2], rtol=0.02)

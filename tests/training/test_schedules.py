@@ -139,13 +139,13 @@ def test_lanes_of_one_program_follow_their_own_schedules(lanes: int | None) -> N
     policy = mapped(2) if lanes is None else vmapped(lanes)
     programs = sweeping.make_programs(config, policy)
     lane_trials = [lane_trial(programs, config, number, params) for number, params in enumerate(TRIALS)]
-    ridden = sweeping.ride(programs, policy, lane_trials)
+    from_lanes = sweeping.train_in_lanes(programs, policy, lane_trials)
     assert programs.compilations == 1
     for number, params in enumerate(TRIALS):
         trained, epochs = by_optax(config, number, params)
         scores = np.array([(epoch.train_loss, epoch.valid_loss) for epoch in epochs], np.float32)
-        sweeping.assert_same(ridden[number].scores, scores, tolerances.TRAINED)
-        sweeping.assert_same(ridden[number].params, jax.tree.map(np.asarray, trained), tolerances.TRAINED)
+        sweeping.assert_same(from_lanes[number].scores, scores, tolerances.TRAINED)
+        sweeping.assert_same(from_lanes[number].params, jax.tree.map(np.asarray, trained), tolerances.TRAINED)
 
 
 def test_a_schedule_without_a_learning_rate_is_refused() -> None:
@@ -168,7 +168,7 @@ def test_a_schedule_of_the_users_own_is_called_with_progress() -> None:
     programs = sweeping.make_programs(config, mapped(1))
     in_lane = lane_trial(programs, config, 0, {})
     assert dict(zip(in_lane.program_key.float_names, in_lane.floats.tolist(), strict=True))["schedule.floor"] == 0.25
-    ridden = sweeping.ride(programs, mapped(1), [in_lane])[0]
+    from_lanes = sweeping.train_in_lanes(programs, mapped(1), [in_lane])[0]
     full = sweeping.refer(sweeping.config(search_space=fixed(epochs=2), metrics=[]), 0, {})
-    sweeping.assert_same(ridden.scores[0], full.scores[0], tolerances.TRAINED)
-    assert not np.allclose(ridden.scores[1], full.scores[1], **tolerances.TRAINED)
+    sweeping.assert_same(from_lanes.scores[0], full.scores[0], tolerances.TRAINED)
+    assert not np.allclose(from_lanes.scores[1], full.scores[1], **tolerances.TRAINED)

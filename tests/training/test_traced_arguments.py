@@ -26,8 +26,8 @@ from sweeping import (
     make_programs,
     mapped,
     refer,
-    ride,
     shared_programs,
+    train_in_lanes,
     vmapped,
 )
 
@@ -257,9 +257,9 @@ def in_lanes(use: str, name: str, policy: Policy, low: float = 0.0) -> None:
     programs, trials = shared_programs(swept, policy), [{f"model.{name}": value} for value in (low, 0.375)]
     lane_trials = [lane_trial(programs, swept, place, params) for place, params in enumerate(trials)]
     assert lane_trials[0].program_key == lane_trials[1].program_key
-    ridden = ride(programs, policy, lane_trials)
+    from_lanes = train_in_lanes(programs, policy, lane_trials)
     for place, params in enumerate(trials):
-        assert_same(ridden[place], refer(swept, place, params), tolerances.TRAINED)
+        assert_same(from_lanes[place], refer(swept, place, params), tolerances.TRAINED)
 
 
 MAPPED, VMAPPED = mapped(2), vmapped(2)
