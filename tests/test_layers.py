@@ -61,7 +61,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__ canonical",
         "aligned splitting",
         "dataset",
-        "arrays builtin images tabular targets weighting",
+        "arrays builtin checksum images tabular targets weighting",
         "columns loading sequences",
         "new_rows",
     ),

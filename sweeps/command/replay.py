@@ -11,7 +11,7 @@ from rich.console import Console
 from sweeps import environment
 from sweeps.command import display
 from sweeps.config import Draft, SweepConfig, as_draft
-from sweeps.config.changes import code_changes, fingerprint
+from sweeps.config.changes import checksum_changes, fingerprint
 from sweeps.config.code_fingerprint import sources
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ResultsError
@@ -53,7 +53,7 @@ def command(console: Console, folder: Path, number: int) -> bool:
             display.line(console, f"  epoch {epoch:<4} {_of_epoch(trial, epoch, differences)}")
             found += differences
     now = environment.describe(config.seed, programs.policy.device_names)
-    for text in (*_of_environments(trial, now, sources(config)), _in_all(found)):
+    for text in (*_of_environments(trial, now, sources(config), datasets.checksums()), _in_all(found)):
         display.line(console, text)
     return verdict(found) != DIFFERENT
 
@@ -80,9 +80,12 @@ def _of_epoch(trial: Recorded, epoch: int, differences: list[Difference]) -> str
     return f"{verdict(differences)}: {worst.name} {worst.recorded:.9g} then, {worst.now:.9g} now"
 
 
-def _of_environments(trial: Recorded, now: Mapping[str, Any], code: Mapping[str, str]) -> Iterator[str]:
+def _of_environments(
+    trial: Recorded, now: Mapping[str, Any], code: Mapping[str, str], data: Mapping[str, str]
+) -> Iterator[str]:
     changed = [text for before in trial.environments for text in environment_changes(before, now)]
-    changed += [f"the code of {change.path[1]} has changed" for change in code_changes(trial.code, code)]
+    changed += [f"the code of {each.path[1]} has changed" for each in checksum_changes("code", trial.code, code)]
+    changed += [f"the data of {each.path[1]} have changed" for each in checksum_changes("data", trial.data, data)]
     if not trial.environments:
         yield "environment: the log does not say where the trial was trained"
     elif not changed:

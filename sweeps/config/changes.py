@@ -42,21 +42,26 @@ def changes(before: SweepConfig, now: SweepConfig) -> list[Change]:
     return [Change(path, old, new, _needs_force(path, grown)) for path, old, new in found]
 
 
-def code_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[Change]:
-    """The modules of the user's code that differ, by their checksums. One that is needed no more, or anew, is none."""
+def checksum_changes(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[Change]:
+    """What differs of the user's `code` or `data`, by checksums. What is needed no more, or anew, is no change."""
     both = [name for name in now if name in before]
-    return [Change(("code", name), before[name], now[name], True) for name in both if before[name] != now[name]]
+    return [Change((what, name), before[name], now[name], True) for name in both if before[name] != now[name]]
 
 
-def fingerprint(config: SweepConfig, code: Mapping[str, str] | None = None) -> str:
+def fingerprint(
+    config: SweepConfig, code: Mapping[str, str] | None = None, other_data: Mapping[str, str] | None = None
+) -> str:
     """Eight hexadecimal digits that differ between configs under which the same trial may come to other results.
 
     The ends of ranges and the choices are left out with what is free to change: what was proposed is in the trial.
-    `code` are the checksums of the user's modules, by their names.
+    `code` are the checksums of the user's modules, by their names; `other_data` those of datasets that are not the ones
+    that the sweep began with.
     """
     tree: dict[str, Any] = {key: value for key, value in config.model_dump().items() if key not in FREE}
     if code:
         tree["code"] = dict(code)
+    if other_data:
+        tree["data"] = dict(other_data)
     searched = config.parameters()
     tree["search_space"] = {
         name: _without_range(entry) if name in searched else entry for name, entry in tree["search_space"].items()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
 from sweeps.datasets import targets
+from sweeps.datasets.checksum import checksum
 from sweeps.datasets.dataset import Dataset, checked, from_arrays
 from sweeps.datasets.weighting import weighted
 from sweeps.errors import DataError
@@ -156,6 +157,11 @@ def _as_dataset(use: str, made: object, splitting: Mapping[str, Any]) -> Dataset
     return from_arrays(*made, **{"valid_fraction": 0.2, **splitting})
 
 
+def _named(use: str, arguments: tuple[tuple[str, Any], ...]) -> str:
+    given = ", ".join(f"{name}={value!r}" for name, value in arguments)
+    return f"{use}({given})" if given else use
+
+
 class Datasets:
     """Datasets that have been loaded, so that a check and the run after it read a file once. For any thread."""
 
@@ -181,6 +187,12 @@ class Datasets:
             if place not in self._under:
                 self._under[place] = targets.under(loss, loaded)
             return self._under[place]
+
+    def checksums(self) -> dict[str, str]:
+        """The checksum of each dataset that was loaded, by its name and arguments."""
+        with self._lock:
+            loaded = dict(self._loaded)
+        return {_named(*key): checksum(dataset) for key, dataset in loaded.items()}
 
     def prefetch(self, use: str, arguments: Mapping[str, Any]) -> None:
         """Begin to load a dataset beside other work. What goes wrong is said by the `get` that follows."""

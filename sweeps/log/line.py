@@ -34,7 +34,7 @@ _MUST = {
     ),
     **dict.fromkeys((*FLOAT_FIELDS, "virtual_time"), NUMBER),
     **dict.fromkeys(("kind", "time", "outcome", "reason", "yaml"), TEXT),
-    **dict.fromkeys(("params", "metrics", "environment", "code"), MAPPING),
+    **dict.fromkeys(("params", "metrics", "environment", "code", "data"), MAPPING),
 }
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _CHECKSUM_LENGTH = len(',"crc32":"01234567"}')

@@ -30,7 +30,15 @@ class EarlierRuns:
     @property
     def code(self) -> Mapping[str, str]:
         """The checksums of the user's modules in the last run that says so."""
-        found = (record["code"] for record in reversed(self.records) if isinstance(record.get("code"), dict))
+        return self._last("code")
+
+    @property
+    def data(self) -> Mapping[str, str]:
+        """The checksums of datasets in the last run that says so."""
+        return self._last("data")
+
+    def _last(self, field: str) -> Mapping[str, str]:
+        found = (record[field] for record in reversed(self.records) if isinstance(record.get(field), dict))
         return next(found, {})
 
     def seconds_used(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +39,29 @@ WORKER = "worker-0"
 class Journal:
     """One run's writer; `Journal.open` makes it. Use as a context manager.
 
-    `code` has the checksums of the user's modules, and `config` is the fingerprint of config and code, which this run's
-    trials are marked with in the tables. `retry` is what everything that the run writes is written with.
+    `code` and `data` have the checksums of the user's modules and of the datasets. `config` is the fingerprint of the
+    config, the code, and data that are not those of the first run; it marks this run's trials in the tables. `retry` is
+    what everything that the run writes is written with.
     """
 
     def __init__(
-        self, config: SweepConfig, folder: RunFolder, writer: LogWriter, log: LogContents, retry: Retry
+        self,
+        config: SweepConfig,
+        folder: RunFolder,
+        writer: LogWriter,
+        log: LogContents,
+        retry: Retry,
+        data: Mapping[str, str],
     ) -> None:
         self._folder, self._objective, self._writer = folder, config.objective, writer
         self.retry = retry
-        self.code = sources(config)
-        self.config = fingerprint(config, self.code)
+        self.code, self.data = sources(config), data
+        begun_with: dict[str, str] = {}
+        for record in log.records:
+            for name, checksum in (record.get("data") or {}).items():
+                begun_with.setdefault(name, checksum)
+        other_data = {name: checksum for name, checksum in data.items() if begun_with.get(name, checksum) != checksum}
+        self.config = fingerprint(config, self.code, other_data)
         self._logged = LoggedTrials(log.records)
         for number in range(max(self._logged.trials, default=-1)):
             if number not in self._logged.trials:  # it was proposed, and damage has taken all that the log had of it
@@ -60,7 +72,9 @@ class Journal:
         self._flush_due, self._recorded = 0.0, False
 
     @classmethod
-    def open(cls, config: SweepConfig, folder: RunFolder, retry: Retry | None = None) -> tuple[Journal, EarlierRuns]:
+    def open(
+        cls, config: SweepConfig, folder: RunFolder, retry: Retry | None = None, data: Mapping[str, str] | None = None
+    ) -> tuple[Journal, EarlierRuns]:
         """The journal of a run that begins, and what earlier runs left in the log.
 
         Raises: ResultsError where the log is in use, cannot be read, or has a later format.
@@ -69,7 +83,7 @@ class Journal:
             writer = after_an_error.enter_context(LogWriter(folder.log, WORKER))
             log = read_log(folder.log)
             check_format(log.records)
-            journal = cls(config, folder, writer, log, retry or Retry())
+            journal = cls(config, folder, writer, log, retry or Retry(), data or {})
             journal._warn(log.damaged)
             after_an_error.pop_all()
         return journal, EarlierRuns(log.records, journal.trials)

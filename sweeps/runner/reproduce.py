@@ -65,6 +65,8 @@ class Recorded:
     environments: Sequence[Mapping[str, Any]]
     code: Mapping[str, str]
     """The checksums of the user's modules by their names, when it was trained; empty where that is not known."""
+    data: Mapping[str, str]
+    """The same of the datasets."""
 
 
 def recorded(folder: Path, number: int) -> Recorded:
@@ -90,10 +92,10 @@ def recorded(folder: Path, number: int) -> Recorded:
     runs = _runs(records, entry)
     environments = [run["environment"] for run in runs if run.get("environment")]
     if runs and runs[-1].get("yaml"):
-        code = runs[-1].get("code") or {}
-        return Recorded(number, entry.outcome, entry.params, "", runs[-1]["yaml"], epochs, environments, code)
+        code, data = runs[-1].get("code") or {}, runs[-1].get("data") or {}
+        return Recorded(number, entry.outcome, entry.params, "", runs[-1]["yaml"], epochs, environments, code, data)
     config, text = str(entry.start.get("config") or ""), read_config(files, records).text
-    return Recorded(number, entry.outcome, entry.params, config, text, epochs, environments, {})
+    return Recorded(number, entry.outcome, entry.params, config, text, epochs, environments, {}, {})
 
 
 def replay(trial: Recorded, config: SweepConfig, programs: Programs) -> Iterator[list[Difference]]:

@@ -8,7 +8,7 @@ the sampler hears of them again.
 from __future__ import annotations
 
 from sweeps.config import SweepConfig, concealed
-from sweeps.config.changes import BINDING, FREE, Change, changes, code_changes
+from sweeps.config.changes import BINDING, FREE, Change, changes, checksum_changes
 from sweeps.errors import LogError, ResultsError
 from sweeps.log.trials import LoggedTrial
 from sweeps.results.best import holds
@@ -24,13 +24,13 @@ def claim(
     """What has changed since the folder's last run.
 
     Raises:
-        ResultsError: it is another config than this folder's, or other code, and that is not allowed or not possible.
+        ResultsError: the config, the code or the data are not this folder's, and that is not allowed or not possible.
     """
     changed = _changes(folder, config, journal, earlier)
     forced = [change for change in changed if change.needs_force]
     if any(change.path[0] in BINDING for change in forced) or (forced and not allow_changed):
         raise ResultsError(_refusal(folder, forced))
-    if any(change.path[0] not in (*FREE, "code") for change in changed):
+    if any(change.path[0] not in (*FREE, "code", "data") for change in changed):
         _refuse_what_does_not_fit(folder, config, journal, earlier)
     return changed
 
@@ -63,7 +63,11 @@ def _changes(folder: RunFolder, config: SweepConfig, journal: Journal, earlier: 
         return []
     try:
         of_config = changes(read_config(folder, earlier.records).config, concealed(config))
-        return [*of_config, *code_changes(earlier.code, journal.code)]
+        return [
+            *of_config,
+            *checksum_changes("code", earlier.code, journal.code),
+            *checksum_changes("data", earlier.data, journal.data),
+        ]
     except ResultsError as error:
         raise ResultsError(f"the sweep cannot be continued: {error}") from error
 
@@ -77,8 +81,9 @@ def _refusal(folder: RunFolder, forced: list[Change]) -> str:
             "--allow-changed continues it with this one, and marks the trials; or give this one another name, or "
             "choose another folder with --results DIR"
         )
-    of_code = sum(change.path[0] == "code" for change in forced)
-    what = " and ".join(["another config"] * (of_code < len(forced)) + ["other code"] * (of_code > 0))
+    kinds = {change.path[0] if change.path[0] in ("code", "data") else "config" for change in forced}
+    words = {"config": "another config", "code": "other code", "data": "other data"}
+    what = " and ".join(word for kind, word in words.items() if kind in kinds)
     return "\n".join([f"{folder.path} holds a sweep with {what}. {advice}", *map(str, forced)])
 
 

@@ -96,7 +96,7 @@ def follow(
     folder = RunFolder(results / config.name)
     request = request or StopRequest()
     with FolderLock(folder) as lock:
-        journal, earlier = Journal.open(config, folder, Retry(request))
+        journal, earlier = Journal.open(config, folder, Retry(request), datasets.checksums())
         with journal:
             changed = resume.claim(folder, config, journal, earlier, allow_changed=allow_changed)
             remove_leftovers(folder.path)
@@ -151,6 +151,7 @@ def _begin(
         environment=described,
         yaml=resolved,
         code=journal.code,
+        data=journal.data,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resuming import Said
 from sweeping import config, finish, follow, records, small
 
 import sweeps
@@ -18,6 +19,7 @@ from sweeps.config.changes import fingerprint
 from sweeps.config.code_fingerprint import sources
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ResultsError
+from sweeps.log.line import decode, encode
 from sweeps.runner import start
 from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
@@ -215,3 +217,65 @@ def test_changed_code_is_refused_by_name_and_can_be_forced_and_then_marks_the_tr
     assert trials["config"].nunique() == 2
     assert trials["config"][:3].nunique() == 1
     finish(own(5), project / "results")  # it is this code's sweep from now on
+
+
+# ---- data that have changed ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Twenty rows of y = 2 x."""
+    file = tmp_path / "rows.csv"
+    file.write_text("x,y\n" + "".join(f"{x}.5,{2 * x + 1}.25\n" for x in range(20)))
+    return file
+
+
+def of_table(file: Path, trials: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "table",
+        "dataset": {"use": "csv", "path": str(file), "target": "y"},
+        "model": {"use": "sweeping:flat"},
+        "loss": "mean_squared_error",
+        "optimizer": {"use": "sgd"},
+        "search_space": {"epochs": 2, "batch_size": 4, "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-3}},
+        "objective": {"metric": "valid_loss", "direction": "minimize"},
+        "budget": {"trials": trials},
+        **changes,
+    }
+
+
+def test_data_that_have_changed_are_refused_by_name_and_can_be_forced_and_then_mark_the_trials(table: Path) -> None:
+    results = table.parent / "results"
+    sweeps.run(of_table(table, 2), results)
+    sweeps.run(of_table(table, 3), results)  # the same rows
+    table.write_text(table.read_text().replace("0.5,1.25", "0.5,9.25"))
+    for trials in (3, 4):  # nothing left to do is said of the same data only
+        with pytest.raises(ResultsError) as refusal:
+            sweeps.run(of_table(table, trials), results)
+        first, changed = str(refusal.value).splitlines()
+        assert "holds a sweep with other data. --allow-changed continues it" in first
+        assert changed.startswith("data.csv(path=")
+        assert "rows.csv" in changed
+    trials = sweeps.run(of_table(table, 4), results, allow_changed=True).trials
+    assert trials["config"].nunique() == 2
+    assert trials["config"].iloc[:3].nunique() == 1
+    assert sweeps.run(of_table(table, 5), results).trials["config"].iloc[3:].nunique() == 1, "and go on by themselves"
+
+
+def test_a_trial_that_is_trained_again_on_other_data_says_so(table: Path) -> None:
+    results = table.parent / "results"
+    sweeps.run(of_table(table, 1), results)
+    assert "environment: the same" in Said(results / "table", 0).text
+    table.write_text(table.read_text().replace("0.5,1.25", "0.5,9.25"))
+    again = Said(results / "table", 0)
+    assert not again.is_same
+    assert "have changed" in again.text
+
+
+def test_a_log_without_checksums_of_data_goes_on(table: Path) -> None:
+    results = table.parent / "results"
+    sweeps.run(of_table(table, 1), results)
+    log = results / "table" / "log" / "worker-0.jsonl"
+    records = [decode(line) for line in log.read_bytes().splitlines()]
+    log.write_bytes(b"".join(encode({k: v for k, v in record.items() if k != "data"}) for record in records))
+    assert sweeps.run(of_table(table, 2), results).trials["config"].nunique() == 1
