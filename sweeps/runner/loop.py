@@ -272,7 +272,7 @@ class Sweep:
             answer = scheduler.collect(group)
         except ShortageError as shortage:
             self._try_again(lane_trials, TrialEnd("shortage", str(shortage)), group.virtual_time, began=shortage.began)
-        except Exception as error:  # noqa: BLE001  (a user's model may raise anything; the other programs go on)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (user code; the other programs go on)
             outcome = "out_of_memory" if is_out_of_memory(error) else "failed"
             self._fail(lane_trials, TrialEnd(outcome, reason_with_place(error)), group.virtual_time)
         else:
