@@ -286,11 +286,17 @@ def frozen(folder: Path) -> Iterator[None]:
             folder.chmod(0o700)
 
 
-def test_a_read_only_folder_is_refused_within_a_second_of_work_before_jax_is_imported(folder: Path) -> None:
+def test_a_read_only_folder_is_refused_for_little_more_work_than_importing_the_command_and_without_jax(
+    folder: Path,
+) -> None:
+    """A ratio within one run: how long a second of work takes depends on what else the machine does."""
     before = worked_s()
+    importing = [sys.executable, "-c", "import sweeps.cli, sweeps.command.run"]
+    subprocess.run(importing, env={**os.environ, "PYTHONPATH": str(PROJECT)}, check=True)
+    imported = worked_s()
     with mounted(folder / "disk", "size=1m,ro"):
         code, lines = run(folder, LOOKING_FOR_JAX, "--results", "disk")
-    assert worked_s() - before < 1
+    assert worked_s() - imported < 3 * (imported - before)
     refusal = "the results folder disk/small cannot be written: Read-only file system"
     assert (code, lines[-2:]) == (2, [f"error: {refusal}. Choose another with --results DIR", "False"])
 
