@@ -14,7 +14,7 @@ from benchmarks.workloads import REPOSITORY, WAVES_LSTM, WORKLOADS, Workload
 if TYPE_CHECKING:
     import numpy as np
 
-    from sweeps.datasets import Dataset
+    from sweeps.datasets.dataset import Dataset
 
 MNIST = REPOSITORY / "sweeps" / "datasets" / "builtin" / "mnist"
 DIGITS = REPOSITORY / "configs" / "digits.csv.gz"

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import pandas as pd
 import pytest
-import sweeping
 import tolerances
 from sweeping import config, finish, mapped, records, small, timeless, vmapped
 
@@ -17,6 +16,7 @@ import sweeps
 from sweeps.engine.devices import Policy
 from sweeps.engine.memory import Share, check_memory
 from sweeps.engine.program import Program
+from sweeps.log.jsonl import read_log
 
 POLICIES = {"mapped": mapped(4), "vmapped": vmapped(4, groups=2)}
 LEARNING = {"search_space": {"epochs": 3, "batch_size": 8, "learning_rate": 0.01}}
@@ -138,7 +138,7 @@ def test_mapped_lanes_advance_in_half_the_number_after_a_shortage(
     failing(monkeypatch, lambda _, calls: calls == 4)
     begun, at_once, busiest = set(), [], 0
     finish(small(budget={"trials": 16}), tmp_path)
-    for record in sorted(sweeping.read_log(tmp_path / "small" / "log").records, key=lambda each: each["time"]):
+    for record in sorted(read_log(tmp_path / "small" / "log").records, key=lambda each: each["time"]):
         if record["kind"] == "start":
             begun.add(record["number"])
             busiest = max(busiest, len(begun))

@@ -56,7 +56,7 @@ def pictures(colours: int | None = None, rows: int = 53) -> Dataset:
     shape = (rows + 20, 6, 5) if colours is None else (rows + 20, 6, 5, colours)
     generator = np.random.default_rng(0)
     x, y = generator.integers(0, 256, shape).astype(np.uint8), generator.integers(0, 3, rows + 20).astype(np.int32)
-    return Dataset(Split(x[:rows], y[:rows]), Split(x[rows:], y[rows:]), scale=1 / 255, shift=-0.5)
+    return Dataset(Split(x[:rows], y[:rows]), Split(x[rows:], y[rows:]), scale=1 / 255, offset=-0.5)
 
 
 def dense(input_shape: tuple[int, ...], outputs: int) -> Any:
