@@ -1,4 +1,4 @@
-"""For every test: JAX refuses silent promotion, and a process of tests stays below `MOST_MIB`.
+"""For every test: JAX refuses silent promotion, and each process says how much memory it came to hold.
 
 A program that a test has compiled is taken from a folder by later tests of the same process; processes that tests
 start compile their own. Examples of Hypothesis are the same in every run; other random inputs begin with `SWEEP_SEED`,
@@ -90,7 +90,7 @@ def forgotten() -> Iterator[None]:
 # ---- what a run says at its end, and how much memory it may take -----------------------------------------------------
 
 MOST_MIB = 3 * 1024
-"""The memory that a process of tests may come to hold."""
+"""The memory that a process of tests may come to hold: a long run fails above it, any other says so."""
 
 _peaks_mib = pytest.StashKey[dict[str, int]]()
 
@@ -112,8 +112,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     peaks[worker] = _peak_mib()
     if hasattr(config, "workeroutput"):
         config.workeroutput["peaks_mib"] = peaks
-    elif max(peaks.values()) > MOST_MIB and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    elif os.environ["SWEEP_LONG"] == "1" and max(peaks.values()) > MOST_MIB:
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -121,7 +121,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     said = ", ".join(f"{worker} {peak:,}" for worker, peak in sorted(peaks.items()))
     terminalreporter.write_line(f"peak memory in MiB: {said}", red=max(peaks.values()) > MOST_MIB)
     if max(peaks.values()) > MOST_MIB:
-        terminalreporter.write_line(f"ERROR: a process of tests may hold at most {MOST_MIB:,} MiB", red=True)
+        terminalreporter.write_line(f"a process of tests should hold at most {MOST_MIB:,} MiB", red=True)
     terminalreporter.write_line(f"SWEEP_SEED={os.environ['SWEEP_SEED']} repeats the random choices of this run")
 
 
