@@ -15,6 +15,7 @@ from sweeps.datasets.checksum import checksum
 from sweeps.datasets.dataset import Dataset, checked, from_arrays
 from sweeps.datasets.weighting import weighted
 from sweeps.errors import DataError
+from sweeps.masking import without_passwords
 from sweeps.user_code import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
 
 BUILT_IN = {
@@ -158,7 +159,8 @@ def _as_dataset(use: str, made: object, splitting: Mapping[str, Any]) -> Dataset
 
 
 def _named(use: str, arguments: tuple[tuple[str, Any], ...]) -> str:
-    given = ", ".join(f"{name}={value!r}" for name, value in arguments)
+    """The dataset's name as a log may hold it: passwords in URLs are masked."""
+    given = ", ".join(without_passwords(f"{name}={value!r}") for name, value in arguments)
     return f"{use}({given})" if given else use
 
 
