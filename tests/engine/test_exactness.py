@@ -193,12 +193,13 @@ def test_a_model_that_draws_at_random_draws_the_same_in_a_crowd() -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_draws_at_random_draws_as_in_the_plain_loop() -> None:
-    # One part a batch: a part is what a draw belongs to.
-    swept = sweep("sgd", model={"use": "sweeping:forgetful"}, micro_batch=53)
-    programs, params = shared_programs(swept, mapped(1)), parameters("sgd")[6]
-    from_lanes = train_in_lanes(programs, mapped(1), [lane_trial(programs, swept, 6, params)])
-    assert_same(from_lanes[6], refer(swept, 6, params), tolerances.TRAINED)
+@pytest.mark.parametrize(("number", "micro_batch"), [(6, 53), (4, 1)], ids=["one update an epoch", "53 updates"])
+def test_a_model_that_draws_at_random_draws_as_in_the_plain_loop(number: int, micro_batch: int) -> None:
+    # One whole part a batch: a part is what a draw belongs to.
+    swept = sweep("sgd", model={"use": "sweeping:forgetful"}, micro_batch=micro_batch)
+    programs, params = shared_programs(swept, mapped(1)), parameters("sgd")[number]
+    from_lanes = train_in_lanes(programs, mapped(1), [lane_trial(programs, swept, number, params)])
+    assert_same(from_lanes[number], refer(swept, number, params), tolerances.TRAINED)
 
 
 # ---- a lane that falls apart -----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from sweeping import counting_compilations, fixed, lane_trial, mapped, regressio
 
 from sweeps.engine.program import Program
 from sweeps.errors import DataError
+from sweeps.training.lane import EVALUATION_ROWS
 from sweeps.training.microbatch import MicroBatches
 
 Shape = tuple[int, list[int], int | str]
@@ -224,13 +225,12 @@ def test_the_train_loss_is_the_mean_over_all_examples_and_not_over_batches() -> 
     np.testing.assert_allclose(report.scores[0], np.square(sweeping.plane(53).train.y).mean(), **tolerances.FORMULA)
 
 
-@pytest.mark.parametrize("valid_rows", [1, 513])
+@pytest.mark.parametrize("valid_rows", [1, EVALUATION_ROWS + 1])
 def test_validation_counts_every_row_once_whatever_their_number(valid_rows: int) -> None:
-    config = regression(
-        dataset={"use": "sweeping:plane", "valid_rows": valid_rows}, search_space=fixed(learning_rate=0.0)
-    )
-    _, report = single(config).call(2**30)
-    expected = np.square(sweeping.plane(53, valid_rows).valid.y).mean()
+    dataset = {"use": "sweeping:plane", "valid_rows": valid_rows}
+    trial, report = single(regression(dataset=dataset, search_space=fixed(learning_rate=0.1))).call(2**30)
+    valid, params = sweeping.plane(53, valid_rows).valid, jax.tree.map(np.asarray, trial.state.params)
+    expected = np.square((valid.x @ params["kernel"] + params["bias"])[:, 0] - valid.y).mean()
     np.testing.assert_allclose(report.scores[1], expected, **tolerances.FORMULA)
 
 

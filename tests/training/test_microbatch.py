@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tolerances
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweeps.training import microbatch
@@ -96,6 +96,7 @@ program_micro_batches = st.lists(st.integers(1, 300), min_size=1, max_size=4, un
 
 
 @given(st.integers(1, 400), program_micro_batches)
+@example(20, (20, 53))
 def test_a_batch_takes_the_smallest_micro_batch_that_holds_it_or_else_the_largest(
     batch_size: int, micro_batches: tuple[int, ...]
 ) -> None:
