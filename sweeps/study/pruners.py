@@ -75,8 +75,8 @@ class Halving(Never):
 class Hyperband(Never):
     """Brackets of successive halving that start late and later (Li et al., 2018, arXiv:1603.06560).
 
-    Trials are dealt to brackets by a checksum of the sweep's name and their number, in proportion to the brackets'
-    shares in the paper. There is no bracket, and nothing stops, where no trial can have `min_resource` epochs.
+    Trials are dealt to brackets by a checksum of `name` and their number, in proportion to the brackets' shares in the
+    paper. There is no bracket, and nothing stops, where no trial can have `min_resource` epochs.
     """
 
     def __init__(self, sign: int, name: str, max_resource: int, min_resource: int, factor: int) -> None:
@@ -133,6 +133,11 @@ def _median(values: array[float]) -> float:
     return high - (high - low) * 0.5
 
 
+def study_name(config: SweepConfig) -> str:
+    """What an Optuna study is called that prunes as the sweep does: of the seed alone, so a sweep may be renamed."""
+    return f"seed-{config.seed}"
+
+
 def new_pruner(config: SweepConfig) -> Pruner:
     """The pruner of the whole sweep."""
     arguments: dict[str, Any] = pruner_arguments(config)
@@ -140,7 +145,7 @@ def new_pruner(config: SweepConfig) -> Pruner:
     match config.pruner.use:
         case "hyperband":
             resources = epochs_high(config), arguments["min_resource"], arguments["reduction_factor"]
-            return Hyperband(sign, config.name, *resources)
+            return Hyperband(sign, study_name(config), *resources)
         case "successive_halving":
             rate = arguments["min_early_stopping_rate"]
             return Halving(sign, arguments["min_resource"], arguments["reduction_factor"], rate)

@@ -19,6 +19,7 @@ from sweeps.config.values import Value
 from sweeps.study.arguments import pruner_arguments, sampler_arguments, seed_of
 from sweeps.study.dimensions import dimensions_of
 from sweeps.study.optuna_study import distribution, quiet
+from sweeps.study.pruners import study_name
 
 
 def tpe(config: SweepConfig, seed: int) -> optuna.samplers.BaseSampler:
@@ -59,7 +60,7 @@ class OptunaAlone:
         self._dimensions = {each.name: each for each in dimensions_of(config)}
         with quiet():
             self._study = optuna.create_study(
-                pruner=pruner(config), study_name=config.name, direction=config.objective.direction
+                pruner=pruner(config), study_name=study_name(config), direction=config.objective.direction
             )
         self._trials: dict[int, optuna.Trial] = {}
 

@@ -27,6 +27,7 @@ from sweeps.errors import ConfigError, LogError
 from sweeps.study import OUTCOMES, Proposal, Study, StudyEvent
 from sweeps.study.arguments import PRUNER_DEFAULTS, SAMPLER_DEFAULTS, seed_of
 from sweeps.study.optuna_study import RECIPES, new_sampler
+from sweeps.study.pruners import new_pruner
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="sampler gp needs torch, which is not installed")
@@ -380,6 +381,18 @@ def test_hyperband_stops_the_worse_half_of_separated_curves() -> None:
                 stopped.add(number)
     assert {number for number in running if number >= 20} <= stopped
     assert 0 not in stopped
+
+
+@pytest.mark.parametrize(("renamed", "is_same"), [({"name": "another"}, True), ({"seed": 1}, False)])
+def test_a_new_name_changes_nothing_and_a_new_seed_deals_other_trials_to_the_brackets(
+    renamed: dict[str, Any], is_same: bool
+) -> None:
+    first, second = config(pruner="hyperband"), config(pruner="hyperband", **renamed)
+    stopped = [
+        [pruner.report(number, 1, float(number)) for number in range(40)]
+        for pruner in (new_pruner(first), new_pruner(second))
+    ]
+    assert (stopped[0] == stopped[1]) == is_same
 
 
 def test_without_a_pruner_nothing_stops() -> None:
