@@ -7,6 +7,7 @@
     └── ResultsError    a results folder that cannot be used
         ├── LogError    a log that contradicts itself
         └── DiskError   a disk that is full, or takes no writes any more
+            └── FolderGoneError   a results folder that is not there any more
 
 The command line prints `str(error)` and exits with 2, for a `DiskError` with 74; no traceback reaches a user for any of
 these.
@@ -70,3 +71,7 @@ class LogError(ResultsError):
 
 class DiskError(ResultsError):
     """A disk that has no space, or takes no writes any more. The same command continues later."""
+
+
+class FolderGoneError(DiskError):
+    """A results folder that was deleted, moved, replaced or taken by another process while its sweep ran."""

@@ -118,6 +118,10 @@ class Checkpoints:
         """The same, and wait until they are on the disk."""
         self._pool.submit(self._keep, -1, snapshots).result()
 
+    def move_to(self, folder: Path) -> None:
+        """Write to another folder from now on, and leave to itself what is in this one."""
+        self._folder, self._files = folder, {}
+
     def drop(self, numbers: Iterable[int]) -> None:
         """Remove the checkpoints of trials whose outcome is on the disk."""
         for number in numbers:
@@ -154,6 +158,8 @@ class Checkpoints:
         path = checkpoint_file(self._folder, number, attempt, epoch)
         about = {"number": number, "epoch": epoch, "seconds": snapshot.seconds, "config": self._config}
         held = {"scores": snapshot.scores, "ints": snapshot.ints, "floats": snapshot.floats}
+        if not self._folder.parent.is_dir():
+            return  # the whole folder is gone, which the log's next flush tells of; it must not be made anew here
         try:
             npz.write(path, {**held, **{STATE + name: leaf for name, leaf in snapshot.state.items()}}, about)
         except ResultsError as error:

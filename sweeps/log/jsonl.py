@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from sweeps.errors import ResultsError
+from sweeps.errors import FolderGoneError, ResultsError
 from sweeps.log.line import Record, decode, encode, unfit
-from sweeps.storage.files import NO_LINKS, lock, make_folder, refused, replace_bytes, sync_folder
+from sweeps.storage.files import NO_LINKS, displaced, lock, make_folder, refused, replace_bytes, sync_folder
 from sweeps.storage.paths import free_torn_file, log_file, log_files
 
 RENAMED = {"population": "group", "clock": "virtual_time"}
@@ -75,6 +75,7 @@ class LogWriter:
         except OSError as error:
             raise refused(self.path, error) from error
         self._torn_from: int | None = None
+        self._size = os.fstat(self._file.fileno()).st_size
 
     def append(self, record: Mapping[str, Any]) -> Record:
         """Buffers one record, and returns it with its `worker`, as `read_log` will.
@@ -87,14 +88,17 @@ class LogWriter:
     def flush(self) -> None:
         """Puts everything appended so far on the disk: one write, one fsync. After an error the log ends as before.
 
-        Raises: ResultsError where the disk refuses; what was appended stays here, for the next flush.
+        Raises:
+            ResultsError: the disk refuses; what was appended stays here, for the next flush.
+            FolderGoneError: the log is not in its place any more; see `move_to`.
         """
+        self.check_place()
         if not self._pending:
             return
         content = b"".join(self._pending)
         try:
             self._remove_torn_line()
-            self._torn_from = os.fstat(self._file.fileno()).st_size
+            self._torn_from = self._size
             _write_all(self._file, content)
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -102,7 +106,38 @@ class LogWriter:
                 self._remove_torn_line()
             raise refused(self.path, error, len(content)) from error
         # Nothing may come between the two, a Ctrl-C least of all: a line would be there twice, or be cut off.
-        self._pending, self._torn_from = [], None
+        self._pending, self._torn_from, self._size = [], None, self._size + len(content)
+
+    def check_place(self) -> None:
+        """Looks whether the log is where it was, and as it was left.
+
+        Raises: FolderGoneError where it is not.
+        """
+        folder = self.path.parents[1]
+        try:
+            what = displaced(self._file.fileno(), self.path, folder)
+            size = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise refused(self.path, error) from error
+        if not what and self._torn_from is None and size != self._size:
+            what = "was changed by another process (its log has another size)"
+        if what:
+            raise FolderGoneError(f"{folder} {what} while its sweep ran")
+
+    def move_to(self, folder: Path) -> None:
+        """Goes on in another folder with all that was written here, also where this log has no name any more.
+
+        Raises: ResultsError where the disk refuses; the writer is as it was.
+        """
+        path = log_file(folder, self.worker)
+        content = _read_at_most(self._file.fileno(), self._size)
+        replace_bytes(path, content)
+        try:
+            file = _open_locked(path)
+        except OSError as error:
+            raise refused(path, error) from error
+        self._file.close()
+        self._file, self.path, self._size, self._torn_from = file, path, len(content), None
 
     def close(self) -> None:
         """Flushes, and gives the lock back. A second close does nothing."""
@@ -183,7 +218,7 @@ def _open_locked(path: Path) -> io.FileIO:
     make_folder(path.parent)
     is_new = not path.exists()
     # A link could lead anywhere, and what is there would be appended to and cut.
-    file = io.FileIO(path, "a", opener=lambda name, flags: os.open(name, flags | NO_LINKS, 0o666))
+    file = io.FileIO(path, "a+", opener=lambda name, flags: os.open(name, flags | NO_LINKS, 0o666))
     if lock(file.fileno()) is False:
         file.close()
         raise ResultsError(f"{path} is being written by another sweep. Wait for it to end, or stop it")
@@ -197,6 +232,15 @@ def _write_all(file: io.FileIO, content: bytes) -> None:
     written = file.write(content) or 0
     while written < len(content):
         written += file.write(content[written:]) or 0
+
+
+def _read_at_most(descriptor: int, size: int) -> bytes:
+    """The first bytes of an open file; fewer where it has no more."""
+    pieces: list[bytes] = []
+    while size and (piece := os.pread(descriptor, size, sum(map(len, pieces)))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def _end_of_last_whole_line(content: bytes) -> int:

@@ -107,7 +107,7 @@ def finish_best(config: SweepConfig, folder: RunFolder, journal: Journal, progra
     dataset = programs.dataset(lane_trial.program_key)
     if lacks_parameters(folder, journal):
         params = trained_again(programs, lane_trial, kept_epoch(config, entry.epochs_of(0)) or entry.epochs_run)
-        journal.retry.insist(keeping(config, folder, entry, lane_trial.program_key, dataset, params))
+        journal.insist(keeping(config, folder, entry, lane_trial.program_key, dataset, params))
     if journal.kept != entry.number:
         journal.record("best", number=entry.number, value=entry.value)
     if dataset.test is not None and not entry.test:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sweeps.config import SweepConfig
@@ -22,7 +23,7 @@ from sweeps.log.trials import LoggedTrial, LoggedTrials
 from sweeps.masking import masked
 from sweeps.results import manifest
 from sweeps.runner.earlier_runs import EarlierRuns
-from sweeps.storage.files import refused
+from sweeps.storage.files import refused, replace_text
 from sweeps.storage.paths import RunFolder
 from sweeps.storage.retry import LOGGER, Retry
 
@@ -70,6 +71,7 @@ class Journal:
         self._tables: TableFiles | None = None
         self._tables_due = math.inf
         self._flush_due, self._recorded = 0.0, False
+        self._texts: dict[str, str] = {}
 
     @classmethod
     def open(
@@ -122,10 +124,16 @@ class Journal:
         if kind == "epoch" and self._tables_due == math.inf:
             self._tables_due = 0.0  # pyarrow is first imported here, while devices train, and not while XLA compiles
 
+    def describe(self, texts: Mapping[str, str]) -> None:
+        """Write files of text by their names, which say what the run is."""
+        for name, text in texts.items():
+            replace_text(self._folder.path / name, text)
+        self._texts = {**self._texts, **texts}
+
     def flush(self) -> bool:
         """Put what was recorded on the disk, unless it was just now; whether all of it is there.
 
-        Raises: DiskError where the disk refused for too long, here and in all that writes.
+        Raises: DiskError where the disk refused for too long, or the folder is gone, here and in all that writes.
         """
         now = time.monotonic()
         if now < self._flush_due and self._recorded:
@@ -139,6 +147,24 @@ class Journal:
         """Put what was recorded on the disk."""
         self.retry.insist(self._writer.flush)
         self._flush_due, self._recorded = time.monotonic() + FLUSH_SECONDS, False
+
+    def attempt(self, what: str, write: Callable[[], object]) -> bool:
+        """`retry.attempt`, but never into a folder that has taken the place of this run's."""
+        self._writer.check_place()
+        return self.retry.attempt(what, write)
+
+    def insist(self, write: Callable[[], object]) -> None:
+        """`retry.insist`, but never into a folder that has taken the place of this run's."""
+        self._writer.check_place()
+        self.retry.insist(write)
+
+    def recover(self) -> RunFolder:
+        """Where the folder is gone: go on in a fresh one beside it, which has all that was recorded."""
+        fresh = self._folder.beside()
+        self.retry.insist(partial(self._writer.move_to, fresh.log))
+        self._folder, self._tables = fresh, None
+        self.describe(self._texts)
+        return fresh
 
     def write_tables(self) -> None:
         """Put what was recorded on the disk, and make the tables say the same."""

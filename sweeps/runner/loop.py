@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from sweeps.config import SweepConfig, space
 from sweeps.engine.checkpoints import Checkpoints, Snapshot
@@ -18,7 +18,7 @@ from sweeps.engine.orders import LaneEpoch
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.restore import Past, past_of
 from sweeps.engine.scheduler import Scheduler, ShortageError
-from sweeps.errors import SweepError
+from sweeps.errors import FolderGoneError, SweepError
 from sweeps.log.early_stopping import kept_epoch
 from sweeps.log.placement import Placement
 from sweeps.log.trials import LoggedTrial
@@ -82,25 +82,44 @@ class Sweep:
         goes on from there as if there had been no stop.
         """
         with self._checkpoints:
-            with Scheduler(self._policy, self._programs, self._checkpoints) as scheduler:
-                self._resume(scheduler)
-                yield from self._train(scheduler)
-                while not self._is_over() and not scheduler.is_still(REFRESH_S):
-                    yield self._progress(scheduler)
-            closing = self._closing()
-            if self._request.reason and not closing and not self._is_complete(scheduler):
-                self._journal.record("stop", reason=self._request.reason)
-                self._journal.sync()
-                self._checkpoints.keep_now(self._recorder.with_attempts(scheduler.snapshots()))
-                yield self._progress(scheduler, is_stopped=True)
-                return
-            if closing:
-                self._give_up_the_rest(scheduler, closing)
-            finish_best(self._config, self._folder, self._journal, self._programs)
-            compilations = self._programs.compilations
-            self._journal.record("finish", reason=closing or "complete", compilations=compilations)
+            scheduler = Scheduler(self._policy, self._programs, self._checkpoints)
+            try:
+                yield from self._run(scheduler)
+            except FolderGoneError as gone:
+                self._recover(scheduler, gone)
+
+    def _run(self, scheduler: Scheduler) -> Iterator[Progress]:
+        with scheduler:
+            self._resume(scheduler)
+            yield from self._train(scheduler)
+            while not self._is_over() and not scheduler.is_still(REFRESH_S):
+                yield self._progress(scheduler)
+        closing = self._closing()
+        if self._request.reason and not closing and not self._is_complete(scheduler):
+            self._journal.record("stop", reason=self._request.reason)
             self._journal.sync()
-            yield self._progress(scheduler)
+            self._checkpoints.keep_now(self._recorder.with_attempts(scheduler.snapshots()))
+            yield self._progress(scheduler, is_stopped=True)
+            return
+        if closing:
+            self._give_up_the_rest(scheduler, closing)
+        finish_best(self._config, self._folder, self._journal, self._programs)
+        compilations = self._programs.compilations
+        self._journal.record("finish", reason=closing or "complete", compilations=compilations)
+        self._journal.sync()
+        yield self._progress(scheduler)
+
+    def _recover(self, scheduler: Scheduler, gone: FolderGoneError) -> NoReturn:
+        """The folder is gone: what was recorded, and where the trials stand, go to a fresh one, and the run ends."""
+        fresh = self._journal.recover()
+        self._journal.record("stop", reason=str(gone))
+        self._journal.sync()
+        self._checkpoints.move_to(fresh.checkpoints)
+        self._checkpoints.keep_now(self._recorder.with_attempts(scheduler.snapshots()))
+        raise FolderGoneError(
+            f"{gone}. What was trained is in {fresh.path}: rename it to {self._folder.path}, and the same command "
+            f"continues"
+        ) from gone
 
     def _train(self, scheduler: Scheduler) -> Iterator[Progress]:
         """Deal with one lane group's epoch after the other, while there are any in the order of virtual times.
@@ -365,5 +384,5 @@ class Sweep:
             program_key = self._programs.lane_trial(entry.number, trial).program_key
             dataset = self._programs.dataset(program_key)
             keep = keeping(self._config, self._folder, entry, program_key, dataset, params)
-            if self._journal.retry.attempt("the best trial's parameters", keep):
+            if self._journal.attempt("the best trial's parameters", keep):
                 self._journal.record("best", number=entry.number, value=entry.value)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 from sweeps.config import Draft, SweepConfig, as_draft, concealed, read_draft, to_yaml
 from sweeps.config.changes import Change
 from sweeps.datasets.loading import Datasets
+from sweeps.errors import FolderGoneError
 from sweeps.log.placement import FORMAT
 from sweeps.runner import resume
 from sweeps.runner.budget import is_used_up
 from sweeps.runner.journal import Journal
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
-from sweeps.storage.files import remove_leftovers, replace_text
+from sweeps.storage.files import remove_leftovers
 from sweeps.storage.lock import FolderLock, check_unlocked
 from sweeps.storage.paths import RunFolder
 from sweeps.storage.retry import Retry
@@ -116,7 +117,10 @@ def follow(
                 # Closed at once when whoever follows has had enough, and not when Python gets round to it.
                 with contextlib.closing(cast("Generator[Progress]", sweep.run())) as looks:
                     for look in looks:
-                        lock.renew()
+                        try:
+                            lock.renew()
+                        except FolderGoneError as gone:
+                            looks.throw(gone)  # which recovers what it has
                         yield look
             finally:
                 journal.write_tables()
@@ -140,8 +144,7 @@ def _begin(
     from sweeps import environment  # JAX, when there is something to train
 
     described, resolved = environment.describe(config.seed, list(devices)), to_yaml(concealed(config))
-    replace_text(folder.config, resolved)
-    replace_text(folder.environment, environment.text(described))
+    journal.describe({folder.config.name: resolved, folder.environment.name: environment.text(described)})
     journal.record(
         "run",
         format=FORMAT,

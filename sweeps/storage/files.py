@@ -99,6 +99,30 @@ def sync_folder(folder: Path) -> None:
         _sync(folder, os.O_RDONLY)
 
 
+def displaced(descriptor: int, path: Path, folder: Path) -> str:
+    """What became of a folder, by an open file that was at `path` below it, such as "was deleted"; "" for nothing.
+
+    Raises: OSError where the system does not say.
+    """
+    opened = os.fstat(descriptor)
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        place = _place(descriptor)
+        is_moved = opened.st_nlink and place is not None and place.name == path.name
+        depth = len(path.relative_to(folder).parts) - 1
+        return f"was moved to {place.parents[depth]}" if is_moved and place is not None else "was deleted"
+    return "" if os.path.samestat(opened, found) else "was replaced by another"
+
+
+def _place(descriptor: int) -> Path | None:
+    """Where an open file is now, where the system knows: a server of files renames one that was deleted."""
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
+    except OSError:
+        return None
+
+
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:

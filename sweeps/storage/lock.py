@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from sweeps.errors import ResultsError
-from sweeps.storage.files import NO_LINKS, lock, make_folder, refused
+from sweeps.errors import FolderGoneError, ResultsError
+from sweeps.storage.files import NO_LINKS, displaced, lock, make_folder, refused
 from sweeps.storage.paths import RunFolder
 
 RENEW_S = 10.0
@@ -51,15 +51,17 @@ class FolderLock:
     def renew(self) -> None:
         """Say that the run goes on; writes every `RENEW_S` only.
 
-        Raises: ResultsError where another host has taken this process for dead, and the folder.
+        Raises: FolderGoneError where the folder is not there any more, or another host has taken this process for dead.
         """
         if time.monotonic() < self._renewal_due:
             return
         # A disk that refuses this will refuse the log too, which says so.
         with suppress(OSError):
             text = _read(self._descriptor)
-            if text != self._text:
-                raise ResultsError(f"{self._path.parent} was taken by {_words(text)}")
+            what = displaced(self._descriptor, self._path, self._path.parent)
+            what = what or ("" if text == self._text else f"was taken by {_words(text)}")
+            if what:
+                raise FolderGoneError(f"{self._path.parent} {what} while its sweep ran")
             os.utime(self._descriptor)
         self._renewal_due = time.monotonic() + RENEW_S
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import tempfile
@@ -68,7 +69,8 @@ class RunFolder:
         """Write to the folder once; where it is not there yet, to the folder that it will be made in. Nothing is left.
 
         Raises:
-            ResultsError: it cannot be made or written, leads out of the results folder, or holds links.
+            ResultsError: it cannot be made or written, leads out of the results folder, or holds links, or results
+                without their log.
         """
         if self.path.is_symlink() and not self.path.resolve().is_relative_to(self.path.parent.resolve()):
             raise ResultsError(
@@ -82,6 +84,37 @@ class RunFolder:
         except OSError as error:
             refusal = refused(self.path, error)
             raise type(refusal)(f"the results folder {refusal}. Choose another with --results DIR") from error
+        self._refuse_tables_without_a_log()
+
+    def beside(self) -> RunFolder:
+        """A fresh folder beside this one, or where none can be made there, among the system's temporary files.
+
+        Raises: ResultsError where none can be made at all.
+        """
+        prefix = f"{self.path.name}-recovered-"
+        for number in itertools.count(1):
+            fresh = self.path.with_name(f"{prefix}{number}")
+            try:
+                fresh.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError:
+                break
+            return RunFolder(fresh)
+        try:
+            return RunFolder(Path(tempfile.mkdtemp(prefix=prefix)))
+        except OSError as error:
+            raise refused(fresh, error) from error
+
+    def _refuse_tables_without_a_log(self) -> None:
+        """A run would begin from nothing and replace them, and they may be all that is left of a sweep."""
+        known = (*TABLES, self.manifest.name, self.best.parent.name)
+        found = [name for name in known if (self.path / name).exists()]
+        if found and not self.log_files:
+            raise ResultsError(
+                f"{self.path} holds results ({', '.join(found)}) but no log (log/*.jsonl), and a run would replace "
+                f"them. Put its log back, or move the folder away, or choose another with --results DIR"
+            )
 
     def _folders(self) -> tuple[Path, ...]:
         return (self.log, self.best.parent, self.checkpoints)
