@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "sweeps"
 
 ROOMS = (
     "errors masking stop_request version",
-    "environment storage user_code",
+    "environment machine storage user_code",
     "config datasets",
     "log study training",
     "engine results",
@@ -148,7 +148,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "validation": (
         "__init__ sample_configs",
-        "keras_defaults program_plan",
+        "keras_defaults lane_memory program_plan",
         "validate",
     ),
 }

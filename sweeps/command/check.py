@@ -43,10 +43,13 @@ def check(console: Console, file: Path, overrides: Sequence[str]) -> None:
 def _programs(config: SweepConfig, datasets: Datasets) -> str:
     """How many programs a run can need, as `sweep plan` says it; why not, where some combination cannot be trained."""
     from sweeps.engine.programs import Programs  # with JAX, which a config that is right needs for its model
+    from sweeps.validation.lane_memory import refuse_large_lanes
     from sweeps.validation.program_plan import make_plan
 
+    programs = Programs(config, datasets)
+    refuse_large_lanes(config, programs)
     try:
-        return make_plan(config, Programs(config, datasets)).number_of_programs
+        return make_plan(config, programs).number_of_programs
     except SweepError as error:
         return f"not counted: {error}"
 

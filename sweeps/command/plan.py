@@ -15,6 +15,7 @@ from sweeps.engine.devices import Policy
 from sweeps.engine.programs import Programs
 from sweeps.user_code import project_folders
 from sweeps.validation import validate
+from sweeps.validation.lane_memory import refuse_large_lanes
 from sweeps.validation.program_plan import Plan, Planned, Taken, make_plan
 
 MOST_LISTED = 12
@@ -30,12 +31,14 @@ def plan(console: Console, file: Path, overrides: Sequence[str]) -> None:
     with project_folders(file):
         validate.examine(draft, datasets)
         config = draft.config()
-        made = make_plan(config, Programs(config, datasets))
+        programs = Programs(config, datasets)
+        refuse_large_lanes(config, programs)
+        made = make_plan(config, programs)
     display.line(console, f"{file}: right")
     display.facts(console, facts(made))
     for text in table(made.batches):
         display.line(console, text)
-    display.facts(console, programs(made))
+    display.facts(console, of_programs(made))
 
 
 def facts(made: Plan) -> list[tuple[str, str]]:
@@ -83,7 +86,7 @@ def table(batches: Sequence[Taken]) -> list[str]:
     return [f"  {name:11}{''.join(f'{text:>8}' for text in texts)}" for name, texts in rows.items()]
 
 
-def programs(made: Plan) -> list[tuple[str, str]]:
+def of_programs(made: Plan) -> list[tuple[str, str]]:
     """A row for each program, as far as they can be listed."""
     rows = [
         (f"program {index}", _program(planned, made.policy))

@@ -7,11 +7,11 @@ side by side (vmapped) in two lane groups a device that take turns, for the same
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import jax
 
+from sweeps import machine
 from sweeps.config import SweepConfig
 from sweeps.study.grid import grid_size
 
@@ -40,6 +40,11 @@ class Policy(NamedTuple):
         return self.lanes_per_group is None
 
     @property
+    def lane_memory_bytes(self) -> int | None:
+        """What a lane may take at most: the memory of its device, or of the machine; None where it is not known."""
+        return machine.memory_bytes() if self.devices[0].platform == "cpu" else self.memory_bytes
+
+    @property
     def device_names(self) -> list[str]:
         """Each device with its kind, such as `cuda:0 (NVIDIA H100)`."""
         return [f"{device} ({device.device_kind})" for device in self.devices]
@@ -53,7 +58,7 @@ def choose_policy(config: SweepConfig) -> Policy:
     """The policy for the accelerator that is there."""
     devices = tuple(jax.local_devices())
     if devices[0].platform == "cpu":
-        return mapped_policy(devices[0], config, cores())
+        return mapped_policy(devices[0], config, machine.cores())
     return vmapped_policy(devices, config)
 
 
@@ -79,7 +84,7 @@ def grid_trials(config: SweepConfig) -> int | None:
 
 def resident_bytes(device: jax.Device) -> int | None:
     """What training rows may take: half of the device's memory, or of the machine's; None where it is not known."""
-    limit = machine_memory() if device.platform == "cpu" else memory((device,))
+    limit = machine.memory_bytes() if device.platform == "cpu" else memory((device,))
     return None if limit is None else limit // 2
 
 
@@ -88,13 +93,3 @@ def memory(devices: tuple[jax.Device, ...]) -> int | None:
     limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
     known = [int(limit) for limit in limits if limit is not None]
     return min(known) if len(known) == len(limits) else None
-
-
-def machine_memory() -> int | None:
-    """Bytes of this machine's memory; None where the system does not say."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
-
-
-def cores() -> int:
-    """The cores that this process may use, which a batch system may have made fewer than the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

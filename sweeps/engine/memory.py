@@ -53,6 +53,11 @@ class LaneBytes(NamedTuple):
     def total(self) -> int:
         return self.parameters + self.optimizer_state + self.model_state
 
+    @property
+    def needed(self) -> int:
+        """At least, while it trains: a gradient as well."""
+        return self.total + self.parameters
+
 
 def lane_bytes(lane: LaneProgram) -> LaneBytes:
     """From the shapes alone: nothing is computed or compiled."""
@@ -66,7 +71,7 @@ def most_lanes(lane: LaneBytes, share: Share) -> int:
 
     Every lane group keeps its state; the one that advances holds a gradient and the state after it as well.
     """
-    needed = share.groups * lane.total + lane.total + lane.parameters
+    needed = share.groups * lane.total + lane.needed
     return max(1, share.usable // max(needed, 1))
 
 

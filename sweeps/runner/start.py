@@ -96,6 +96,8 @@ def follow(
     """
     folder = RunFolder(results / config.name)
     request = request or StopRequest()
+    # What is refused of a sweep that begins leaves no folder.
+    programs = None if folder.log_files else _programs(config, datasets)
     with FolderLock(folder) as lock:
         journal, earlier = Journal.open(config, folder, Retry(request), datasets.checksums())
         with journal:
@@ -107,7 +109,7 @@ def follow(
                 # A run that was killed at its very end has left them.
                 shutil.rmtree(folder.checkpoints, ignore_errors=True)
                 return
-            programs = _programs(config, datasets)
+            programs = programs or _programs(config, datasets)
             from sweeps.runner.loop import Sweep  # the study, while the training program compiles
 
             _begin(folder, config, journal, changed, programs.policy.device_names)
@@ -130,9 +132,11 @@ def _programs(config: SweepConfig, datasets: Datasets) -> Programs:
     """The sweep's programs; the first of them is being compiled where it is known by now."""
     from sweeps.engine.compile_cache import keep_compiled  # JAX, when there is something to train
     from sweeps.engine.programs import Programs
+    from sweeps.validation.lane_memory import refuse_large_lanes
 
     keep_compiled()
     programs = Programs(config, datasets)
+    refuse_large_lanes(config, programs)
     programs.compile_ahead()
     return programs
 

@@ -13,7 +13,7 @@ import optax
 import pytest
 from sweeping import config, make_programs, mapped
 
-from sweeps import cli
+from sweeps import cli, machine
 from sweeps.config import Choices, FloatRange, SweepConfig, Value, space
 from sweeps.validation.program_plan import make_plan
 
@@ -183,3 +183,37 @@ def test_check_and_plan_say_the_same_number_of_programs(
         lines = capsys.readouterr().out.splitlines()
         told += [line.split(maxsplit=1)[1] for line in lines if line.split()[0] == "programs"]
     assert told == ["57, each compiled once"] * 2
+
+
+def test_a_lane_that_memory_cannot_hold_is_refused_with_its_choices_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    width, features, classes = 1_000, 5, 3
+    # Parameters, two moments and a gradient, in float32, of two dense layers.
+    needed = 4 * 4 * ((features + 1) * width + (width + 1) * classes)
+    file = tmp_path / "large.yaml"
+    file.write_text(f"""\
+name: large
+dataset: {{use: "sweeping:blobs"}}
+model: {{use: "models.mlp:MLP"}}
+loss: softmax_cross_entropy
+optimizer: {{use: adam}}
+search_space:
+  epochs: 1
+  batch_size: 8
+  learning_rate: 0.1
+  model.hidden: {{type: categorical, choices: [[4], [{width}]]}}
+objective: {{metric: valid_loss, direction: minimize}}
+budget: {{trials: 2}}
+""")
+    for memory, code in [(1.01 * needed, 0), (0.99 * needed, 2)]:
+        monkeypatch.setattr(machine, "memory_bytes", lambda memory=memory: memory)
+        for command in ["check", "plan", *(["run"] if code else [])]:
+            more = ["--results", str(tmp_path / "results")] if command == "run" else []
+            monkeypatch.setattr(sys, "argv", ["sweep", command, str(file), *more])
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+            assert (ended.value.code or 0) == code
+            said = capsys.readouterr().err
+            assert not code or said.startswith(f"error: a trial with model.hidden=[{width}] needs ")
+    assert not (tmp_path / "results").exists()

@@ -7,11 +7,12 @@ once, sees each window once. Windows lie in memory as rows: about `window / stri
 
 from __future__ import annotations
 
-import os
+import math
 from typing import NamedTuple
 
 import numpy as np
 
+from sweeps import machine
 from sweeps.datasets import splitting
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset, Split
@@ -107,7 +108,4 @@ def notes(path: str, steps: int, dataset: Dataset, windows: SequenceWindows) -> 
 
 
 def _memory_bytes() -> float:
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return float("inf")
+    return float(machine.memory_bytes() or math.inf)
