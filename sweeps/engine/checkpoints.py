@@ -20,7 +20,7 @@ import numpy as np
 from sweeps.errors import ResultsError
 from sweeps.storage import npz
 from sweeps.storage.paths import CHECKPOINT, checkpoint_file
-from sweeps.storage.retry import LOGGER
+from sweeps.storage.retry import GIVE_UP_S, LOGGER
 
 if TYPE_CHECKING:
     from sweeps.engine.programs import LaneTrial  # JAX, which a reader of checkpoints need not have
@@ -75,7 +75,7 @@ class Checkpoints:
         self._files: dict[int, list[Path]] = {}
         self._due: dict[int, float] = {}
         self._pool = ThreadPoolExecutor(1, "checkpoints")
-        self._is_behind = False
+        self._is_behind = self._is_left = False
         self.notes: list[str] = []
 
     def retain(self, numbers: Iterable[int]) -> None:
@@ -115,8 +115,9 @@ class Checkpoints:
         self._pool.submit(self._keep, group, snapshots)
 
     def keep_now(self, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
-        """The same, and wait until they are on the disk."""
-        self._pool.submit(self._keep, -1, snapshots).result()
+        """The same, and wait until they are on the disk, but not for ever."""
+        self._pool.submit(self._keep, -1, snapshots)
+        self._settle()
 
     def move_to(self, folder: Path) -> None:
         """Write to another folder from now on, and leave to itself what is in this one."""
@@ -133,10 +134,21 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for what is being written; leave no empty folder."""
-        self._pool.shutdown(wait=True)
+        """Wait for what is being written, but not for ever; leave no empty folder."""
+        self._settle()
+        self._pool.shutdown(wait=False, cancel_futures=True)
         with suppress(OSError):
             self._folder.rmdir()
+
+    def _settle(self) -> None:
+        """Wait for all that the thread has to do. A disk that does not answer is left, and waited for once only."""
+        if self._is_left:
+            return
+        try:
+            self._pool.submit(lambda: None).result(timeout=GIVE_UP_S)
+        except TimeoutError:
+            self._is_left = True
+            LOGGER.warning("checkpoints are not on the disk after %g s, and are left: older ones count", GIVE_UP_S)
 
     def _read(self, path: Path) -> Snapshot | None:
         found, about = npz.read(path)

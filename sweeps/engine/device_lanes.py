@@ -17,6 +17,7 @@ import numpy as np
 
 from sweeps.engine.checkpoints import Snapshot
 from sweeps.engine.feed import Window
+from sweeps.engine.memory import is_out_of_memory
 from sweeps.engine.orders import Admission, Answer, LaneEpoch, Orders
 from sweeps.engine.program import EpochReport, Program
 from sweeps.engine.programs import LaneTrial, Programs
@@ -60,10 +61,12 @@ class DeviceLanes:
         except BaseException:
             self._forget()  # a call that raised has consumed the state
             raise
+        snapshots: list[Snapshot] = []
         is_whole = len(epochs) == len(orders.awaited)
-        is_due = is_whole and time.monotonic() >= began + orders.snapshots_after_s
+        if is_whole and time.monotonic() >= began + orders.snapshots_after_s:
+            snapshots = self._snapshots()
         notes, self._notes = self._notes, []
-        return Answer(epochs, self._snapshots() if is_due else [], notes)
+        return Answer(epochs, snapshots, notes)
 
     def params(self, lane: int) -> Any:
         """A lane's parameters, with its model's state where it has one, as NumPy arrays: see `Variables.tree`."""
@@ -220,7 +223,14 @@ class DeviceLanes:
         begun = [lane for lane in self._occupied() if lane not in self._fresh]
         if self._state is None or not begun:
             return []
-        state = held(self._state, self._lane_count is not None)
+        try:
+            state = held(self._state, self._lane_count is not None)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            trials = ", ".join(str(self._number(lane)) for lane in begun)
+            self._notes.append(f"there is no memory to copy trial {trials} for a checkpoint: an older one counts")
+            return []
         return [self._snapshot_of(lane, state) for lane in begun]
 
     def _snapshot_of(self, lane: int, state: Mapping[str, np.ndarray]) -> Snapshot:

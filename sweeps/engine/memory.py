@@ -95,6 +95,8 @@ def check_memory(analysis: Any, lanes: int, share: Share) -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a compilation or a call ended for want of device memory."""
+    if isinstance(error, MemoryError):  # of the host, which a copy needs too
+        return True
     return isinstance(error, jax.errors.JaxRuntimeError) and SHORTAGE.search(str(error)) is not None
 
 

@@ -30,6 +30,12 @@ MOST_EXTRA_GROUPS = 8
 """A vmapped lane group holds trials of one program; so many more may be made for programs that find no room."""
 
 
+ANSWER_S = 5.0
+"""So long a thread may take to end its device call when the run ends; a compilation or a device that hangs is left."""
+COPY_S = 30.0
+"""So long it may take to copy all lanes to the host."""
+
+
 class ShortageError(Exception):
     """Memory did not suffice, and fewer lanes advance from now on: their trials can be placed again.
 
@@ -52,7 +58,10 @@ class _Advance(NamedTuple):
 
 
 class Scheduler:
-    """Lane groups on devices. Use as a context manager: leaving it stops every device within a call's length."""
+    """Lane groups on devices. Use as a context manager: leaving it stops every device within a call's length.
+
+    A thread that does not answer for `ANSWER_S` is left to itself. `left` then has a line about each.
+    """
 
     def __init__(self, policy: Policy, programs: Programs, checkpoints: Checkpoints | None = None) -> None:
         self._policy, self._programs, self._checkpoints = policy, programs, checkpoints
@@ -63,6 +72,7 @@ class Scheduler:
         self._at_once = policy.groups + (0 if policy.is_mapped else MOST_EXTRA_GROUPS)
         self.groups: list[LaneGroup] = []
         self._trainers: list[LaneTrainer] = []  # of each group, its device side
+        self.left: list[str] = []
         for _ in range(policy.groups):
             self._add_group()
 
@@ -166,16 +176,18 @@ class Scheduler:
         return not wait(futures, timeout=timeout_s).not_done
 
     def snapshots(self) -> list[Snapshot]:
-        """Where all lanes stand, those included whose epoch was not collected. Only once none advances any more."""
-        broken = {index for index, advance in self._advancing.items() if _has_failed(advance.future)}
-        found = []
-        for group in self.groups:
-            if group.index not in broken:
-                # The device side may not know yet that a trial has ended.
-                numbers = {lane_trial.number for lane_trial in group.occupied}
-                answer = self._trainers[group.index].advance(Orders(snapshots_after_s=0.0))
-                found += [snapshot for snapshot in answer.snapshots if snapshot.number in numbers]
-        return found
+        """Where all lanes stand, those included whose epoch was not collected, but for those that do not answer.
+
+        Only once the scheduler was left.
+        """
+        useless = {index for index, advance in self._advancing.items() if not _has_answered(advance.future)}
+        found: list[Snapshot] = []
+        copying = threading.Thread(target=self._copy, args=(useless, found), daemon=True)
+        copying.start()
+        copying.join(COPY_S)
+        if copying.is_alive():
+            self.left.append(f"not all lanes could be copied in {COPY_S:g} s: some trials go on from earlier epochs")
+        return list(found)
 
     def collect(self, group: LaneGroup) -> Answer:
         """What an ended epoch came to. The lane group rests from here on.
@@ -210,7 +222,25 @@ class Scheduler:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for pool in self._pools.values():
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+        futures = {index: advance.future for index, advance in self._advancing.items() if advance.future is not None}
+        wait([future for future in futures.values() if not future.done()], timeout=ANSWER_S)
+        for index in sorted(index for index, future in futures.items() if not future.done()):
+            group = self.groups[index]
+            trials = ", ".join(str(lane_trial.number) for lane_trial in group.occupied)
+            self.left.append(
+                f"lane group {index} on {group.device.platform}:{group.device.id} has not answered for {ANSWER_S:g} s "
+                f"and is left: trial {trials} goes on from its last checkpoint"
+            )
+
+    def _copy(self, useless: set[int], found: list[Snapshot]) -> None:
+        for group, trainer in zip(self.groups, self._trainers, strict=True):
+            if group.index not in useless:
+                # The device side may not know yet that a trial has ended.
+                numbers = {lane_trial.number for lane_trial in group.occupied}
+                answer = trainer.advance(Orders(snapshots_after_s=0.0))
+                found += [snapshot for snapshot in answer.snapshots if snapshot.number in numbers]
+                self.left += answer.notes
 
     def _set_out(self, group: LaneGroup, virtual_time: float, *, is_held: bool) -> None:
         group.virtual_time, future = virtual_time, None
@@ -268,6 +298,8 @@ class Scheduler:
         return DeviceLanes(self._programs, device, self._stop)
 
 
-def _has_failed(future: Future[Answer] | None) -> bool:
-    """Whether an epoch ended in an error, which leaves no state; one that never began has not."""
-    return future is not None and not future.cancelled() and future.exception() is not None
+def _has_answered(future: Future[Answer] | None) -> bool:
+    """Whether there is a state: an epoch that never began has left it, one that is under way or has failed has not."""
+    if future is None or future.cancelled():
+        return True
+    return future.done() and future.exception() is None

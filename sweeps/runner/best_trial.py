@@ -25,6 +25,7 @@ from sweeps.results import best
 from sweeps.runner.journal import Journal
 from sweeps.runner.progress import BestSoFar
 from sweeps.runner.resume import lacks_parameters
+from sweeps.stop_request import StopRequest
 from sweeps.storage.paths import RunFolder
 from sweeps.training.lane import LaneValues
 from sweeps.training.losses import meaning, outputs_needed
@@ -93,32 +94,42 @@ def keeping(
     return partial(best.keep, folder, params, description)
 
 
-def finish_best(config: SweepConfig, folder: RunFolder, journal: Journal, programs: Programs) -> None:
+def finish_best(
+    config: SweepConfig, folder: RunFolder, journal: Journal, programs: Programs, request: StopRequest
+) -> bool:
     """At the end of a sweep: the best trial's parameters are in `best/`, and are evaluated on the test split.
 
     That split has had no part in the sweep until now.
+
+    Returns: whether it is done; a request to stop leaves it to the next run, where the trial had to be trained again.
     """
     entry = journal.best()
     if entry is None or not entry.is_known:
-        return
+        return True
     if entry.start.get("config") not in (None, journal.config):
-        return  # it may have had another model
+        return True  # it may have had another model
     lane_trial = programs.lane_trial(entry.number, space.resolve(config, dict(entry.params)))
     dataset = programs.dataset(lane_trial.program_key)
     if lacks_parameters(folder, journal):
-        params = trained_again(programs, lane_trial, kept_epoch(config, entry.epochs_of(0)) or entry.epochs_run)
+        epochs = kept_epoch(config, entry.epochs_of(0)) or entry.epochs_run
+        params = trained_again(programs, lane_trial, epochs, request)
+        if params is None:
+            return False
         journal.insist(keeping(config, folder, entry, lane_trial.program_key, dataset, params))
     if journal.kept != entry.number:
         journal.record("best", number=entry.number, value=entry.value)
     if dataset.test is not None and not entry.test:
         scores = _test_scores(config, folder, programs, lane_trial, dataset)
         journal.record("test", number=entry.number, metrics=scores)
+    return True
 
 
-def trained_again(programs: Programs, lane_trial: LaneTrial, epochs: int) -> Any:
-    """The parameters that a trial has after so many epochs."""
+def trained_again(programs: Programs, lane_trial: LaneTrial, epochs: int, request: StopRequest) -> Any:
+    """The parameters that a trial has after so many epochs; None where a request to stop came first."""
     lanes = alone(programs, lane_trial)
     for epoch in range(1, epochs + 1):
+        if request.reason:
+            return None
         lanes.advance(Orders(awaited={0: epoch}))
     return lanes.params(0)
 

@@ -94,16 +94,20 @@ class Sweep:
             yield from self._train(scheduler)
             while not self._is_over() and not scheduler.is_still(REFRESH_S):
                 yield self._progress(scheduler)
+        self._tally.warn(scheduler.left)
         closing = self._closing()
-        if self._request.reason and not closing and not self._is_complete(scheduler):
-            self._journal.record("stop", reason=self._request.reason)
-            self._journal.sync()
-            self._checkpoints.keep_now(self._recorder.with_attempts(scheduler.snapshots()))
-            yield self._progress(scheduler, is_stopped=True)
-            return
+        is_stopped = bool(self._request.reason) and not closing and not self._is_complete(scheduler)
         if closing:
             self._give_up_the_rest(scheduler, closing)
-        finish_best(self._config, self._folder, self._journal, self._programs)
+        is_stopped = is_stopped or not finish_best(
+            self._config, self._folder, self._journal, self._programs, self._request
+        )
+        if is_stopped:
+            self._journal.record("stop", reason=self._request.reason)
+            self._journal.sync()
+            self._keep_all(scheduler)
+            yield self._progress(scheduler, is_stopped=True)
+            return
         compilations = self._programs.compilations
         self._journal.record("finish", reason=closing or "complete", compilations=compilations)
         self._journal.sync()
@@ -115,11 +119,17 @@ class Sweep:
         self._journal.record("stop", reason=str(gone))
         self._journal.sync()
         self._checkpoints.move_to(fresh.checkpoints)
-        self._checkpoints.keep_now(self._recorder.with_attempts(scheduler.snapshots()))
+        self._keep_all(scheduler)
         raise FolderGoneError(
             f"{gone}. What was trained is in {fresh.path}: rename it to {self._folder.path}, and the same command "
             f"continues"
         ) from gone
+
+    def _keep_all(self, scheduler: Scheduler) -> None:
+        """Write down where the trials stand; what did not answer is said."""
+        said = len(scheduler.left)
+        self._checkpoints.keep_now(self._recorder.with_attempts(scheduler.snapshots()))
+        self._tally.warn(scheduler.left[said:])
 
     def _train(self, scheduler: Scheduler) -> Iterator[Progress]:
         """Deal with one lane group's epoch after the other, while there are any in the order of virtual times.

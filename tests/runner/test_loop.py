@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import random
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,16 @@ import tolerances
 from sweeping import config, finish, follow, records, small, timeless
 
 import sweeps
+from sweeps import stop_request
 from sweeps.config import SweepConfig, metric_column
+from sweeps.datasets.loading import Datasets
+from sweeps.engine import scheduler
 from sweeps.engine.device_lanes import DeviceLanes
 from sweeps.engine.devices import vmapped_policy
 from sweeps.engine.orders import Answer, Orders
 from sweeps.errors import ResultsError
+from sweeps.runner import start
+from sweeps.stop_request import StopRequest
 
 RATES = {"type": "float", "low": 1e-3, "high": 1.0, "log": True}
 SIZES = {"type": "categorical", "choices": [8, 20, 53]}
@@ -104,6 +110,41 @@ def test_the_tables_do_not_depend_on_how_long_anything_took(tmp_path: Path, monk
 
     monkeypatch.setattr(DeviceLanes, "advance", late)
     assert_same_tables(expected, finish(small(**TUNED), tmp_path / "late"))
+
+
+def test_a_thread_that_does_not_answer_is_named_and_left_and_its_trial_goes_on_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = small(search_space={"epochs": 6, "batch_size": 8, "learning_rate": 0.01}, budget={"trials": 2})
+    expected, advance = finish(swept, tmp_path / "whole"), DeviceLanes.advance
+    hangs, answers, request, began = threading.Event(), threading.Event(), StopRequest(), 0.0
+
+    def hanging(self: DeviceLanes, orders: Orders) -> Answer:
+        if 0 in orders.awaited and self._occupied() and self._number(0) == 1 and self._trained[0] == 3:
+            hangs.set()
+            answers.wait(120)
+        return advance(self, orders)
+
+    monkeypatch.setattr(DeviceLanes, "advance", hanging)
+    monkeypatch.setattr(stop_request, "GRACE_S", 0.5)
+    monkeypatch.setattr(scheduler, "ANSWER_S", 0.5)
+    looks = []
+    try:
+        for look in start.follow(swept, tmp_path, Datasets(), request=request):
+            looks.append(look)
+            if hangs.is_set() and not request.reason:
+                request.make("SIGTERM")
+                began = time.monotonic()
+        assert time.monotonic() - began < 60
+    finally:
+        answers.set()
+    assert looks[-1].is_stopped
+    said = [warning for look in looks for warning in look.warnings]
+    assert said == [
+        "lane group 1 on cpu:0 has not answered for 0.5 s and is left: trial 1 goes on from its last checkpoint"
+    ]
+    monkeypatch.setattr(DeviceLanes, "advance", advance)
+    assert_same_tables(expected, finish(swept, tmp_path))
 
 
 def test_without_sampler_or_pruner_that_learn_the_number_of_lanes_changes_no_result(tmp_path: Path) -> None:
