@@ -16,7 +16,7 @@ from sweeps.config import SweepConfig
 from sweeps.log.jsonl import read_log
 
 OF_A_RUN = {"run", "resume", "stop", "finish", "best", "test"}
-PASSING = {"time", "seconds", "worker"}
+PASSING = {"time", "elapsed", "seconds", "worker"}
 
 
 def story(results: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweeps"
 
 ROOMS = (
-    "errors masking stop_request version",
+    "amounts errors masking stop_request version",
     "environment machine storage user_code",
     "config datasets",
     "log study training",
@@ -98,8 +98,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "scheduler",
     ),
     "log": (
-        "__init__ line trials",
-        "early_stopping jsonl placement",
+        "__init__ line",
+        "jsonl placement trials",
+        "early_stopping",
     ),
     "results": (
         "__init__ best columns folder manifest predictor",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sweeps.amounts import count
 from sweeps.command import data_facts, display
 from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig, read_draft
 from sweeps.datasets import targets
@@ -57,7 +58,7 @@ def _programs(config: SweepConfig, datasets: Datasets) -> str:
 def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple[str, str]]:
     """What the sweep will do, as rows of a name and a text. `grid` is the number of points where it is a grid."""
     stopping = config.early_stopping.model_dump(exclude_defaults=True)
-    first = display.count(len(config.enqueue), "known configuration")
+    first = count(len(config.enqueue), "known configuration")
     return [
         ("sweep", config.name),
         *data_facts.facts(config.dataset.use, dataset),
@@ -110,8 +111,8 @@ def _limits(config: SweepConfig, grid: int | None) -> list[str]:
     budget = config.budget
     target = "" if budget.target is None else f"{config.objective.metric} {budget.target:g}"
     return [
-        *([f"{display.count(grid, 'trial')}, the whole grid"] if grid is not None else []),
-        *([display.count(budget.trials, "trial")] if budget.trials is not None else []),
+        *([f"{count(grid, 'trial')}, the whole grid"] if grid is not None else []),
+        *([count(budget.trials, "trial")] if budget.trials is not None else []),
         *([f"{budget.minutes:g} minutes"] if budget.minutes is not None else []),
         *([target] if target else []),
     ]

@@ -19,6 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.amounts import clock
 from sweeps.command.terminal import clean, clean_lines
 from sweeps.masking import masked
 from sweeps.runner.progress import Progress
@@ -197,23 +198,3 @@ def short(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(short, value))}]"
     return clean(str(value))
-
-
-def clock(seconds: float) -> str:
-    """`0:07`, `12:34` or `3:25:00`.
-
-    >>> clock(754.4)
-    '12:34'
-    """
-    minutes, whole = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
-
-
-def count(number: int, what: str) -> str:
-    """A number of things.
-
-    >>> count(1, "trial"), count(1200, "trial")
-    ('1 trial', '1,200 trials')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

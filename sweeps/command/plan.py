@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sweeps.amounts import count, size
 from sweeps.command import display
 from sweeps.config import read_draft
 from sweeps.datasets.loading import Datasets
@@ -64,9 +65,9 @@ def device(policy: Policy) -> str:
     """
     devices = f"{len(policy.devices)} {policy.devices[0].platform}"
     if policy.is_mapped:
-        threads = display.count(policy.threads_per_device, "thread")
-        return f"{devices}: {display.count(policy.lanes, 'lane')}, one after the other in {threads} (mapped)"
-    groups = display.count(policy.groups, "group")
+        threads = count(policy.threads_per_device, "thread")
+        return f"{devices}: {count(policy.lanes, 'lane')}, one after the other in {threads} (mapped)"
+    groups = count(policy.groups, "group")
     return f"{devices}: {groups} of at most {policy.lanes_per_group} lanes side by side (vmapped)"
 
 
@@ -104,19 +105,6 @@ def _program(planned: Planned, policy: Policy) -> str:
     fewer = not policy.is_mapped and planned.lanes < (policy.lanes_per_group or 1)
     fit = f"; memory holds at most {planned.lanes} lanes a group" if fewer else ""
     return f"{choices}{planned.parameters:,} parameters; {lane}{fit}"
-
-
-def size(count: int) -> str:
-    """Bytes in three figures.
-
-    >>> size(512), size(406_600), size(2_500_000_000)
-    ('512 B', '407 kB', '2.5 GB')
-    """
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value >= 1_000:
-            value, unit = value / 1_000, larger
-    return f"{value:.3g} {unit}"
 
 
 def _values(count: float) -> str:

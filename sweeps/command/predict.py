@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 
 import sweeps
+from sweeps.amounts import count
 from sweeps.command import display
 from sweeps.results.columns import TableColumn
 from sweeps.results.csv_text import header, rows
@@ -29,7 +30,7 @@ def command(console: Console, folder: Path, inputs: Path, output: Path) -> None:
     columns += predicted_columns(model, outputs)
     replace_bytes(output, header(column.name for column in columns) + rows(columns))
     number = model.description["number"]
-    display.line(console, f"{output}: {display.count(len(outputs), 'row')}, by trial {number} of {folder}")
+    display.line(console, f"{output}: {count(len(outputs), 'row')}, by trial {number} of {folder}")
 
 
 def predicted_columns(model: BestModel, outputs: np.ndarray) -> Iterator[TableColumn]:

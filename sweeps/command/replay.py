@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from sweeps import environment
+from sweeps.amounts import count
 from sweeps.command import display
 from sweeps.config import Draft, SweepConfig, as_draft
 from sweeps.config.changes import checksum_changes, fingerprint
@@ -46,7 +47,7 @@ def command(console: Console, folder: Path, number: int) -> bool:
 
         keep_compiled()
         programs = Programs(config, datasets)
-        how = display.count(len(trial.epochs), "epoch")
+        how = count(len(trial.epochs), "epoch")
         display.line(console, f"trial {number} of {folder}, {trial.outcome} after {how}, is trained again")
         found: list[Difference] = []
         for epoch, differences in enumerate(replay(trial, config, programs), start=1):

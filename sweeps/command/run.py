@@ -14,6 +14,7 @@ from typing import cast
 
 from rich.console import Console
 
+from sweeps.amounts import clock, count
 from sweeps.command import display
 from sweeps.command.display import line
 from sweeps.command.show import failures
@@ -131,15 +132,15 @@ def summary(
 ) -> None:
     """What came of the sweep, and how to read it."""
     if last is None:
-        line(console, f"nothing left to do: {display.count(len(logged.trials), 'trial')} have ended. {more(config)}")
+        line(console, f"nothing left to do: {count(len(logged.trials), 'trial')} have ended. {more(config)}")
     else:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in last.outcomes.items())
         earlier = f" ({last.continued[0]:,} of them before)" if last.continued[0] else ""
-        amount = f"{display.count(last.done, 'trial')} in {display.clock(seconds)}{earlier}"
+        amount = f"{count(last.done, 'trial')} in {clock(seconds)}{earlier}"
         line(console, f"{amount}{counts and ': '}{counts}")
         if last.under_way[0]:
-            epochs = display.count(last.under_way[1], "epoch")
-            line(console, f"under way {display.count(last.under_way[0], 'trial')} with {epochs}, which will go on")
+            epochs = count(last.under_way[1], "epoch")
+            line(console, f"under way {count(last.under_way[0], 'trial')} with {epochs}, which will go on")
         line(console, f"training program {compiled(last)}")
     for text in failures(logged):
         line(console, text)

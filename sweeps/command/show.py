@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from sweeps.amounts import count
 from sweeps.command import display
 from sweeps.command.display import line
 from sweeps.command.terminal import clean
@@ -109,7 +110,7 @@ def _totals(console: Console, summary: Summary) -> None:
     trials = summary.logged.trials
     counted = Counter(trial.outcome for trial in trials.values()).most_common()
     counts = ", ".join(f"{count} {outcome}" for outcome, count in counted)
-    line(console, f"{display.count(len(trials), 'trial')}{f': {counts}' if counts else ' yet'}")
+    line(console, f"{count(len(trials), 'trial')}{f': {counts}' if counts else ' yet'}")
     best = summary.logged.best(summary.direction)
     if best is not None and best.test:
         line(console, f"trial {best.number} on the test split: {display.scores(best.test)}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sweeps.doctor.finding import Finding, amount
+from sweeps.amounts import count
+from sweeps.doctor.finding import Finding
 from sweeps.engine.checkpoints import kept
 from sweeps.errors import ResultsError
 from sweeps.log.trials import LoggedTrial
@@ -53,4 +54,4 @@ def checkpoint_findings(folder: RunFolder, trials: Mapping[int, LoggedTrial], *,
     if useless and not is_live:
         text = f"{useless} of trials that have ended; the next `sweep run` that trains removes them"
         yield Finding("checkpoints", text)
-    yield Finding("checkpoints", amount(len(found), "file"))
+    yield Finding("checkpoints", count(len(found), "file"))

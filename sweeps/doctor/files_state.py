@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sweeps import environment
+from sweeps.amounts import count
 from sweeps.config import parse_config
-from sweeps.doctor.finding import Finding, amount, listed
+from sweeps.doctor.finding import Finding, listed
 from sweeps.errors import SweepError
-from sweeps.log.trials import Record
+from sweeps.log.line import Record
 from sweeps.results import manifest
 from sweeps.results.folder import reason
 from sweeps.results.manifest import Manifest
@@ -40,12 +41,12 @@ def table_findings(folder: RunFolder, made_from: Manifest | None, *, is_live: bo
     behind = manifest.behind_bytes(folder, made_from)
     lost = manifest.lost(folder, made_from)
     if behind and not is_live:
-        text = f"they are older than the log, which has {amount(behind, 'byte')} more; {REBUILD}"
+        text = f"they are older than the log, which has {count(behind, 'byte')} more; {REBUILD}"
         yield Finding("tables", text, is_wrong=True)
     if lost:
         yield Finding("tables", "they were made from a longer log, and may say more than it does", is_wrong=True)
     if not (faults or lost or (behind and not is_live)):
-        text = f"whole, {amount(behind, 'byte')} of the log behind" if behind else "whole, and say what the log says"
+        text = f"whole, {count(behind, 'byte')} of the log behind" if behind else "whole, and say what the log says"
         yield Finding("tables", text)
 
 

@@ -25,12 +25,3 @@ def listed(words: Iterable[object]) -> str:
     found = list(map(str, words))
     more = f" and {len(found) - MOST_LISTED:,} more" if len(found) > MOST_LISTED else ""
     return f"{', '.join(found[:MOST_LISTED])}{more}"
-
-
-def amount(number: int, what: str) -> str:
-    """A number of things.
-
-    >>> amount(1, "byte"), amount(1200, "byte")
-    ('1 byte', '1,200 bytes')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

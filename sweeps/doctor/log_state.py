@@ -6,7 +6,8 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from sweeps.doctor.finding import MOST_LISTED, Finding, amount, listed
+from sweeps.amounts import count
+from sweeps.doctor.finding import MOST_LISTED, Finding, listed
 from sweeps.log.jsonl import Damage, LogContents
 from sweeps.log.trials import LoggedTrial
 from sweeps.storage.paths import RunFolder, torn_files
@@ -21,19 +22,19 @@ def log_findings(folder: RunFolder, log: LogContents, lost: Sequence[Damage], *,
     torn = [damage for damage in log.damaged if damage.line >= ends.get(damage.file, 0)]
     damaged = [damage for damage in log.damaged if damage not in torn]
     if not (torn or damaged or lost):
-        text = f"whole: {amount(len(files), 'file')}, {amount(len(log.records), 'line')}"
+        text = f"whole: {count(len(files), 'file')}, {count(len(log.records), 'line')}"
         yield Finding("log", text)
     for damage in torn:
         yield _torn(damage, is_live=is_live)
     for damage in damaged[:MOST_LISTED]:
         yield Finding("log", f"{_place(damage)} is skipped: {damage.reason}{_said(damage)}", is_wrong=True)
     if len(damaged) > MOST_LISTED:
-        yield Finding("log", f"{amount(len(damaged) - MOST_LISTED, 'more damaged line')}", is_wrong=True)
+        yield Finding("log", f"{count(len(damaged) - MOST_LISTED, 'more damaged line')}", is_wrong=True)
     for damage in lost:
         text = f"{_place(damage)}: {damage.reason}. The next `sweep run` trains again what is not in the log"
         yield Finding("log", text, is_wrong=True)
     for path in torn_files(folder.log):
-        size = amount(path.stat().st_size, "byte")
+        size = count(path.stat().st_size, "byte")
         yield Finding("log", f"log/{path.name} has {size} that a crash cut short; set aside, and not needed any more")
 
 
@@ -44,20 +45,20 @@ def trial_findings(trials: Mapping[int, LoggedTrial], *, is_live: bool) -> Itera
     gaps = [(entry, gap) for entry in in_order if (gap := _gap(entry))]
     unasked = [number for number in range(max(trials, default=-1) + 1) if number not in trials]
     ended = len(in_order) - len(waiting)
-    yield Finding("trials", f"{amount(len(in_order), 'trial')}, {ended:,} with an outcome")
+    yield Finding("trials", f"{count(len(in_order), 'trial')}, {ended:,} with an outcome")
     if waiting:
         then = "the run that goes on has them" if is_live else "the next `sweep run` continues them"
         yield Finding("trials", f"without an outcome: {listed(waiting)}; {then}")
     for entry, gap in gaps[:MOST_LISTED]:
         yield Finding("trials", f"trial {entry.number}: the log has lost {gap}", is_wrong=True)
     if len(gaps) > MOST_LISTED:
-        yield Finding("trials", f"{amount(len(gaps) - MOST_LISTED, 'more trial')} with gaps", is_wrong=True)
+        yield Finding("trials", f"{count(len(gaps) - MOST_LISTED, 'more trial')} with gaps", is_wrong=True)
     if unasked:
         yield Finding("trials", f"the log has lost all of trial {listed(unasked)}", is_wrong=True)
 
 
 def _torn(damage: Damage, *, is_live: bool) -> Finding:
-    size = amount(len(_bytes(damage)), "byte")
+    size = count(len(_bytes(damage)), "byte")
     if is_live:
         return Finding("log", f"{_place(damage)} is being written ({size} so far)")
     text = f"{_place(damage)} has no end ({size}); the next `sweep run` sets it aside{_said(damage)}"

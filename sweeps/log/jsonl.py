@@ -10,6 +10,7 @@ import heapq
 import io
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -48,6 +49,11 @@ class LogContents(NamedTuple):
 def timestamp() -> str:
     """Now, as the log writes it: UTC, ISO 8601, always with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def steady_s() -> float:
+    """Seconds on a clock that is never set, and goes on while the machine sleeps, where the system has such a one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class LogWriter:

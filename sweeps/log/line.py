@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]
 FLOAT_FIELDS = ("value", "train_loss", "valid_loss", "seconds")
 WHOLE, NUMBER, TEXT, MAPPING = "a whole number", "a number", "text", "a mapping"
 _TYPES = {WHOLE: (int,), NUMBER: (float, int, type(None)), TEXT: (str, type(None)), MAPPING: (dict, type(None))}
@@ -32,7 +32,7 @@ _MUST = {
     **dict.fromkeys(
         ("number", "attempt", "repeat", "epoch", "epochs", "iterations", "examples", "group", "lane", "format"), WHOLE
     ),
-    **dict.fromkeys((*FLOAT_FIELDS, "virtual_time"), NUMBER),
+    **dict.fromkeys((*FLOAT_FIELDS, "virtual_time", "elapsed"), NUMBER),
     **dict.fromkeys(("kind", "time", "outcome", "reason", "yaml"), TEXT),
     **dict.fromkeys(("params", "metrics", "environment", "code", "data"), MAPPING),
 }
@@ -40,7 +40,7 @@ _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _CHECKSUM_LENGTH = len(',"crc32":"01234567"}')
 
 
-def encode(record: Mapping[str, Any]) -> bytes:
+def encode(record: Record) -> bytes:
     r"""One record (with at least one key) as its line, checksum and `\n` included.
 
     Scalars of array libraries are written as plain numbers.
@@ -57,7 +57,7 @@ def encode(record: Mapping[str, Any]) -> bytes:
     return b'%b,"crc32":"%08x"}\n' % (body[:-1], zlib.crc32(body))
 
 
-def decode(line: bytes) -> Record | str:
+def decode(line: bytes) -> dict[str, Any] | str:
     r"""The record of one line (without its `\n`), or the reason why it cannot be trusted."""
     body, ending = line[:-_CHECKSUM_LENGTH] + b"}", line[-_CHECKSUM_LENGTH:]
     if ending[:10] != b',"crc32":"':
@@ -71,7 +71,7 @@ def decode(line: bytes) -> Record | str:
     return _restored(record) if isinstance(record, dict) else "it is not a JSON object"
 
 
-def unfit(record: Mapping[str, Any]) -> str:
+def unfit(record: Record) -> str:
     """Why a record whose checksum is right cannot be one of ours, so that no reader stumbles over it; "" if it may be.
 
     >>> unfit({"kind": "ask", "number": 3, "params": []})
@@ -96,7 +96,7 @@ def _is_group(value: Any) -> bool:
     return type(value) is list and len(value) == 2 and type(value[0]) is int and type(value[1]) in (int, float)
 
 
-def _dumps(record: Mapping[str, Any]) -> str:
+def _dumps(record: Record) -> str:
     return json.dumps(record, allow_nan=False, separators=(",", ":"), default=_plain_number)
 
 
@@ -108,7 +108,7 @@ def _plain_number(value: object) -> int | float:
     raise TypeError(f"a record must hold plain values, but got {type(value).__name__}")
 
 
-def _with_named_non_finite(record: Mapping[str, Any]) -> Record:
+def _with_named_non_finite(record: Record) -> Record:
     named = {key: _named(value) if key in FLOAT_FIELDS else value for key, value in record.items()}
     if isinstance(named.get("metrics"), Mapping):
         named["metrics"] = {key: _named(value) for key, value in named["metrics"].items()}
@@ -121,7 +121,7 @@ def _named(value: Any) -> Any:
     return value
 
 
-def _restored(record: Record) -> Record:
+def _restored(record: dict[str, Any]) -> dict[str, Any]:
     for field in FLOAT_FIELDS:
         if isinstance(record.get(field), str):
             record[field] = _unnamed(record[field])

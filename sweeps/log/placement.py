@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sweeps.errors import ResultsError
-from sweeps.log.trials import Record
+from sweeps.log.line import Record
 
 FORMAT = 2
 """Of the log, in every `run` record: from 2 on there are `set_out` records. A run without it has format 1."""

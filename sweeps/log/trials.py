@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-Record = Mapping[str, Any]
+from sweeps.log.line import Record
 
 SIGNS = {"maximize": -1, "minimize": 1}
 """`Objective.sign` for a direction that was read from a file, without the config and its libraries."""
@@ -57,6 +57,10 @@ class LoggedTrial:
     ending: Record = field(default_factory=dict)
     epochs: dict[tuple[int, int], Epoch] = field(default_factory=dict)
     test: Mapping[str, float] = field(default_factory=dict)
+    took_s: float | None = None
+    """Seconds from its start to its latest record, while runs went on; None where the log does not say."""
+    seen: tuple[int, float] = (0, 0.0)
+    """The run of its latest record, and when in that run."""
 
     @property
     def outcome(self) -> str:
@@ -110,6 +114,7 @@ class LoggedTrials:
         self.kept: int | None = None
         """The number of the trial whose parameters are in `best/`."""
         self._configs: dict[Any, Any] = {}  # of the run that each worker is in
+        self._runs = 0
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}  # one copy for all epochs of a sweep
         for record in records:
             self.add(record)
@@ -119,8 +124,11 @@ class LoggedTrials:
         kind, number = record.get("kind"), record.get("number")
         if kind == "run":
             self._configs[record.get("worker")] = record.get("config")
+            self._runs += 1
         if not isinstance(number, int):
             return
+        if number in self.trials:
+            _count_time(self.trials[number], record, self._runs)
         if kind == "epoch":
             self._add_epoch(self._trial(number), record)
         elif kind == "ask":
@@ -171,6 +179,18 @@ def best_epoch(epochs: Mapping[int, Epoch], metric: str, direction: str) -> int 
     sign = SIGNS[direction]
     figures = ((sign * row.figure(metric), epoch) for epoch, row in epochs.items())
     return min((pair for pair in figures if not math.isnan(pair[0])), default=(0.0, None))[1]
+
+
+def _count_time(trial: LoggedTrial, record: Record, run: int) -> None:
+    """By the clock of each run, which does not jump as the time of day may; not between two runs."""
+    elapsed = record.get("elapsed")
+    if elapsed is None or trial.ending:
+        return
+    if record.get("kind") == "start":
+        trial.took_s = 0.0
+    elif trial.took_s is not None and trial.seen[0] == run:
+        trial.took_s += max(elapsed - trial.seen[1], 0.0)
+    trial.seen = run, elapsed
 
 
 def _start(trial: LoggedTrial, record: Record) -> None:

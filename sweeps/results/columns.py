@@ -99,7 +99,7 @@ def trial_columns(trials: Sequence[LoggedTrial], shape: TableShape) -> list[Tabl
         TableColumn("value", "float64", [trial.value for trial in trials]),
         TableColumn("datetime_start", "datetime64[us]", start),
         TableColumn("datetime_complete", "datetime64[us]", complete),
-        TableColumn("duration", "timedelta64[us]", list(map(_duration, start, complete))),
+        TableColumn("duration", "timedelta64[us]", list(map(_duration, trials, start, complete))),
         *(_parameter(name, kind, trials) for name, kind in shape.parameters),
         TableColumn("state", "string", _texts(trial.state for trial in trials)),
         TableColumn("outcome", "string", _texts(trial.outcome for trial in trials)),
@@ -181,8 +181,11 @@ def _storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _duration(start: datetime | None, complete: datetime | None) -> timedelta | None:
-    return complete - start if start and complete else None
+def _duration(trial: LoggedTrial, start: datetime | None, complete: datetime | None) -> timedelta | None:
+    if start is None or complete is None:
+        return None
+    # Logs of earlier versions have the time of day alone, which may have been set back meanwhile.
+    return max(complete - start, timedelta()) if trial.took_s is None else timedelta(seconds=trial.took_s)
 
 
 def _time(value: Any) -> datetime | None:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sweeps.log.jsonl import Damage
-from sweeps.log.line import decode, encode
-from sweeps.log.trials import LoggedTrials, Record
+from sweeps.log.line import Record, decode, encode
+from sweeps.log.trials import LoggedTrials
 from sweeps.storage.files import replace_bytes
 from sweeps.storage.paths import TABLES, RunFolder
 

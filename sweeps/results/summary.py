@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sweeps.log.jsonl import Damage, read_log
-from sweeps.log.line import decode, unfit
-from sweeps.log.trials import LoggedTrials, Record
+from sweeps.log.line import Record, decode, unfit
+from sweeps.log.trials import LoggedTrials
 from sweeps.results.folder import read_config, results_folder
 from sweeps.results.manifest import Manifest, fault, lost, read_manifest
 from sweeps.storage.lock import lock_state

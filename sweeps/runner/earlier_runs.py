@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sweeps.log.trials import LoggedTrial, Record
+from sweeps.log.line import Record
+from sweeps.log.trials import LoggedTrial
 
 if TYPE_CHECKING:
     from sweeps.study import StudyEvent  # a study is not needed to look at a log
@@ -45,12 +46,11 @@ class EarlierRuns:
         """How long the runs lasted, from each one's first record to its last."""
         total, begun, last = 0.0, None, None
         for record in self.records:
-            moment = datetime.fromisoformat(record["time"])
             if record["kind"] == "run":
-                total += (last - begun).total_seconds() if begun and last else 0.0
-                begun = moment
-            last = moment
-        return total + ((last - begun).total_seconds() if begun and last else 0.0)
+                total += _between(begun, last)
+                begun = record
+            last = record
+        return total + _between(begun, last)
 
     def study_events(self, config: str, metric: str) -> Iterator[StudyEvent]:
         """What the study heard, and must hear again in a run of this `config` (its fingerprint).
@@ -82,6 +82,16 @@ class EarlierRuns:
                 yield ("report", entry.number, record["epoch"], _figure(record, metric))
             elif is_ending:
                 yield ("tell", entry.number, record["outcome"], record["value"])
+
+
+def _between(first: Record | None, last: Record | None) -> float:
+    """Seconds between two records of a run, by its clock; logs of earlier versions have the time of day alone."""
+    if first is None or last is None:
+        return 0.0
+    if "elapsed" in first and "elapsed" in last:
+        return max(float(last["elapsed"] - first["elapsed"]), 0.0)
+    moments = (datetime.fromisoformat(each["time"]) for each in (last, first))
+    return max((next(moments) - next(moments)).total_seconds(), 0.0)
 
 
 def _figure(record: Record, metric: str) -> float:

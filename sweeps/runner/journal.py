@@ -17,7 +17,7 @@ from sweeps.config import SweepConfig
 from sweeps.config.changes import fingerprint
 from sweeps.config.code_fingerprint import sources
 from sweeps.errors import ResultsError
-from sweeps.log.jsonl import Damage, LogContents, LogWriter, read_log, timestamp
+from sweeps.log.jsonl import Damage, LogContents, LogWriter, read_log, steady_s, timestamp
 from sweeps.log.placement import check_format
 from sweeps.log.trials import LoggedTrial, LoggedTrials
 from sweeps.masking import masked
@@ -70,7 +70,7 @@ class Journal:
         self._is_whole = not log.damaged and len(folder.log_files) == 1
         self._tables: TableFiles | None = None
         self._tables_due = math.inf
-        self._flush_due, self._recorded = 0.0, False
+        self._flush_due, self._recorded, self._began = 0.0, False, steady_s()
         self._texts: dict[str, str] = {}
 
     @classmethod
@@ -117,7 +117,8 @@ class Journal:
         """Append one record, secrets in its `reason` masked; it is on the disk after the next `flush` that says so."""
         if "reason" in fields:
             fields["reason"] = masked(fields["reason"])
-        self._logged.add(self._writer.append({"kind": kind, "time": timestamp(), **fields}))
+        elapsed = round(steady_s() - self._began, 6)
+        self._logged.add(self._writer.append({"kind": kind, "time": timestamp(), "elapsed": elapsed, **fields}))
         self._recorded = True
         if self._tables is not None and "number" in fields:
             self._tables.touch(fields["number"])

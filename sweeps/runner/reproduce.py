@@ -21,7 +21,8 @@ from sweeps.engine.programs import Programs
 from sweeps.engine.restore import DRIFT
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import read_log
-from sweeps.log.trials import LoggedTrial, LoggedTrials, Record
+from sweeps.log.line import Record
+from sweeps.log.trials import LoggedTrial, LoggedTrials
 from sweeps.results.folder import read_config, results_folder
 
 RELATIVE, ABSOLUTE = DRIFT["rtol"], DRIFT["atol"]

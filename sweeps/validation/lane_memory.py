@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
+from sweeps.amounts import size
 from sweeps.config import SweepConfig, Value, space
 from sweeps.engine.memory import LaneBytes
 from sweeps.engine.programs import Programs
@@ -49,8 +50,8 @@ def _complaint(config: SweepConfig, params: Mapping[str, Value], lane: LaneBytes
     choices = {name: value for name, value in params.items() if name.partition(".")[0] in ("model", "optimizer")}
     trial = f"a trial with {_words(choices.items())}" if choices else f"the model {config.model.use}"
     return (
-        f"{trial} needs {lane.needed / 1e9:,.3g} GB for a lane (parameters, the optimizer's state and a gradient), and "
-        f"{available / 1e9:,.3g} GB of memory are there. Take such choices out of the search space, or make the model "
+        f"{trial} needs {size(lane.needed)} for a lane (parameters, the optimizer's state and a gradient), and "
+        f"there are {size(available)} of memory. Take such choices out of the search space, or make the model "
         f"smaller"
     )
 

@@ -30,7 +30,7 @@ def test_every_record_of_a_run_has_the_fields_that_the_readme_lists(tmp_path: Pa
     for record in read_log(tmp_path / "small" / "log").records:
         seen.add(record["kind"])
         fields, conditional = kinds[record["kind"]]
-        assert fields - conditional <= record.keys() - {"kind", "time", "worker"} <= fields, record
+        assert fields - conditional <= record.keys() - {"kind", "time", "elapsed", "worker"} <= fields, record
     assert {"run", "ask", "start", "epoch", "outcome", "best", "finish"} <= seen
     source = "".join(path.read_text() for path in (Path(sweeps.__file__).parent / "runner").glob("*.py"))
     assert set(re.findall(r'\.record\(\s*"([a-z_]+)"', source)) == kinds.keys()
