@@ -7,6 +7,7 @@ side by side (vmapped) in two lane groups a device that take turns, for the same
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -54,17 +55,21 @@ class Policy(NamedTuple):
         return -(-self.groups // len(self.devices))
 
 
-def choose_policy(config: SweepConfig) -> Policy:
-    """The policy for the accelerator that is there."""
+def choose_policy(config: SweepConfig, lanes_before: Mapping[str, int] | None = None) -> Policy:
+    """The policy for the accelerator that is there.
+
+    `lanes_before` are those that `auto` chose in an earlier run of the sweep, by platform. They are kept on CPUs, where
+    `auto` goes by the cores: what a sampler that learns proposes depends on them.
+    """
     devices = tuple(jax.local_devices())
     if devices[0].platform == "cpu":
-        return mapped_policy(devices[0], config, machine.cores())
+        return mapped_policy(devices[0], config, machine.cores(), (lanes_before or {}).get("cpu"))
     return vmapped_policy(devices, config)
 
 
-def mapped_policy(device: jax.Device, config: SweepConfig, threads: int) -> Policy:
+def mapped_policy(device: jax.Device, config: SweepConfig, threads: int, lanes_before: int | None = None) -> Policy:
     """One lane at a time on each of so many threads, and as many more lanes waiting for their turn."""
-    lanes = 2 * threads if config.lanes == "auto" else int(config.lanes)
+    lanes = (lanes_before or 2 * threads) if config.lanes == "auto" else int(config.lanes)
     return Policy((device,), min(threads, lanes), lanes, None, resident_bytes(device))
 
 

@@ -25,6 +25,8 @@ from typing import Any
 
 Record = Mapping[str, Any]
 FLOAT_FIELDS = ("value", "train_loss", "valid_loss", "seconds")
+MOST_LANES = 2**16
+"""A run makes as many lanes as the log says that an earlier one had."""
 WHOLE, NUMBER, TEXT, MAPPING = "a whole number", "a number", "text", "a mapping"
 _TYPES = {WHOLE: (int,), NUMBER: (float, int, type(None)), TEXT: (str, type(None)), MAPPING: (dict, type(None))}
 _LEAST = {WHOLE: 0, NUMBER: -(2**63)}
@@ -34,7 +36,7 @@ _MUST = {
     ),
     **dict.fromkeys((*FLOAT_FIELDS, "virtual_time", "elapsed"), NUMBER),
     **dict.fromkeys(("kind", "time", "outcome", "reason", "yaml"), TEXT),
-    **dict.fromkeys(("params", "metrics", "environment", "code", "data"), MAPPING),
+    **dict.fromkeys(("params", "metrics", "environment", "code", "data", "lanes"), MAPPING),
 }
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _CHECKSUM_LENGTH = len(',"crc32":"01234567"}')
@@ -86,6 +88,8 @@ def unfit(record: Record) -> str:
     for value in (record.get("metrics") or {}).values():
         if not (type(value) is float or value is None or (type(value) is int and abs(value) < 2**63)):
             return "its metrics must be a mapping to numbers"
+    if not all(type(value) is int and 1 <= value <= MOST_LANES for value in (record.get("lanes") or {}).values()):
+        return f"its lanes must be a mapping to whole numbers from 1 to {MOST_LANES:,}"
     groups = record.get("groups", [])
     if type(groups) is not list or not all(map(_is_group, groups)):
         return "its groups must be pairs of a number and a virtual time"

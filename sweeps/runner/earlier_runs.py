@@ -38,7 +38,17 @@ class EarlierRuns:
         """The checksums of datasets in the last run that says so."""
         return self._last("data")
 
-    def _last(self, field: str) -> Mapping[str, str]:
+    @property
+    def lanes(self) -> Mapping[str, int]:
+        """How many lanes `auto` has chosen, by the platform of the devices."""
+        return self._last("lanes")
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """The environment of the last run that says so."""
+        return self._last("environment")
+
+    def _last(self, field: str) -> Mapping[str, Any]:
         found = (record[field] for record in reversed(self.records) if isinstance(record.get(field), dict))
         return next(found, {})
 

@@ -7,7 +7,7 @@ Everything is called from here and calls nothing back; whoever runs the sweep pu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 from sweeps.config import SweepConfig, space
@@ -72,6 +72,10 @@ class Sweep:
         self._tally = Tally(Counter(entry.outcome for entry in journal.trials.values() if entry.ending))
         self._continued = self._tally.counts.total(), len(self._placement.places)
         self._timer = Timer(config.budget.minutes, earlier.seconds_used(), self._tally.counts.total())
+
+    def tell(self, news: Iterable[str]) -> None:
+        """Have lines shown to the user with the first progress."""
+        self._tally.warn(list(news))
 
     # ---- a run's life ------------------------------------------------------------------------------------------------
 

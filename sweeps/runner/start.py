@@ -19,6 +19,7 @@ from sweeps.errors import FolderGoneError
 from sweeps.log.placement import FORMAT
 from sweeps.runner import resume
 from sweeps.runner.budget import is_used_up
+from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
@@ -31,6 +32,7 @@ from sweeps.validation import validate
 from sweeps.version import __version__
 
 if TYPE_CHECKING:
+    from sweeps.engine.devices import Policy
     from sweeps.engine.programs import Programs
     from sweeps.results.results import Results
 
@@ -109,11 +111,14 @@ def follow(
                 # A run that was killed at its very end has left them.
                 shutil.rmtree(folder.checkpoints, ignore_errors=True)
                 return
-            programs = programs or _programs(config, datasets)
+            programs = programs or _programs(config, datasets, earlier.lanes)
+            from sweeps import environment
             from sweeps.runner.loop import Sweep  # the study, while the training program compiles
 
-            _begin(folder, config, journal, changed, programs.policy.device_names)
+            described = environment.describe(config.seed, programs.policy.device_names)
             sweep = Sweep(studied, folder, journal, earlier, programs, request)
+            sweep.tell(_news(config, earlier, programs.policy, described))
+            _begin(folder, config, journal, changed, programs.policy, described)
             del earlier  # its records may be many
             try:
                 # Closed at once when whoever follows has had enough, and not when Python gets round to it.
@@ -128,26 +133,48 @@ def follow(
                 journal.write_tables()
 
 
-def _programs(config: SweepConfig, datasets: Datasets) -> Programs:
+def _programs(config: SweepConfig, datasets: Datasets, lanes_before: Mapping[str, int] | None = None) -> Programs:
     """The sweep's programs; the first of them is being compiled where it is known by now."""
     from sweeps.engine.compile_cache import keep_compiled  # JAX, when there is something to train
+    from sweeps.engine.devices import choose_policy
     from sweeps.engine.programs import Programs
     from sweeps.validation.lane_memory import refuse_large_lanes
 
     keep_compiled()
-    programs = Programs(config, datasets)
+    programs = Programs(config, datasets, choose_policy(config, lanes_before))
     refuse_large_lanes(config, programs)
     programs.compile_ahead()
     return programs
 
 
+def _news(config: SweepConfig, earlier: EarlierRuns, policy: Policy, described: Mapping[str, Any]) -> Iterator[str]:
+    """What is not as it was in the last run, though the sweep goes on."""
+    from sweeps.engine.devices import choose_policy
+    from sweeps.runner.reproduce import environment_changes
+
+    parts, both = ("python", "processor", "packages", "devices"), (earlier.environment, described)
+    before, now = ({name: each[name] for name in parts if name in each} for each in both)
+    if earlier.environment and (changed := environment_changes(before, now)):
+        yield f"since the last run: {'; '.join(changed)}. Numbers may differ by rounding, and proposals with them"
+    own = choose_policy(config).lanes
+    if policy.lanes != own:
+        advice = f"`lanes: {own}` would fit this machine, and change what is proposed"
+        yield f"{policy.lanes} lanes as in earlier runs of this sweep; {advice}"
+
+
 def _begin(
-    folder: RunFolder, config: SweepConfig, journal: Journal, changed: Sequence[Change], devices: Sequence[str]
+    folder: RunFolder,
+    config: SweepConfig,
+    journal: Journal,
+    changed: Sequence[Change],
+    policy: Policy,
+    described: Mapping[str, Any],
 ) -> None:
     """Write down what this run is: in the log, and in files of its own."""
-    from sweeps import environment  # JAX, when there is something to train
+    from sweeps import environment  # asks git, when there is something to train
 
-    described, resolved = environment.describe(config.seed, list(devices)), to_yaml(concealed(config))
+    resolved = to_yaml(concealed(config))
+    chosen = {"lanes": {policy.devices[0].platform: policy.lanes}} if config.lanes == "auto" else {}
     journal.describe({folder.config.name: resolved, folder.environment.name: environment.text(described)})
     journal.record(
         "run",
@@ -159,6 +186,7 @@ def _begin(
         yaml=resolved,
         code=journal.code,
         data=journal.data,
+        **chosen,
     )
 
 

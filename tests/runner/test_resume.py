@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from resuming import Said
+from resuming import Said, assert_same_tables
 from sweeping import config, finish, follow, records, small
 
 import sweeps
+from sweeps import environment, machine
 from sweeps.config import SweepConfig
 from sweeps.config.changes import fingerprint
 from sweeps.config.code_fingerprint import sources
@@ -278,3 +279,25 @@ def test_a_log_without_checksums_of_data_goes_on(table: Path) -> None:
     records = [decode(line) for line in log.read_bytes().splitlines()]
     log.write_bytes(b"".join(encode({k: v for k, v in record.items() if k != "data"}) for record in records))
     assert sweeps.run(of_table(table, 2), results).trials["config"].nunique() == 1
+
+
+def test_a_sweep_that_goes_on_with_fewer_cores_keeps_its_lanes_and_what_it_proposes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learning = {"sampler": {"use": "tpe", "n_startup_trials": 2}, "lanes": "auto", "budget": {"trials": 8}}
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    whole = finish(small(**learning), tmp_path / "whole")
+    begun = follow(small(**learning), tmp_path)
+    next(look for look in begun if look.done >= 3)
+    begun.close()  # type: ignore[attr-defined]  # it is a generator
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    monkeypatch.setattr(environment, "_processor", lambda: "another one")
+    first, lanes = [warning for look in follow(small(**learning), tmp_path) for warning in look.warnings]
+    assert first.startswith("since the last run: processor: ")
+    assert first.endswith(" then, another one now. Numbers may differ by rounding, and proposals with them")
+    advice = "`lanes: 2` would fit this machine, and change what is proposed"
+    assert lanes == f"4 lanes as in earlier runs of this sweep; {advice}"
+    assert [record["lanes"] for record in records(tmp_path, "run")] == [{"cpu": 4}] * 2
+    assert_same_tables(whole, sweeps.load(tmp_path / "small"))
+    looks = list(follow(small(**{**learning, "budget": {"trials": 9}, "lanes": 3}), tmp_path))
+    assert (looks[0].lanes, [warning for look in looks for warning in look.warnings]) == (3, [])
