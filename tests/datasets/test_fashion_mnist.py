@@ -72,6 +72,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: Served) -> Pat
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(fashion, "SOURCES", (served.url,))
     monkeypatch.setattr(fashion, "ROWS", ROWS)
+    monkeypatch.setattr(fashion, "DEBIAN", tmp_path / "debian")
     files = []
     for wanted in fashion.FILES:
         content = (served.folder / wanted.name).read_bytes()
@@ -113,6 +114,12 @@ def test_only_what_is_lacking_is_downloaded(home: Path, served: Served) -> None:
 
 def test_the_files_of_keras_are_taken(home: Path, served: Served) -> None:
     folder = write(home / ".keras" / "datasets" / "fashion-mnist")
+    assert loading.load("fashion_mnist", {}).notes == (f"from {folder}",)
+    assert served.asked == []
+
+
+def test_the_files_of_debians_package_are_taken(home: Path, served: Served, tmp_path: Path) -> None:
+    folder = write(tmp_path / "debian")
     assert loading.load("fashion_mnist", {}).notes == (f"from {folder}",)
     assert served.asked == []
 

@@ -33,13 +33,15 @@ CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 ROWS = {"train": 60_000, "t10k": 10_000}
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+"""Where the package `dataset-fashion-mnist` of Debian and Ubuntu has the files."""
 
 
 def fashion_mnist(*, path: str | None = None, valid_fraction: float = 0.1, seed: int = 0) -> Dataset:
     """Images as uint8 `[rows, 28, 28]`, labels 0 … 9; a part of the 60,000 becomes the validation split.
 
-    The four `.gz` files are taken from the folder `path`; else from where Keras keeps them (`~/.keras/datasets`), or
-    from `~/.cache/sweep/datasets`, where they are put when they had to be downloaded.
+    The four `.gz` files are taken from the folder `path`; else from where Keras keeps them (`~/.keras/datasets`), from
+    where Debian's package has them, or from `~/.cache/sweep/datasets`, where they are put when they were downloaded.
 
     Raises:
         DataError: they are nowhere and cannot be downloaded, or one is damaged.
@@ -62,18 +64,17 @@ def _folder() -> Path:
         DataError: none has, and they cannot be downloaded.
     """
     ours = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep" / "datasets" / "fashion_mnist"
-    folders = (Path.home() / ".keras" / "datasets" / "fashion-mnist", ours)
-    found = next((folder for folder in folders if not _lacking(folder)), None)
+    keras = Path.home() / ".keras" / "datasets" / "fashion-mnist"
+    found = next((folder for folder in (keras, DEBIAN, ours) if not _lacking(folder)), None)
     if found is not None:
         return found
     try:
         for wanted in _lacking(ours):
             download(SOURCES, wanted, ours)
     except DataError as error:
-        places = " or ".join(map(str, folders))
         raise DataError(
-            f"fashion_mnist is not in {places}, and cannot be downloaded ({error}). Put its four .gz files there, or "
-            f"say where they are with `path`"
+            f"fashion_mnist is not in {keras} or {ours}, and cannot be downloaded ({error}). Debian's package "
+            f"dataset-fashion-mnist has it. Put its four .gz files there, or say where they are with `path`"
         ) from error
     return ours
 
