@@ -91,14 +91,18 @@ def run(
 
 
 @app.command()
-def check(file: File, overrides: Overrides = None) -> None:
-    """Say what a sweep will do, or list every mistake in its file.
+def check(
+    file: File,
+    overrides: Overrides = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 2 where there is something to look at.")] = False,
+) -> None:
+    """Say what a sweep will do and what to look at, or list every mistake in its file.
 
     Example: sweep check configs/mnist.yaml
     """
     from sweeps.command import check as command_check
 
-    command_check.check(_console(), file, overrides or [])
+    command_check.check(_console(), file, overrides or [], is_strict=strict)
 
 
 @app.command()

@@ -13,32 +13,39 @@ from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig,
 from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
-from sweeps.errors import SweepError
+from sweeps.errors import DataError, SweepError
 from sweeps.study import Study
 from sweeps.user_code import project_folders
 from sweeps.validation import validate
+from sweeps.validation.doubts import doubts
 
 
-def check(console: Console, file: Path, overrides: Sequence[str]) -> None:
-    """Print the data, the search space and the budget.
+def check(console: Console, file: Path, overrides: Sequence[str], *, is_strict: bool = False) -> None:
+    """Print the data, the search space and the budget, and at last what a careful colleague would ask about.
 
     Raises:
         ConfigError: the file has mistakes; it holds all of them.
+        DataError: there is something to ask about, and the check `is_strict`.
     """
     draft, datasets = read_draft(file, overrides), Datasets()
     with project_folders(file):
         dataset = validate.examine(draft, datasets)
         config = draft.config()
         programs = _programs(config, datasets)
-    assert dataset is not None
-    if config.loss is not None:
-        dataset = targets.under(config.loss.use, dataset)
+        assert dataset is not None
+        if config.loss is not None:
+            dataset = targets.under(config.loss.use, dataset, config.loss.arguments)
+        asked = doubts(draft, dataset)
     display.line(console, f"{file}: right")
     if draft.brought:
         display.line(console, f"from the compiled model: {', '.join(draft.brought)}")
     for note in draft.notes:
         display.line(console, f"note: {note}")
     display.facts(console, [*facts(config, dataset, Study(config).total), ("programs", programs)])
+    for doubt in asked:
+        display.line(console, f"look at: {doubt}")
+    if asked and is_strict:
+        raise DataError(f"{file}: {display.count(len(asked), 'thing')} to look at, which --strict takes for mistakes")
 
 
 def _programs(config: SweepConfig, datasets: Datasets) -> str:

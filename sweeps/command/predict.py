@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,19 +29,29 @@ def command(console: Console, folder: Path, inputs: Path, output: Path) -> None:
     columns = [*(TableColumn(name, "string", values) for name, values in given.names.items())]
     columns += predicted_columns(model, outputs)
     replace_bytes(output, header(column.name for column in columns) + rows(columns))
+    if model.meaning == "probabilities" and not model.are_chances(outputs):
+        rule = "outputs are not from 0 to 1, or those of a row do not add up to 1"
+        display.line(console, f"note: {rule}: they are no probabilities, and the columns are called `output_…`")
     number = model.description["number"]
     display.line(console, f"{output}: {count(len(outputs), 'row')}, by trial {number} of {folder}")
 
 
 def predicted_columns(model: BestModel, outputs: np.ndarray) -> Iterator[TableColumn]:
-    """The predicted class and a column of probability for each; without classes, the values alone."""
+    """The predicted class and a column for each, of probability if outputs are; without classes, the values alone."""
     classes = model.classes
     if classes is None:
         target = (model.description["preprocessing"] or {}).get("target") or "predicted"
         names = [target] if outputs.shape[1] == 1 else [f"{target}_{place}" for place in range(outputs.shape[1])]
-        yield from (TableColumn(name, "float64", outputs[:, place].tolist()) for place, name in enumerate(names))
+        yield from _columns(names, outputs)
         return
     yield TableColumn("predicted", "string", [classes[place] for place in model.places(outputs)])
+    if not model.are_chances(outputs):
+        names = classes if outputs.shape[1] > 1 else classes[1:]
+        yield from _columns([f"output_{name}" for name in names], outputs)
+        return
     chances = np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
-    for place, name in enumerate(classes):
-        yield TableColumn(f"probability_{name}", "float64", chances[:, place].tolist())
+    yield from _columns([f"probability_{name}" for name in classes], chances)
+
+
+def _columns(names: Sequence[str], values: np.ndarray) -> Iterator[TableColumn]:
+    return (TableColumn(name, "float64", values[:, place].tolist()) for place, name in enumerate(names))

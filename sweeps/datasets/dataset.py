@@ -31,7 +31,7 @@ class Split(NamedTuple):
 
 
 class Words(NamedTuple):
-    """Targets that are words: where the first of them stands, and what to do if they are meant to be numbers."""
+    """Targets that are words: where the first of them stands, and what makes numbers of them, "" if nothing does."""
 
     first: str
     advice: str
@@ -55,7 +55,8 @@ class Dataset:
     for, in their order, and `labels` the same in the type that the data have (the names, or 0 … classes - 1, where they
     are not given); `words` is for targets that came as words. `preprocessing` is how `x` was made of something else, as
     plain JSON, so that the same can be done to new rows (`datasets.columns.apply` does it to those of tables). `notes`
-    say for a person what was found and done, a line each. Where there is a `target_scaling`, it has been done to `y`.
+    say for a person what was found and done, a line each, and `doubts` what may be a mistake. Where there is a
+    `target_scaling`, it has been done to `y`.
     """
 
     train: Split
@@ -69,6 +70,7 @@ class Dataset:
     words: Words | None = None
     preprocessing: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     weights: Array | None = None
     target_scaling: TargetScaling | None = None
 

@@ -75,6 +75,7 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
         class_names=tuple(classes),
         preprocessing=done,
         notes=(f"{path}: {sum(len(x) for x, _ in read.values()):,} images", *reader.notes, *_left_out(folder, files)),
+        doubts=tuple(reader.doubts),
     )
 
 
@@ -195,6 +196,7 @@ class Reader:
         self._wanted, self._size, self._first = size, size, ""
         self._wanted_channels, self._resized = channels, 0
         self._read: Counter[int] = Counter()  # images by their own channels
+        self._sizes: set[tuple[int, int]] = set()  # their own
 
     @property
     def size(self) -> tuple[int, int]:
@@ -213,6 +215,14 @@ class Reader:
             into = "grey" if self.channels == 1 else "3 channels, those that are grey too"
             told += [f"{self._read[3]:,} images are in colours and {self._read[1]:,} grey: all are read as {into}"]
         return told
+
+    @property
+    def doubts(self) -> list[str]:
+        if len(self._sizes) < 2:
+            return []
+        ordered = sorted(self._sizes, key=lambda size: (size[0] * size[1], size))
+        sizes = f"{len(ordered):,} sizes, from {_by(ordered[0])} to {_by(ordered[-1])}"
+        return [f"images have {sizes} (height x width), and are resized whatever their proportions"]
 
     def expect(self, size: tuple[int, int]) -> None:
         """Have the images be of this size, as those were that trained."""
@@ -246,6 +256,7 @@ class Reader:
 
     def _fitted(self, name: str, image: Any) -> Any:
         size = (image.height, image.width)
+        self._sizes.add(size)
         if self._wanted is not None:
             if size == self._wanted:
                 return image

@@ -169,11 +169,19 @@ class Datasets:
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, tuple[tuple[str, Any], ...]], Dataset] = {}
-        self._under: dict[tuple[int, str], Dataset] = {}
+        self._under: dict[tuple[int, str, str | None], Dataset] = {}
         self._lock = threading.Lock()
 
-    def get(self, use: str, arguments: Mapping[str, Any], loss: str | None = None) -> Dataset:
+    def get(
+        self,
+        use: str,
+        arguments: Mapping[str, Any],
+        loss: str | None = None,
+        of_loss: Mapping[str, Any] = targets.NO_ARGUMENTS,
+    ) -> Dataset:
         """The dataset, loaded when it is first asked for; its targets as the loss reads them, where one is named.
+
+        `of_loss` are the arguments of the loss.
 
         Raises:
             DataError: as `load` and `targets.under`.
@@ -185,9 +193,9 @@ class Datasets:
             loaded = self._loaded[key]
             if loss is None:
                 return loaded
-            place = (id(loaded), loss)
+            place = (id(loaded), loss, targets.said_outputs(loss, of_loss).meaning)
             if place not in self._under:
-                self._under[place] = targets.under(loss, loaded)
+                self._under[place] = targets.under(loss, loaded, of_loss)
             return self._under[place]
 
     def checksums(self) -> dict[str, str]:

@@ -1,38 +1,93 @@
 """What a loss makes of targets: classes numbered from 0, or numbers to regress on.
 
-Data alone do not always say which they are: 0.0 and 1.0 can be either, and so can 1 to 5. The loss does.
+Data alone do not always say which they are: 0.0 and 1.0 can be either, and so can 1 to 5. The loss does. A loss of the
+user's own says it by what a model's outputs are to it (`outputs: logits`), in the config or as an attribute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset
 from sweeps.errors import DataError
+from sweeps.user_code import locate
 
 OF_CLASSES = ("softmax_cross_entropy", "binary_cross_entropy")
 OF_NUMBERS = ("mean_squared_error", "mean_absolute_error", "huber")
-"""The built-in losses, by what targets are to them. A loss of the user's own is given them as they are."""
+"""The built-in losses, by what targets are to them."""
+CLASS_OUTPUTS = ("probabilities", "logits", "scores")
+NUMBER_OUTPUTS = ("values", "counts", "log_counts")
+"""What a model's outputs can be to a loss of the user's own: one for each class, or one for each number of a target."""
+OUTPUTS, COUNT = "outputs", "number_of_outputs"
+NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
 FEW_CLASSES = 10
 ROWS_OF_A_CLASS = 2
 MOST_NAMED = 6
 
 
-def under(loss: str, dataset: Dataset) -> Dataset:
-    """The dataset with its targets as a loss reads them; what was done to them is in its notes.
+class SaidOutputs(NamedTuple):
+    """What a loss of the user's own says of a model's outputs; None where it does not."""
+
+    meaning: str | None
+    count: int | None
+
+
+def said_outputs(loss: str, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> SaidOutputs:
+    """What a loss says of outputs: its arguments in the config, else attributes of its function.
 
     Raises:
-        DataError: words under a loss of numbers, or what may be classes or not under one of classes.
+        DataError: what it says is none of `CLASS_OUTPUTS` and `NUMBER_OUTPUTS`.
     """
-    if dataset.target_scaling is not None and loss in OF_CLASSES:
-        raise DataError(f"scale_target is for numbers to regress on, but {loss} is for classes. Remove it")
+    if ":" not in loss:
+        return SaidOutputs(None, None)
+    function = None
+    with contextlib.suppress(DataError):  # which is told where the loss is built
+        function = locate(loss, DataError)
+    meaning, count = (arguments.get(name, getattr(function, name, None)) for name in (OUTPUTS, COUNT))
+    if meaning is not None and meaning not in (*CLASS_OUTPUTS, *NUMBER_OUTPUTS):
+        known = ", ".join((*CLASS_OUTPUTS, *NUMBER_OUTPUTS))
+        raise DataError(f"`{OUTPUTS}` of {loss} must be one of {known}, but got {meaning!r}")
+    if count is not None and (type(count) is not int or count < 1):
+        raise DataError(f"`{COUNT}` of {loss} must be a whole number of at least 1, but got {count!r}")
+    return SaidOutputs(meaning, count)
+
+
+def under(loss: str, dataset: Dataset, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> Dataset:
+    """The dataset with its targets as a loss with these arguments reads them; what was done to them is in its notes.
+
+    Raises:
+        DataError: words under a loss of numbers, what may be classes or not under one of classes, or `said_outputs`.
+    """
+    meaning = said_outputs(loss, arguments).meaning
+    is_of_classes = loss in OF_CLASSES or meaning in CLASS_OUTPUTS
+    if dataset.target_scaling is not None and (is_of_classes or meaning in ("counts", "log_counts")):
+        of = "classes" if is_of_classes else "counts"
+        raise DataError(f"scale_target is for numbers to regress on, but {loss} is for {of}. Remove it")
+    if is_of_classes:
+        return as_classes(dataset, loss)
     if loss in OF_NUMBERS:
         return as_numbers(dataset, loss)
-    return as_classes(dataset, loss) if loss in OF_CLASSES else dataset
+    return dataset if meaning is None else _as_values(dataset, loss, meaning)
+
+
+def _as_values(dataset: Dataset, loss: str, meaning: str) -> Dataset:
+    """Targets as float32, also whole numbers."""
+    dataset = as_numbers(dataset, loss)
+    if dataset.classes is not None:
+        as_floats = _mapped(dataset, lambda y: y.astype(np.float32))
+        dataset = replace(as_floats, classes=None, class_names=None, labels=None)
+    lowest = min(float(split.y.min()) for split in dataset.splits.values())
+    if meaning != "values" and lowest < 0:
+        advice = f"`{OUTPUTS}: values` is for any numbers"
+        raise DataError(f"to {loss} outputs are {meaning}, but a target is {lowest:g}, which is no count. {advice}")
+    return dataset
 
 
 def as_classes(dataset: Dataset, loss: str) -> Dataset:
@@ -47,7 +102,8 @@ def as_classes(dataset: Dataset, loss: str) -> Dataset:
     if dataset.labels is not None or dataset.class_names is not None:
         return dataset
     if dataset.train.y.ndim == 2:
-        return dataset if loss == "binary_cross_entropy" else _of_one_hot(dataset, loss)
+        is_for_rows = loss == "binary_cross_entropy" or (":" in loss and not _is_one_hot(dataset))
+        return dataset if is_for_rows else _of_one_hot(dataset, loss)
     targets = np.concatenate([split.y for split in dataset.splits.values()])
     if targets.dtype.kind == "f" and not (targets == np.floor(targets)).all():
         return dataset
@@ -79,8 +135,13 @@ def as_numbers(dataset: Dataset, loss: str) -> Dataset:
     """
     labels = dataset.labels or ()
     if dataset.class_names is not None and (not labels or isinstance(labels[0], str)):
-        first, advice = dataset.words or (f"the targets are names of classes, such as {dataset.class_names[0]!r}", "")
-        raise DataError(f"{first}, but {loss} is for numbers. {advice or 'Use softmax_cross_entropy'}")
+        way = "`outputs: logits`" if ":" in loss else "softmax_cross_entropy"
+        if dataset.words is None:
+            first = f"the targets are names of classes, such as {dataset.class_names[0]!r}"
+            raise DataError(f"{first}, but {loss} is for numbers. Use {way}")
+        first, advice = dataset.words
+        advice = advice or f"{way} is for classes, and `task: regression` for a column of numbers"
+        raise DataError(f"{first}, but {loss} is for numbers. {advice}")
     values = np.array(labels, np.float64)
     if np.array_equal(values, np.arange(len(values))):
         return dataset
@@ -88,6 +149,12 @@ def as_numbers(dataset: Dataset, loss: str) -> Dataset:
     values = values.astype(np.int32 if are_labels else np.float32)
     classes = int(values.max()) + 1 if are_labels else None
     return replace(_mapped(dataset, lambda y: values[y]), classes=classes, class_names=None, labels=None)
+
+
+def _is_one_hot(dataset: Dataset) -> bool:
+    """Whether every row of the targets is a 1 among zeros."""
+    rows = [split.y for split in dataset.splits.values()]
+    return all(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all() for y in rows)
 
 
 def _of_one_hot(dataset: Dataset, loss: str) -> Dataset:

@@ -148,7 +148,8 @@ class Programs:
 
     def dataset(self, program_key: ProgramKey) -> Dataset:
         use, arguments = program_key.dataset
-        return self._datasets.get(use, dict(arguments), program_key.loss[0])
+        loss, of_loss = program_key.loss
+        return self._datasets.get(use, dict(arguments), loss, dict(of_loss))
 
     @property
     def _share(self) -> memory.Share | None:
@@ -179,8 +180,9 @@ class Programs:
         """The searched numbers of a trial's model that are values of its lane."""
         if not self._numbers:
             return {}
-        dataset = self._datasets.get(trial.dataset.use, trial.dataset.arguments, trial.loss.use)
-        inputs, outputs = Inputs(dataset.input_shape, dataset.input_dtype), outputs_needed(trial.loss.use, dataset)
+        loss, of_loss = trial.loss.use, trial.loss.arguments
+        dataset = self._datasets.get(trial.dataset.use, trial.dataset.arguments, loss, of_loss)
+        inputs, outputs = Inputs(dataset.input_shape, dataset.input_dtype), outputs_needed(loss, dataset, of_loss)
         in_half = self._config.precision == "bfloat16"
         return traced_arguments.traced(trial.model, self._numbers, inputs, outputs, in_half=in_half)
 
@@ -194,7 +196,8 @@ class Programs:
 
     def _feed(self, device: jax.Device, program_key: ProgramKey) -> Feed:
         dataset = self.dataset(program_key)
-        place = (program_key.dataset, dataset.labels, device)  # another loss may number the targets otherwise
+        # Another loss may number the targets otherwise, or take them for numbers.
+        place = (program_key.dataset, dataset.labels, dataset.train.y.dtype, device)
         if place not in self._feeds:
             self._feeds[place] = feed(dataset, device, self._chunk_rows(dataset), self.policy.resident_bytes)
         return self._feeds[place]

@@ -26,6 +26,8 @@ from sweeps.training.pytrees import named, on_host
 from sweeps.user_code import project_folders
 
 ROWS = 512
+CLOSE = 1e-3
+"""By how much probabilities may miss 1: those of a model in bfloat16 have three digits."""
 
 
 class PreparedRows(np.ndarray):
@@ -34,12 +36,13 @@ class PreparedRows(np.ndarray):
 
 @dataclass(frozen=True, eq=False)
 class BestModel:
-    """Call it on rows: `model(x)` is f32 `[rows, outputs]`, probabilities after softmax or sigmoid, or plain values.
+    """Call it on rows: `model(x)` is f32 `[rows, outputs]`; `meaning` says what these are.
 
-    Values are in the units of the data's targets, also where these were scaled to train on (`scale_target`); they are
-    f64 then, since float32 does not tell large numbers apart that are close together. `x` is an
-    array of shape `[rows, *input_shape]` as the dataset has it, before `scale` and `offset`. `description` is what
-    `best/best.json` says, `parameters` are the arrays by name.
+    They are probabilities where the loss takes logits or probabilities, after softmax or sigmoid if need be; counts
+    where it takes their logarithms; else what the model gives. Values are in the units of the data's targets, also
+    where these were scaled to train on (`scale_target`); they are f64 then, since float32 does not tell large numbers
+    apart that are close together. `x` is an array of shape `[rows, *input_shape]` as the dataset has it, before `scale`
+    and `offset`. `description` is what `best/best.json` says, `parameters` are the arrays by name.
     """
 
     description: Mapping[str, Any]
@@ -70,7 +73,10 @@ class BestModel:
         return self.decide(self(x, prepared=prepared))
 
     def decide(self, outputs: np.ndarray) -> np.ndarray:
-        """`predict`, of what a call gave. A single output means the second class where it is above a half."""
+        """`predict`, of what a call gave. A single output means the second class where it is above a half.
+
+        A single score means it above 0.
+        """
         classes = self.classes
         if classes is None:
             return outputs
@@ -82,7 +88,8 @@ class BestModel:
 
     def places(self, outputs: np.ndarray) -> np.ndarray:
         """The number of the most probable class among `classes`, i64 `[rows]`, of what a call gave."""
-        found = outputs[:, 0] > 0.5 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+        half = 0.0 if self.meaning == "scores" else 0.5
+        found = outputs[:, 0] > half if outputs.shape[1] == 1 else outputs.argmax(axis=1)
         places: np.ndarray = found.astype(np.int64)
         return places
 
@@ -95,6 +102,21 @@ class BestModel:
         if self.description["outputs"] == 1 and (self.description["meaning"] == "values" or count != 2):
             return None
         return tuple(names) if names else tuple(map(str, range(count)))
+
+    @property
+    def meaning(self) -> str:
+        """What a call gives: "probabilities", "scores" (of classes; the highest wins), "counts" or "values"."""
+        told = str(self.description["meaning"])
+        if told == "values" and self.classes is not None:
+            return "scores"  # of a loss that said nothing, as earlier versions let it
+        return {"softmax": "probabilities", "sigmoid": "probabilities", "log_counts": "counts"}.get(told, told)
+
+    def are_chances(self, outputs: np.ndarray) -> bool:
+        """Whether what a call gave are probabilities: said to be, from 0 to 1, and those of classes adding up to 1."""
+        is_right = self.meaning == "probabilities" and bool(((outputs >= -CLOSE) & (outputs <= 1 + CLOSE)).all())
+        if not is_right or self.classes is None or outputs.shape[1] == 1 or self.description["meaning"] == "sigmoid":
+            return is_right
+        return bool((np.abs(outputs.sum(axis=1) - 1) <= CLOSE).all())
 
     def read(self, path: str | Path) -> np.ndarray:
         """The rows of a file, prepared as the training data were: `[rows, *input_shape]`; `inputs` says of which kinds.
@@ -183,9 +205,8 @@ class BestModel:
         offset = told["offset"] if "offset" in told else told["shift"]  # its name in earlier versions
         affine = jnp.array([told["scale"], offset], jnp.float32)
         variables = self._model.variables(self._tree)
-        final = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid}.get(
-            self.description["meaning"], lambda same: same
-        )
+        links = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid, "log_counts": jnp.exp}
+        final = links.get(self.description["meaning"], lambda same: same)
 
         def forward(x: jax.Array) -> jax.Array:
             outputs = self._model.apply(*variables, as_input(x, affine), jax.random.key(0), False)[0]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from sweeps.config.names import TOP
 from sweeps.errors import ModelError
-from sweeps.training.components import failed
+from sweeps.training.components import close, failed
 from sweeps.training.losses import build_loss
 from sweeps.training.metrics import OF_CLASSES, build_metric
 from sweeps.training.schedules import build_schedule
@@ -23,9 +23,25 @@ def check_loss(use: str, outputs: int, targets: Any, arguments: Mapping[str, Any
     """Targets are an array of shape `[rows]` or `[rows, outputs]`, of which only shape and dtype count.
 
     Raises:
-        ModelError: there is no such loss, it raises, or it does not give one number a row.
+        ModelError: there is no such loss, it raises, or it does not give one number a row, of this row alone.
     """
-    _check(f"loss {use}", build_loss(use, arguments or {}), outputs, targets, (ROWS,))
+    loss = build_loss(use, arguments or {})
+    _check(f"loss {use}", loss, outputs, targets, is_a_row=True)
+    if ":" in use and _mixes_rows(loss, outputs, targets):
+        advice = "Outputs are [rows, outputs]: take `outputs[:, 0]` where targets are [rows]"
+        raise ModelError(f"loss {use} must give a row's loss by this row alone, but it changes with others. {advice}")
+
+
+def _mixes_rows(loss: Callable[..., Any], outputs: int, targets: Any) -> bool:
+    """Whether the loss of a row changes with the targets and outputs of others, as where shapes are broadcast."""
+    shape = (ROWS + 1, *targets.shape[1:])
+    made = jnp.linspace(0.1, 0.9, (ROWS + 1) * outputs).reshape(ROWS + 1, outputs)
+    given = jnp.zeros(shape, targets.dtype)
+    try:
+        one, other = loss(made, given), loss(made.at[1:].add(0.5), given.at[1:].set(1))
+    except Exception:  # noqa: BLE001  (of numbers that a user's own function does not take)
+        return False
+    return bool(jnp.isfinite(one[0]) and jnp.isfinite(other[0]) and not close(one[0], other[0]))
 
 
 def check_metric(use: str, outputs: int, targets: Any) -> None:
@@ -37,7 +53,7 @@ def check_metric(use: str, outputs: int, targets: Any) -> None:
     width = math.prod(targets.shape[1:])
     if (use in OF_CLASSES or use == "auc" or TOP.fullmatch(use)) and width != 1:
         raise ModelError(f"metric {use} needs one class label a row, but a row of the targets has {width} numbers")
-    _check(f"metric {use}", build_metric(use), outputs, targets, ())
+    _check(f"metric {use}", build_metric(use), outputs, targets, is_a_row=False)
 
 
 def check_schedule(use: str, arguments: Mapping[str, Any]) -> None:
@@ -56,27 +72,29 @@ def check_schedule(use: str, arguments: Mapping[str, Any]) -> None:
         raise ModelError(f"schedule {use} must give one number, but got shape {made.shape}")
 
 
-def _check(what: str, function: Callable[..., Any], outputs: int, targets: Any, shape: tuple[int, ...]) -> None:
+def _check(what: str, function: Callable[..., Any], outputs: int, targets: Any, *, is_a_row: bool) -> None:
+    rows = ROWS if outputs != ROWS else ROWS + 1  # else a row would pass for an output
 
     def trace() -> Any:
-        return function(jnp.zeros((ROWS, outputs)), jnp.zeros((ROWS, *targets.shape[1:]), targets.dtype))
+        return function(jnp.zeros((rows, outputs)), jnp.zeros((rows, *targets.shape[1:]), targets.dtype))
 
     try:
         made = jax.eval_shape(trace)
     except Exception as error:
         fit = f"{what} does not take outputs of shape [rows, {outputs}] with targets {_words(targets)}"
         raise ModelError(failed(fit, error).replace(" failed", "", 1)) from error
-    if getattr(made, "shape", None) != shape:
-        raise ModelError(f"{what} must give {'one number a row' if shape else 'one number'}, but got {_given(made)}")
+    if getattr(made, "shape", None) != ((rows,) if is_a_row else ()):
+        wanted = "one number a row" if is_a_row else "one number"
+        raise ModelError(f"{what} must give {wanted}, but got {_given(made, rows)}")
 
 
-def _given(made: Any) -> str:
+def _given(made: Any, rows: int) -> str:
     if not hasattr(made, "shape"):
         return f"no array but {type(made).__name__}"
     if made.shape == ():
         return "one number for all of them: leave out its mean, which the sweep takes"
-    hint = ": take the mean of it" if made.shape == (ROWS,) else ""
-    return f"shape {tuple('rows' if size == ROWS else size for size in made.shape)}{hint}"
+    hint = ": take the mean of it" if made.shape == (rows,) else ""
+    return f"shape {tuple('rows' if size == rows else size for size in made.shape)}{hint}"
 
 
 def _words(targets: Any) -> str:

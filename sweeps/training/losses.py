@@ -2,12 +2,13 @@
 
 Outputs are of shape `[rows, outputs]`; class targets are int32 `[rows]`, other targets float32 `[rows]` or
 `[rows, outputs]`. A loss's numbers, such as huber's `delta`, may be tracers, so that they differ from lane to lane. A
-loss of the user's own has the same signature.
+loss of the user's own has the same signature, and says what outputs are to it: `datasets.targets.said_outputs`.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from sweeps.datasets import targets as reading
 from sweeps.datasets.dataset import Dataset
 from sweeps.errors import DataError
 from sweeps.training import components
@@ -172,7 +174,7 @@ def build_loss(use: str, arguments: Mapping[str, Any]) -> Loss:
     Raises:
         ModelError: there is no such loss.
     """
-    loss, given = components.find(use, LOSSES), dict(arguments)
+    loss, given = components.find(use, LOSSES), _taken(use, arguments)
     if loss is softmax_cross_entropy and not given.pop("from_logits", True):
         loss = softmax_cross_entropy_of_probabilities
     elif loss is softmax_cross_entropy and given:
@@ -186,7 +188,7 @@ def traceable_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str
     Raises:
         ModelError: there is no such loss.
     """
-    loss = components.find(use, LOSSES)
+    loss, arguments = components.find(use, LOSSES), _taken(use, arguments)
     if use in LOSSES:
         return frozenset(name for name, value in arguments.items() if components.is_number(value))
     outputs, labels, numbers = jnp.zeros((2, 2)), jnp.zeros(2, jnp.int32), jnp.zeros((2, 2))
@@ -197,22 +199,36 @@ def traceable_arguments(use: str, arguments: Mapping[str, Any]) -> frozenset[str
 def decision_threshold(use: str, arguments: Mapping[str, Any]) -> float:
     """Above which value a single output means class 1, of a model that is trained with this loss.
 
-    It is 0 for logits and for losses of one's own. Probabilities, and values regressed on the labels 0 and 1, are
-    halfway at 0.5.
+    It is 0 for logits and scores. Probabilities, and values regressed on the labels 0 and 1, are halfway at 0.5.
     """
     if use == "binary_cross_entropy":
         return 0.0 if arguments.get("from_logits", True) else 0.5
-    return 0.5 if use in ("mean_squared_error", "mean_absolute_error", "huber") else 0.0
+    if use in reading.OF_NUMBERS:
+        return 0.5
+    meaning = reading.said_outputs(use, arguments).meaning
+    return {"probabilities": 0.5, "values": 0.5, "counts": 0.5, "log_counts": math.log(0.5)}.get(str(meaning), 0.0)
 
 
-def meaning(loss: str, arguments: Mapping[str, Any]) -> str:
-    """What outputs are after training with a loss: logits of "softmax" or "sigmoid", "probabilities" or "values"."""
-    logits = {"binary_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax"}.get(loss, "values")
-    return logits if logits == "values" or arguments.get("from_logits", True) else "probabilities"
+def meaning(use: str, arguments: Mapping[str, Any], dataset: Dataset | None = None) -> str:
+    """What outputs are after training with a loss: logits of a "softmax" or "sigmoid", or what they are called.
+
+    Without a dataset the logits of a loss of the user's own are those of a softmax. Where such a loss says nothing,
+    outputs are "values".
+    """
+    if use in LOSSES:
+        logits = {"binary_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax"}.get(use, "values")
+        return logits if logits == "values" or arguments.get("from_logits", True) else "probabilities"
+    said = reading.said_outputs(use, arguments)
+    if said.meaning != "logits":
+        return said.meaning or "values"
+    is_softmax = dataset is None or (dataset.classes is not None and said.count != 1)
+    return "softmax" if is_softmax else "sigmoid"
 
 
-def outputs_needed(use: str, dataset: Dataset) -> int:
+def outputs_needed(use: str, dataset: Dataset, arguments: Mapping[str, Any] = reading.NO_ARGUMENTS) -> int:
     """How many outputs a model must have under a loss: one a class for softmax, else one a target number.
+
+    A loss of the user's own says whether its outputs are of classes, and may say how many there are.
 
     Raises:
         DataError: the loss does not take such targets.
@@ -226,9 +242,33 @@ def outputs_needed(use: str, dataset: Dataset) -> int:
         if low < 0 or high > 1:
             other = "; use softmax_cross_entropy" if dataset.classes else ""
             raise DataError(f"binary_cross_entropy needs targets between 0 and 1, but got {low:g} to {high:g}{other}")
-    if ":" in use and dataset.classes is not None:
-        return dataset.classes
-    return dataset.target_width
+    return _of_own(use, dataset, reading.said_outputs(use, arguments)) if ":" in use else dataset.target_width
+
+
+def _of_own(use: str, dataset: Dataset, said: reading.SaidOutputs) -> int:
+    """How many outputs a loss of the user's own needs, by what it says of them."""
+    classes = None if said.meaning in reading.NUMBER_OUTPUTS else dataset.classes
+    if said.meaning in reading.CLASS_OUTPUTS and classes is None and dataset.target_width == 1:
+        low, high = dataset.train.y.min(), dataset.train.y.max()
+        if low < 0 or high > 1:
+            raise DataError(
+                f"to {use} outputs are {said.meaning}, but the targets are fractions from {low:g} to {high:g}"
+            )
+    if said.count is None:
+        return classes or dataset.target_width
+    if classes is not None and said.count != classes and (said.count, classes) != (1, 2):
+        one = "1 or 2" if classes == 2 else f"{classes}"
+        raise DataError(f"`{reading.COUNT}` of {use} must be {one} for {classes} classes, but got {said.count}")
+    if dataset.target_scaling is not None and said.count != dataset.target_width:
+        rule = f"scale_target needs an output for each of a target's {dataset.target_width} numbers"
+        raise DataError(f"{rule}, but {use} has {said.count}, which could not be taken back into the data's units")
+    return said.count
+
+
+def _taken(use: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a loss's function takes: what one's own says of outputs is for the sweep."""
+    ours = (reading.OUTPUTS, reading.COUNT) if ":" in use else ()
+    return {name: value for name, value in arguments.items() if name not in ours}
 
 
 def _like(targets: jax.Array, outputs: jax.Array) -> jax.Array:

@@ -123,7 +123,7 @@ def lane_program(program_key: ProgramKey, dataset: Dataset, chunk_rows: int) -> 
     """
     model, arguments = program_key.model
     loss, of_loss = program_key.loss
-    outputs = losses.outputs_needed(loss, dataset)
+    outputs = losses.outputs_needed(loss, dataset, dict(of_loss))
     threshold = losses.decision_threshold(loss, dict(of_loss))
 
     def build_loss(floats: Mapping[str, Any]) -> losses.Loss:

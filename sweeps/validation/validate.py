@@ -14,7 +14,7 @@ from sweeps.config import Draft, Value
 from sweeps.config.names import LOSSES, SCHEDULES, Options
 from sweeps.config.optax_names import ARGUMENTS
 from sweeps.config.space import written_values
-from sweeps.config.wording import Path, did_you_mean, path_text
+from sweeps.config.wording import Path, did_you_mean, listing, path_text
 from sweeps.datasets import loading, targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
@@ -167,8 +167,10 @@ def _suits(draft: Draft, sample: SampleConfig, built: Any) -> None:
     for loss in itertools.chain.from_iterable(sample_configs(draft, "loss").values()):
         if built.ending and meaning(loss.use, loss.arguments) in ("softmax", "sigmoid"):
             rule = f"{sample.use} ends in a {built.ending}, and {loss.use} takes what is before it (logits)"
-            advice = "Leave that activation out of the model"
-            draft.complain(sample.place, rule, "", f"{advice}, or give the loss `from_logits: false`")
+            other = (
+                f"`{targets.OUTPUTS}: probabilities` if it takes those" if ":" in loss.use else "`from_logits: false`"
+            )
+            draft.complain(sample.place, rule, "", f"Leave that activation out of the model, or give the loss {other}")
 
 
 def _shapes(draft: Draft, found: list[Dataset]) -> list[ModelShape]:
@@ -177,17 +179,41 @@ def _shapes(draft: Draft, found: list[Dataset]) -> list[ModelShape]:
 
     shapes = []
     for loss in _taken(draft, "loss", LOSSES):
-        for dataset in [_tried(draft, loss.place, targets.under, loss.use, each) for each in found]:
-            if dataset is None:
-                continue
-            outputs = _tried(draft, loss.place, losses.outputs_needed, loss.use, dataset)
+        complaints = len(draft.complaints)
+        asked, read = [], [_tried(draft, loss.place, targets.under, loss.use, each, loss.arguments) for each in found]
+        for dataset in filter(None, read):
+            outputs = _tried(draft, loss.place, losses.outputs_needed, loss.use, dataset, loss.arguments)
             if outputs is None:
                 continue
-            shapes.append(ModelShape(dataset.input_shape, outputs, dataset.input_dtype))
+            asked.append(ModelShape(dataset.input_shape, outputs, dataset.input_dtype))
             _tried(draft, loss.place, check_signatures.check_loss, loss.use, outputs, dataset.train.y, loss.arguments)
             for index, metric in enumerate(draft.sections.metrics or ()):
                 _tried(draft, ("metrics", index), check_signatures.check_metric, metric, outputs, dataset.train.y)
+        if len(draft.complaints) > complaints or _says(draft, loss, [*filter(None, read)]):
+            shapes += asked
     return list(dict.fromkeys(shapes))
+
+
+def _says(draft: Draft, loss: SampleConfig, read: list[Dataset]) -> bool:
+    """Whether a loss of one's own says what a model's outputs are to it, where the targets leave that open."""
+    from sweeps.training.metrics import OF_CLASSES
+
+    if ":" not in loss.use or targets.said_outputs(loss.use, loss.arguments).meaning is not None:
+        return True
+    of_classes = next((dataset for dataset in read if dataset.classes is not None), None)
+    asking = next((metric for metric in draft.sections.metrics or () if metric in OF_CLASSES), None)
+    if of_classes is None and asking is None:
+        return True
+    use = f"`loss: {{use: {loss.use}, {targets.OUTPUTS}: logits}}`"
+    classes, numbers = listing(targets.CLASS_OUTPUTS[::2]), listing(targets.NUMBER_OUTPUTS)
+    each = "" if of_classes is None else f", one for each of {of_classes.classes} classes"
+    if of_classes is not None and of_classes.class_names is not None:
+        advice = f"Give {use}, or {classes}{each}"
+    else:
+        advice = f"Give {use}, or {classes}{each}; or {numbers}, one for each number of a target"
+    rule = "is a loss of your own, so say what a model's outputs are to it"
+    draft.complain(loss.place, f"{loss.use} {rule}", "", f"{advice}. `{targets.COUNT}: 1` says that there is one")
+    return False
 
 
 def _schedules(draft: Draft) -> None:

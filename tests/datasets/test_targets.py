@@ -240,3 +240,55 @@ def test_scaled_targets_are_no_classes() -> None:
     assert said == f"scale_target is for numbers to regress on, but {SOFTMAX} is for classes. Remove it"
     advice = "numbers of a table are `task: regression`, those of an array floats"
     assert advice in refused(lambda: loading.load("two_moons", {"scale_target": True}))
+
+
+# ---- a loss of one's own ---------------------------------------------------------------------------------------------
+
+OWN = "test_targets:own"
+
+
+def own(outputs: Any, targets: Any) -> Any:
+    return outputs
+
+
+def under_own(y: Any, outputs: str, use: str = "npz", **more: Any) -> Dataset:
+    arguments = {**stored(y, use), **more}
+    return Datasets().get(arguments.pop("use"), arguments, OWN, {"outputs": outputs})
+
+
+@pytest.mark.parametrize("outputs", targets.CLASS_OUTPUTS)
+def test_outputs_of_classes_make_classes_of_labels_from_1_and_of_one_hot_rows(outputs: str) -> None:
+    y = RNG.integers(1, 4, ROWS)
+    for given in (y, y.astype(np.float32)):
+        dataset = under_own(given, outputs)
+        assert (dataset.classes, dataset.labels) == (3, (1, 2, 3))
+        assert of_rows(dataset) == dict(enumerate(y.tolist()))
+    dataset = under_own(np.eye(3, dtype=int)[y - 1], outputs)
+    assert of_rows(dataset) == dict(enumerate((y - 1).tolist()))
+    several = np.eye(3)[y - 1]
+    several[0] = 1
+    assert under_own(several, outputs).train.y.shape[1:] == (3,)  # independent labels stay rows
+
+
+@pytest.mark.parametrize("outputs", targets.NUMBER_OUTPUTS)
+def test_outputs_of_numbers_make_numbers_of_whole_targets(outputs: str) -> None:
+    y = RNG.poisson(3, ROWS)
+    for use in ("npz", "csv"):
+        dataset = under_own(y, outputs, use)
+        assert (dataset.classes, dataset.train.y.dtype) == (None, np.float32)
+        found = {int(8 * x[0]): target for split in dataset.splits.values() for x, target in zip(*split, strict=True)}
+        assert found == dict(enumerate(y.tolist()))
+
+
+def test_words_are_no_numbers_and_what_is_below_0_is_no_count() -> None:
+    said = refused(lambda: under_own(["cat", "dog"] * 30, "counts", "csv"))
+    assert "'cat'" in said
+    assert said.endswith("`outputs: logits` is for classes, and `task: regression` for a column of numbers")
+    said = refused(lambda: under_own(np.arange(ROWS) - 5.0, "log_counts"))
+    assert (
+        said == f"to {OWN} outputs are log_counts, but a target is -5, which is no count. `outputs: values` is for "
+        "any numbers"
+    )
+    for outputs in ("logits", "counts"):
+        with pytest.raises(DataError, match="scale_target is for numbers to regress on"):
+            under_own(np.arange(ROWS) / 7, outputs, scale_target=True)

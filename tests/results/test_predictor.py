@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 import sweeps
 from sweeps.cli import app
+from sweeps.command.predict import predicted_columns
 from sweeps.errors import DataError, ResultsError
 from sweeps.results.predictor import BestModel
 from sweeps.training.losses import meaning
@@ -125,6 +126,64 @@ def test_a_sweep_without_a_model_says_so(tmp_path: Path) -> None:
     (tmp_path / "small" / "best" / "best.json").unlink()
     with pytest.raises(ResultsError, match=r"best\.json"):
         results.best_model()
+
+
+def saying(meaning: str, outputs: int, classes: int | None = 3) -> BestModel:
+    """A model that gives its inputs, trained with a loss to which outputs are `meaning`."""
+    names = None if classes is None else ("cat", "dog", "owl")[:classes]
+    told = {"model": {"use": "test_predictor:itself"}, "precision": "float32", "input_shape": [outputs]}
+    told |= {"input_dtype": "float32", "dtype": "float32", "scale": 1.0, "offset": 0.0, "preprocessing": None}
+    return BestModel(
+        {**told, "outputs": outputs, "meaning": meaning, "classes": classes, "class_names": names, "number": 0},
+        {"nothing": np.zeros(1, np.float32)},
+    )
+
+
+def itself() -> Any:
+    return lambda key: {"nothing": jnp.zeros(1)}, lambda params, x: x + params["nothing"][None]
+
+
+def columns(model: BestModel, x: np.ndarray) -> dict[str, list[Any]]:
+    return {column.name: list(column.values) for column in predicted_columns(model, model(x))}
+
+
+ROW = np.array([[4.0, 2.5, -1.5]], np.float32)
+
+
+def test_logits_become_probabilities_and_scores_stay_what_they_are() -> None:
+    exponentials = np.exp(ROW[0])
+    found = columns(saying("softmax", 3), ROW)
+    assert list(found) == ["predicted", "probability_cat", "probability_dog", "probability_owl"]
+    np.testing.assert_allclose(
+        [found[name][0] for name in list(found)[1:]], exponentials / exponentials.sum(), rtol=1e-6
+    )
+    for told in ("scores", "values"):  # the latter of a results folder whose loss said nothing
+        found = columns(saying(told, 3), ROW)
+        assert found == {"predicted": ["cat"], "output_cat": [4.0], "output_dog": [2.5], "output_owl": [-1.5]}
+    assert columns(saying("scores", 1, 2), ROW[:, :1]) == {"predicted": ["dog"], "output_dog": [4.0]}
+
+
+def test_one_logit_says_the_probability_of_both_classes() -> None:
+    found = columns(saying("sigmoid", 1, 2), ROW[:, 2:])
+    assert found["predicted"] == ["cat"]
+    assert found["probability_dog"][0] == pytest.approx(1 / (1 + np.exp(1.5)), rel=1e-6)
+    assert found["probability_cat"][0] == pytest.approx(1 / (1 + np.exp(-1.5)), rel=1e-6)
+
+
+def test_what_is_said_to_be_a_probability_and_is_none_is_not_called_so() -> None:
+    found = columns(saying("probabilities", 3), ROW)
+    assert list(found) == ["predicted", "output_cat", "output_dog", "output_owl"]
+    right = np.array([[0.25, 0.5, 0.25]], np.float32)
+    assert list(columns(saying("probabilities", 3), right))[1:] == [
+        "probability_cat",
+        "probability_dog",
+        "probability_owl",
+    ]
+
+
+def test_logarithms_of_counts_are_told_as_counts() -> None:
+    assert columns(saying("log_counts", 1, None), ROW[:, 1:2]) == {"predicted": [pytest.approx(np.exp(2.5), rel=1e-6)]}
+    assert columns(saying("counts", 1, None), ROW[:, 1:2]) == {"predicted": [2.5]}
 
 
 # ---- the user's own object -------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def refer(config: SweepConfig, number: int, params: Params, chunk_rows: int | No
     """The same trial in the plain loop."""
     trial = space.resolve(config, params)
     dataset = Datasets().get(trial.dataset.use, trial.dataset.arguments)
-    outputs = outputs_needed(trial.loss.use, dataset)
+    outputs = outputs_needed(trial.loss.use, dataset, trial.loss.arguments)
     threshold = decision_threshold(trial.loss.use, trial.loss.arguments)
     rate = {} if trial.learning_rate is None else {"learning_rate": trial.learning_rate}
     trained, epochs = reference.train(

@@ -15,9 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeping import fixed, lane_trial, mapped, vmapped
 
+from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset, Split, checked
 from sweeps.errors import DataError, ModelError
-from sweeps.training.losses import LOSSES, build_loss, outputs_needed, traceable_arguments
+from sweeps.training.losses import (
+    LOSSES,
+    build_loss,
+    decision_threshold,
+    meaning,
+    outputs_needed,
+    traceable_arguments,
+)
 from sweeps.training.metrics import build_metric
 
 ROWS = 7
@@ -235,6 +243,52 @@ def test_a_model_has_one_output_a_class_or_one_a_target(
     name: str, classes: int | None, width: int, outputs: int
 ) -> None:
     assert outputs_needed(name, data(classes, width)) == outputs
+
+
+@pytest.mark.parametrize(
+    ("said", "classes", "outputs", "means", "threshold"),
+    [
+        ({"outputs": "logits"}, 3, 3, "softmax", 0.0),
+        ({"outputs": "logits"}, 2, 2, "softmax", 0.0),
+        ({"outputs": "logits", "number_of_outputs": 1}, 2, 1, "sigmoid", 0.0),
+        ({"outputs": "probabilities", "number_of_outputs": 1}, 2, 1, "probabilities", 0.5),
+        ({"outputs": "scores"}, 3, 3, "scores", 0.0),
+        ({"outputs": "values"}, 3, 1, "values", 0.5),
+        ({"outputs": "counts"}, 3, 1, "counts", 0.5),
+        ({"outputs": "log_counts"}, 3, 1, "log_counts", np.log(0.5)),
+        ({"outputs": "values", "number_of_outputs": 2}, 3, 2, "values", 0.5),
+    ],
+)
+def test_a_loss_of_ones_own_says_how_many_outputs_there_are_and_what_they_mean(
+    said: dict[str, Any], classes: int, outputs: int, means: str, threshold: float
+) -> None:
+    use = "sweeps.training.losses:mean_squared_error"
+    dataset = targets.under(use, data(classes, 1), said)
+    assert outputs_needed(use, dataset, said) == outputs
+    assert meaning(use, said, dataset) == means
+    assert decision_threshold(use, said) == threshold
+    assert build_loss(use, said) is LOSSES["mean_squared_error"]
+    assert traceable_arguments(use, said) == frozenset()
+
+
+def of_one_logit(outputs: Any, targets: Any) -> Any:
+    return outputs[:, 0]
+
+
+of_one_logit.outputs, of_one_logit.number_of_outputs = "logits", 1  # type: ignore[attr-defined]
+
+
+def test_a_function_says_the_same_in_its_attributes_and_the_config_wins() -> None:
+    assert outputs_needed("test_losses:of_one_logit", data(2, 1)) == 1
+    assert meaning("test_losses:of_one_logit", {}, data(2, 1)) == "sigmoid"
+    assert outputs_needed("test_losses:of_one_logit", data(2, 1), {"number_of_outputs": 2}) == 2
+
+
+def test_scaled_targets_of_one_number_cannot_come_back_from_two_outputs() -> None:
+    split = Split(np.zeros((6, 2), np.float32), np.arange(6.0))
+    dataset = checked(Dataset(split, split), scale_target=True)
+    with pytest.raises(DataError, match="scale_target needs an output for each of a target's 1 numbers"):
+        outputs_needed("test_losses:of_one_logit", dataset, {"outputs": "values", "number_of_outputs": 2})
 
 
 def data(classes: int | None, width: int) -> Dataset:

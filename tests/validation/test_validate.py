@@ -52,6 +52,10 @@ def one_number(outputs, targets):
     return outputs.mean()
 
 
+def broadcast(outputs, targets):
+    return ((outputs - targets[None]) ** 2).mean(axis=-1)
+
+
 def picky(outputs, targets):
     return outputs.reshape(7, 7)
 
@@ -139,6 +143,19 @@ def test_a_right_config_has_no_complaints() -> None:
         ("dataset.use=parts:regression", "loss: softmax_cross_entropy needs class labels"),
         ("loss=parts:one_number", "loss: loss parts:one_number must give one number a row"),
         ("loss=parts:picky", "loss: loss parts:picky does not take outputs of shape [rows, 2] with targets"),
+        (
+            "loss=parts:by_row",
+            "loss: parts:by_row is a loss of your own, so say what a model's outputs are to it. Give",
+        ),
+        ("loss={use: 'parts:by_row', outputs: logit}", "loss: `outputs` of parts:by_row must be one of probabilities,"),
+        (
+            "loss={use: 'parts:by_row', outputs: logits, number_of_outputs: 3}",
+            "loss: `number_of_outputs` of parts:by_row must be 1 or 2 for 2 classes, but got 3",
+        ),
+        (
+            "loss={use: 'parts:broadcast', outputs: values}",
+            "loss: loss parts:broadcast must give a row's loss by this row alone, but it changes with others",
+        ),
         ("loss={use: 'parts:loss', depth: 2}", "loss: loss parts:loss does not take outputs of shape [rows, 2]"),
         ("schedule={use: 'parts:loss', depth: 2}", "schedule: schedule parts:loss failed"),
         ("loss=parts:lss", "loss: module parts has no 'lss'. Did you mean `loss`?"),

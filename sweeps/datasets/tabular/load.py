@@ -127,6 +127,7 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
             kind="table", columns=done, target=target, classes=wanted.classes, form=form._asdict()
         ),
         notes=(*notes, *preprocessing.notes(done, table), *cut.notes),
+        doubts=tuple(cut.doubts(table, parts)),
     )
 
 
@@ -205,8 +206,7 @@ def _target(table: Table, name: str, task: str | None) -> Target:
 def _words(table: Table, name: str, classes: Sequence[str]) -> Words:
     """What a loss of numbers has to say of a column of text."""
     first = f"{table.place(0)}: the target {name!r} holds words, the first is {str(table.column(name)[0])!r}"
-    classes_or = "softmax_cross_entropy is for classes, and `task: regression` for a column of numbers"
-    return Words(first, numerals.advice(classes) or classes_or)
+    return Words(first, numerals.advice(classes))
 
 
 def _weights(table: Table, name: str, others: Sequence[str]) -> Array:

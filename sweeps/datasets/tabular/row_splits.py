@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sweeps.datasets import splitting
@@ -58,6 +59,24 @@ class Cut(NamedTuple):
         if self.stratify:
             return splitting.stratified(splitting.classes_of(target), counts, self.seed)
         return splitting.at_random(table.rows, counts, self.seed)
+
+    def doubts(self, table: Table, parts: Parts) -> Iterator[str]:
+        """For a person: splits that are in another order than the times in some column."""
+        if self.time is not None or self.group is not None:
+            return
+        for name, column in table.columns.items():
+            if not times.are_dates(column):
+                continue
+            places = times.places(table, name)
+            later = [rows for rows in (parts.valid, parts.test) if len(rows)]
+            early = int((places[parts.train] > min(places[rows].min() for rows in later)).sum()) if later else 0
+            if self.split is not None and early:
+                told = (
+                    f"{early:,} of {len(parts.train):,} rows that train are later in {name!r} than the first of another"
+                )
+                yield f"{told} split, so that column {self.split!r} is not in the order of time"
+            elif self.split is None:
+                yield f"rows have dates in {name!r}, and are split at random: `time: {name}` trains on the oldest"
 
     def _check_one_way(self) -> None:
         ways = {"stratify": self.stratify, "group": self.group, "time": self.time, "split": self.split}

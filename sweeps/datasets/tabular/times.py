@@ -30,6 +30,7 @@ USUAL_FORMS = (
 )  # fmt: skip
 """What is tried to say which `time_format` a column may need."""
 RULE = "a number, or a time in ISO form such as 2020-01-31 or 09:30"
+_ISO_DATE = re.compile(r"\s*\d{4}-\d{2}")
 _MONTH = re.compile(r"\d{4}-\d{2}")
 _WEEK_WITHOUT_DAY = re.compile(r"%[UW]")
 _WEEKDAY = re.compile(r"%[aAwu]")
@@ -83,6 +84,21 @@ def places(table: Table, name: str, time_format: str | None = None) -> Array:
         _check_not_day_first(table, name, np.array([number(cell) for cell in found]))
         return _read(table, name, number, RULE)
     return _read(table, name, iso, RULE, "" if _are(found, iso) else _advice(found))
+
+
+def are_dates(column: pa.Array) -> bool:
+    """Whether a column holds dates, each cell: of Arrow's types, or text in ISO form."""
+    if len(column) == column.null_count or column.null_count:
+        return False
+    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        return True
+    if not (cells.is_text(column) and _ISO_DATE.match(column[0].as_py())):
+        return False
+    found = _distinct(column)[0]
+    return (
+        all(isinstance(_moment(cell, iso), datetime) for cell in found)
+        and len({_kind(_moment(cell, iso)) for cell in found}) == 1
+    )
 
 
 def iso(cell: str) -> datetime | time:

@@ -1,0 +1,64 @@
+"""What a careful colleague would say of a config that is right: of its data, and of a model that scales them again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from sweeps.config import Draft
+from sweeps.datasets import doubts as of_data
+from sweeps.datasets.dataset import Dataset
+from sweeps.errors import SweepError
+from sweeps.validation.sample_configs import sample_configs
+
+SCALING = ("Rescaling", "Normalization")
+SHAPING = ("InputLayer", "Reshape", "Flatten", "Permute")
+SMALL = 2.0
+"""Inputs within so much of 0 are no bytes any more."""
+
+
+def doubts(draft: Draft, dataset: Dataset) -> list[str]:
+    """A line for each; none of them is an error."""
+    return [*of_data.doubts(dataset), *dict.fromkeys(_scaled_twice(draft, dataset))]
+
+
+def _scaled_twice(draft: Draft, dataset: Dataset) -> Iterator[str]:
+    """Keras models that begin with a layer that scales, on inputs that are scaled."""
+    if "keras" not in sys.modules or not (seen := _scaled_to(dataset)):
+        return
+    from sweeps.training.models import made_by_keras
+
+    for samples in sample_configs(draft, "model").values():
+        sample, outputs = samples[0], dataset.classes or dataset.target_width
+        try:
+            model = made_by_keras(sample.use, sample.arguments, dataset.input_shape, outputs)
+        except SweepError:
+            continue  # of another number of outputs, which the loss asks for
+        layer = None if model is None else _first_layer(model)
+        if layer is not None and type(layer).__name__ in SCALING and getattr(layer, "scale", None) != 1:
+            advice = "Leave that layer out, or give the dataset `scale: 1`"
+            if any(column["spread"] != 1 for column in (dataset.preprocessing or {}).get("columns", ())):
+                advice = "Leave that layer out, or `standardize`"
+            told = f"{sample.use} begins with {type(layer).__name__}, and its inputs are scaled already, {seen}"
+            yield f"{told}. {advice}"
+
+
+def _scaled_to(dataset: Dataset) -> str:
+    """What a model sees of inputs that are scaled, by the dataset or before; "" of others."""
+    x, scale, offset = dataset.train.x, dataset.scale or 1.0, dataset.offset
+    ends = sorted(float(end(x)) * scale + offset for end in (np.min, np.max))
+    is_small = x.dtype.kind == "f" and max(map(abs, ends)) <= SMALL
+    columns = (dataset.preprocessing or {}).get("columns", ())
+    is_scaled = (scale, offset) != (1, 0) or any(column["spread"] != 1 for column in columns)
+    return f"from {ends[0]:.4g} to {ends[1]:.4g}" if is_scaled or is_small else ""
+
+
+def _first_layer(model: Any) -> Any | None:
+    """The first layer that does more than to give rows another shape, also within models in it."""
+    for layer in getattr(model, "layers", ()):
+        if type(layer).__name__ not in SHAPING:
+            return _first_layer(layer) if getattr(layer, "layers", None) else layer
+    return None
