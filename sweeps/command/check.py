@@ -10,6 +10,7 @@ from rich.console import Console
 from sweeps.amounts import count
 from sweeps.command import data_facts, display
 from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig, read_draft
+from sweeps.config.parameters import name_of, range_by_range
 from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
@@ -82,7 +83,7 @@ def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple
             "sampler",
             config.sampler.use if config.pruner.use == "none" else f"{config.sampler.use}, {config.pruner.use}",
         ),
-        *((f"  {name}", described(entry)) for name, entry in config.search_space.items()),
+        *((f"  {name_of(key)}", described(entry)) for key, entry in range_by_range(config.search_space).items()),
         ("until", " or ".join(_limits(config, grid))),
         *([("first", first)] if config.enqueue else []),
     ]
@@ -105,9 +106,12 @@ def _is_augmented(config: SweepConfig) -> bool:
 
 
 def _augmentation(config: SweepConfig) -> str:
-    entries = {name: entry for name, entry in config.search_space.items() if name.startswith("augmentation.")}
+    ranges = range_by_range(config.search_space)
+    entries = {key: entry for key, entry in ranges.items() if key.startswith("augmentation.")}
     own = {f"augmentation.{name}": value for name, value in config.augmentation.given.items()}
-    return ", ".join(f"{name.partition('.')[2]} {described(entry)}" for name, entry in {**own, **entries}.items())
+    return ", ".join(
+        f"{name_of(key).partition('.')[2]} {described(entry)}" for key, entry in {**own, **entries}.items()
+    )
 
 
 def _numbers(given: Mapping[str, object]) -> str:

@@ -50,8 +50,8 @@ def models(config: SweepConfig, programs: Programs) -> dict[str, Model]:
     """The models of sample trials, by how a config writes them."""
     found: dict[str, Model] = {}
     for _, chosen in sample_configs.assignments(config.search_space):
-        params = {name: chosen[name] for name in config.parameters() if space.active(config, chosen, name)}
-        program_key = programs.lane_trial(0, space.resolve(config, params)).program_key
+        trial = space.resolve(config, space.active_params(config, chosen))
+        program_key = programs.lane_trial(0, trial).program_key
         use, arguments = program_key.model
         found.setdefault(_words(use, dict(arguments)), programs.model(program_key))
     return found

@@ -37,7 +37,7 @@ class Change(NamedTuple):
 
 def changes(before: SweepConfig, now: SweepConfig) -> list[Change]:
     """Every difference between two configs, in the order of the config."""
-    grown = {name for name, entry in now.parameters().items() if _has_grown(before.search_space.get(name), entry)}
+    grown = {key for key, entry in now.parameters().items() if _has_grown(before.parameters().get(key), entry)}
     found = _differences((), before.model_dump(), now.model_dump())
     return [Change(path, old, new, _needs_force(path, grown)) for path, old, new in found]
 
@@ -62,16 +62,15 @@ def fingerprint(
         tree["code"] = dict(code)
     if other_data:
         tree["data"] = dict(other_data)
-    searched = config.parameters()
-    tree["search_space"] = {
-        name: _without_range(entry) if name in searched else entry for name, entry in tree["search_space"].items()
-    }
+    tree["search_space"] = {name: _without_ranges(entry) for name, entry in tree["search_space"].items()}
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _needs_force(path: Path, grown: set[str]) -> bool:
-    if path[0] == "search_space" and len(path) > 2 and path[1] in grown:
-        return path[2] not in RANGE
+    # A range of several has its position after its name, and the two together for a key.
+    key = 3 if len(path) > 2 and isinstance(path[2], int) else 2
+    if path[0] == "search_space" and len(path) > key and path_text(path[1:key]) in grown:
+        return path[key] not in RANGE
     return path[0] not in FREE
 
 
@@ -99,8 +98,11 @@ def _differences(path: Path, before: Any, now: Any) -> Iterator[tuple[Path, obje
         yield path, before, now
 
 
-def _without_range(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key not in RANGE}
+def _without_ranges(entry: Any) -> Any:
+    """What is written of a parameter, but for the ends of its ranges and its choices."""
+    if isinstance(entry, Mapping):
+        return {key: value for key, value in entry.items() if key not in RANGE}
+    return [_without_ranges(each) for each in entry] if isinstance(entry, tuple) else entry
 
 
 def _shown(value: object) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
+from typing import Any, TypeGuard
 
 from pydantic import TypeAdapter, ValidationError
 
 from sweeps.config.names import PARAMETERS, searchable
-from sweeps.config.parameters import Choices, Parameter
+from sweeps.config.parameters import Choices, Parameter, Ranges
 from sweeps.config.pydantic_words import faults_in, faults_of
 from sweeps.config.schema import Entry
 from sweeps.config.values import Value
@@ -20,13 +22,37 @@ DOTTED = ("optimizer", "model", "dataset", "schedule", "loss")
 AUGMENTATION = ("augmentation.shift", "augmentation.flip")
 _ALSO_CALLED = {"lr": "learning_rate", "batch": "batch_size", "bs": "batch_size", "epoch": "epochs"}
 _KNOWN = "Known are epochs, batch_size, learning_rate, seed, loss and dotted names such as optimizer.b1"
-_ENTRY: TypeAdapter[Parameter | Value] = TypeAdapter(Entry)
+_ENTRY: TypeAdapter[Any] = TypeAdapter(Entry)
 
 
-def entry_or_faults(name: str, written: object) -> tuple[Parameter | Value, list[Fault]]:
+def entry_or_faults(name: str, written: object) -> tuple[Parameter | Ranges | Value, list[Fault]]:
     """The entry that is written for a parameter, or everything that is wrong with it."""
     path: Path = ("search_space", name)
-    faults = [*_name_faults(name, path)]
+    entry, found = _several(name, written, path) if _is_several(written) else _one(name, written, path)
+    faults = [*_name_faults(name, path), *found]
+    return (None, faults) if faults else (entry, [])
+
+
+def _is_several(written: object) -> TypeGuard[list[object]]:
+    """Whether it is a list of ranges. A list that is a value holds no mapping."""
+    return isinstance(written, list) and any(isinstance(each, Mapping) for each in written)
+
+
+def _several(name: str, written: list[object], path: Path) -> tuple[Ranges, list[Fault]]:
+    known = searchable(name)
+    if name in NEEDED or (known is not None and known.types == ("categorical",)):
+        return Ranges(), [Fault(path, "must be one entry, for every trial has it", show(written), "Write one")]
+    found = [_one(name, each, (*path, index)) for index, each in enumerate(written)]
+    faults = list(itertools.chain.from_iterable(faults for _, faults in found))
+    for index, (entry, wrong) in enumerate(found):
+        if not wrong and not (isinstance(entry, Parameter) and entry.when):
+            rule = "each of several ranges must have `type`, and a `when` that says which trials have it"
+            faults.append(Fault((*path, index), rule, show(written[index]), "Add `when: {optimizer.use: …}`"))
+    return Ranges(entry for entry, _ in found if isinstance(entry, Parameter)), faults
+
+
+def _one(name: str, written: object, path: Path) -> tuple[Parameter | Value, list[Fault]]:
+    faults: list[Fault] = []
     entry: Parameter | Value = None
     try:
         entry = _ENTRY.validate_python(written)

@@ -98,7 +98,10 @@ def _search_space() -> Schema:
     properties: Schema = {}
     for name, known in PARAMETERS.items():
         fixed = known.values.json_schema()
-        properties[name] = {"description": fixed.pop("description"), **_entry(fixed, known.types)}
+        properties[name] = {
+            "description": fixed.pop("description"),
+            **_entry(fixed, known.types, is_needed=name in NEEDED),
+        }
     dotted = _entry(VALUE_SCHEMA, _ENTRIES) | {"description": "An argument of a section of that name."}
     return {
         "type": "object",
@@ -109,8 +112,10 @@ def _search_space() -> Schema:
     }
 
 
-def _entry(fixed: Schema, types: Iterable[str]) -> Schema:
-    return {"anyOf": [fixed, *({"$ref": f"#/$defs/{_ENTRIES[each]}"} for each in types)]}
+def _entry(fixed: Schema, types: Iterable[str], *, is_needed: bool = False) -> Schema:
+    ranges = [{"$ref": f"#/$defs/{_ENTRIES[each]}"} for each in types]
+    several = {"type": "array", "minItems": 1, "items": {"anyOf": ranges, "required": ["when"]}}
+    return {"anyOf": [fixed, *ranges, *([] if is_needed or len(ranges) == 1 else [several])]}
 
 
 def _given_or_searched(section: str) -> Schema:

@@ -12,7 +12,17 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import core_schema
 
 from sweeps.config.values import (
     VALUE_SCHEMA,
@@ -198,6 +208,49 @@ class Choices(_Parameter):
 
 
 Parameter = FloatRange | IntRange | Choices
+
+
+class Ranges(tuple[Parameter, ...]):
+    """Several ranges or choices of one parameter, each with a `when` of its own; no two of them ever hold together."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """As a tuple of them."""
+        del source
+        return core_schema.no_info_after_validator_function(cls, handler.generate_schema(tuple[Parameter, ...]))
+
+
+Space = Mapping[str, Parameter | Ranges | Value]
+
+
+def range_by_range(space: Space) -> dict[str, Parameter | Value]:
+    """A search space with each range of a parameter that has several under a key of its own, as `PATH=VALUE` says it.
+
+    >>> one = Choices(type="categorical", choices=[1, 2])
+    >>> list(range_by_range({"epochs": 3, "learning_rate": Ranges([one, one])}))
+    ['epochs', 'learning_rate[0]', 'learning_rate[1]']
+    """
+    found: dict[str, Parameter | Value] = {}
+    for name, entry in space.items():
+        if isinstance(entry, Ranges):
+            found.update({f"{name}[{index}]": each for index, each in enumerate(entry)})
+        else:
+            found[name] = entry
+    return found
+
+
+def name_of(key: str) -> str:
+    """The parameter that a key of `range_by_range` belongs to."""
+    return key.partition("[")[0]
+
+
+def range_at(space: Space, key: str) -> Parameter | Value:
+    """What `range_by_range` has under a key; None if nothing."""
+    name, _, index = key.partition("[")
+    entry = space.get(name)
+    if isinstance(entry, Ranges):
+        return entry[int(index[:-1])] if index else None
+    return entry
 
 
 def _ends(numbers: FloatRange | IntRange) -> str:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from sweeps.config.entries import DOTTED, NEEDED
 from sweeps.config.names import FORMULAS, METHODS, METRICS, OWN, Loss, Options, Schedule, metric_column
-from sweeps.config.parameters import Choices, IntRange, Parameter
+from sweeps.config.parameters import Choices, IntRange, Parameter, range_by_range
 from sweeps.config.pydantic_words import faults_in, missing
 from sweeps.config.schema import Component
 from sweeps.config.sections import Sections
@@ -167,12 +167,14 @@ def _rounds(sections: Sections) -> Iterator[Fault]:
 def _grid(sections: Sections) -> Iterator[Fault]:
     if sections.sampler is None or sections.sampler.use != "grid":
         return
-    counts = {name: entry.count for name, entry in sections.search_space.items() if isinstance(entry, Parameter)}
-    for name, count in counts.items():
-        if count is None:
+    ranges = range_by_range(sections.search_space)
+    searched = {key: entry for key, entry in ranges.items() if isinstance(entry, Parameter)}
+    for key, entry in searched.items():
+        if entry.count is None:
+            path = written_values(key, entry)[0][0][:-1]
             advice = "Give it a `step`, or choices"
-            yield Fault(("search_space", name), "a grid needs a finite number of values", advice=advice)
-    points = math.prod(count for count in counts.values() if count is not None)
+            yield Fault(path, "a grid needs a finite number of values", advice=advice)
+    points = math.prod(entry.count for entry in searched.values() if entry.count is not None)
     bounded = sections.budget is None or sections.budget.trials or sections.budget.minutes
     if points > MAX_GRID and not bounded:
         rule = f"a grid without a budget must have at most {MAX_GRID:,} points"

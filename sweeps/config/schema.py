@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from sweeps.config.names import Metric
-from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange, Parameter
+from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange, Parameter, Ranges, range_by_range
 from sweeps.config.values import (
     Argument,
     Count,
@@ -169,8 +169,10 @@ def _auto_or_count(value: object) -> object:
 
 def _kind(entry: object) -> str | None:
     """Which member of the union an entry of the search space is."""
-    if isinstance(entry, FloatRange | IntRange | Choices):
+    if isinstance(entry, Parameter):
         return entry.type
+    if isinstance(entry, Ranges):
+        return "several"
     if not isinstance(entry, Mapping):
         return "fixed"
     return next((kind for kind in KINDS if entry.get("type") == kind), None)
@@ -181,6 +183,7 @@ Entry = Annotated[
     Annotated[FloatRange, Tag("float")]
     | Annotated[IntRange, Tag("int")]
     | Annotated[Choices, Tag("categorical")]
+    | Annotated[Ranges, Tag("several")]
     | Annotated[Argument, Tag("fixed")],
     Discriminator(_kind),
 ]
@@ -299,9 +302,13 @@ class SweepConfig(Frozen):
     )
 
     def parameters(self) -> dict[str, Parameter]:
-        """The searched parameters by name, each after those that its `when` names."""
-        return {name: entry for name, entry in self.search_space.items() if isinstance(entry, Parameter)}
+        """The searched parameters by name, each after those that its `when` names.
+
+        Where one has several ranges, each is here by a key of its own: see `range_by_range`.
+        """
+        return {key: entry for key, entry in range_by_range(self.search_space).items() if isinstance(entry, Parameter)}
 
     def fixed(self) -> dict[str, Value]:
         """The fixed parameters by name."""
-        return {name: entry for name, entry in self.search_space.items() if not isinstance(entry, Parameter)}
+        ranges = range_by_range(self.search_space)
+        return {name: entry for name, entry in ranges.items() if not isinstance(entry, Parameter)}

@@ -14,10 +14,10 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from sweeps.config.entries import AUGMENTATION, DOTTED, NAMES, entry_or_faults
-from sweeps.config.parameters import Choices, Parameter
+from sweeps.config.parameters import Choices, Space
 from sweeps.config.pydantic_words import faults_of, mapping_wanted, missing
 from sweeps.config.schema import SweepConfig
-from sweeps.config.values import FrozenDict, Value
+from sweeps.config.values import FrozenDict
 from sweeps.config.wording import Fault, did_you_mean, listing
 
 MAX_PARAMETERS = 1000
@@ -31,7 +31,7 @@ class Sections:
     """
 
     names: frozenset[str]
-    search_space: Mapping[str, Parameter | Value]
+    search_space: Space
     right: Mapping[str, Any]
 
     def __getattr__(self, section: str) -> Any:
@@ -74,9 +74,7 @@ def _unknown_section(key: str) -> Fault:
     return Fault((key,), "unknown key", advice=did_you_mean(key, known, f"Known are {listing(known, 'and')}"))
 
 
-def _search_space(
-    given: object, found: list[Iterable[Fault]]
-) -> tuple[frozenset[str], Mapping[str, Parameter | Value]]:
+def _search_space(given: object, found: list[Iterable[Fault]]) -> tuple[frozenset[str], Space]:
     if not isinstance(given, Mapping):
         found.append([mapping_wanted(("search_space",), given)])
         return frozenset(), {}
@@ -89,9 +87,7 @@ def _search_space(
     return frozenset(given), FrozenDict({name: entry for name, (entry, faults) in entries.items() if not faults})
 
 
-def _with_searched_use(
-    key: str, tree: Mapping[str, Any], names: frozenset[str], space: Mapping[str, Parameter | Value]
-) -> Mapping[str, Any]:
+def _with_searched_use(key: str, tree: Mapping[str, Any], names: frozenset[str], space: Space) -> Mapping[str, Any]:
     """`tree` with the `use` of the section `key` filled in from the search space, when it is searched and not given."""
     searched = key if key == "loss" else f"{key}.use"
     section = tree.get(key, {})

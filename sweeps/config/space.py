@@ -6,16 +6,28 @@ dotted name, such as `optimizer.b1`, `model.hidden` or `dataset.use`; `augmentat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.parameters import (
+    Choices,
+    FloatRange,
+    IntRange,
+    Parameter,
+    Ranges,
+    Space,
+    name_of,
+    range_at,
+    range_by_range,
+)
 from sweeps.config.schema import Component, SweepConfig
 from sweeps.config.values import FrozenDict, Value
 from sweeps.config.wording import Path
 
 MAX_BATCH_SIZES = 64
+MAX_COMBINATIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ def resolve(config: SweepConfig, params: Mapping[str, Value]) -> Trial:
     if config.loss is None:
         raise ValueError("a trial needs a loss")
     values = config.fixed()
-    unknown = params.keys() - config.parameters().keys()
+    unknown = params.keys() - set(map(name_of, config.parameters()))
     if unknown:
         raise ValueError(f"the search space has no parameter {', '.join(sorted(unknown))}")
     values.update(params)
@@ -104,23 +116,28 @@ def only_numbers_searched(config: SweepConfig) -> Trial | None:
     return resolve(config, sample)
 
 
-def active(config: SweepConfig, chosen: Mapping[str, Value], name: str) -> bool:
-    """Whether a trial has the parameter `name`, given the searched parameters `chosen` for it so far.
+def active(config: SweepConfig, chosen: Mapping[str, Value], key: str) -> bool:
+    """Whether a trial has the parameter at a key of `config.parameters()`, given those `chosen` for it so far.
 
     A parameter with `when` is active if each parameter that it names is active and has the wanted value, or one of
     them where the wanted value is a list. `config.parameters()` lists parents first, so asking in its order is enough.
     """
-    return unmet(config.search_space, chosen, name) is None
+    return unmet(config.search_space, chosen, key) is None
 
 
-def unmet(space: Mapping[str, Parameter | Value], chosen: Mapping[str, Value], name: str) -> tuple[str, Value] | None:
-    """The first condition for `name` that `chosen` and the fixed values of `space` do not meet: (parameter, wanted)."""
-    pending, seen = [name], {name}
+def active_params(config: SweepConfig, chosen: Mapping[str, Value]) -> dict[str, Value]:
+    """The parameters of a trial by name, of values `chosen` for all keys of `config.parameters()`."""
+    return {name_of(key): chosen[key] for key in config.parameters() if active(config, chosen, key)}
+
+
+def unmet(space: Space, chosen: Mapping[str, Value], key: str) -> tuple[str, Value] | None:
+    """The first condition for `key` that `chosen` and the fixed values of `space` do not meet: (parameter, wanted)."""
+    pending, seen = [key], {key}
     while pending:
-        entry = space.get(pending.pop())
+        entry = range_at(space, pending.pop())
         for parent, wanted in (_when(entry) or {}).items():
             value = chosen.get(parent, space.get(parent))
-            if isinstance(value, Parameter) or parent not in space or not meets(value, wanted):
+            if isinstance(value, Parameter | Ranges) or parent not in space or not meets(value, wanted):
                 return parent, wanted
             if parent not in seen:
                 seen.add(parent)
@@ -128,8 +145,55 @@ def unmet(space: Mapping[str, Parameter | Value], chosen: Mapping[str, Value], n
     return None
 
 
-def _when(entry: Parameter | Value) -> Mapping[str, Value] | None:
+def _when(entry: Parameter | Ranges | Value) -> Mapping[str, Value] | None:
     return entry.when if isinstance(entry, Parameter) else None
+
+
+def entry_for(space: Space, known: Mapping[str, Value], name: str) -> Parameter | Value:
+    """The entry of a parameter in trials with the values `known`; of several ranges the one whose `when` they meet.
+
+    None if they meet no `when` of several.
+    """
+    entry = space[name]
+    if not isinstance(entry, Ranges):
+        return entry
+    keys = (f"{name}[{index}]" for index in range(len(entry)))
+    return next((range_at(space, key) for key in keys if unmet(space, known, key) is None), None)
+
+
+def kinds_of_trials(space: Space, name: str, other: str) -> Iterator[tuple[dict[str, Value], bool]]:
+    """Values of all that decides whether a trial has the parameter `name`, and of the `other` one; whether it has it.
+
+    Of a range that is not listed choice by choice, the values that conditions name are tried, and one more.
+    """
+    keys = [key for key in range_by_range(space) if name_of(key) == name]
+    parents, pending = [other] if other in space else [], [*keys, other]
+    while pending:
+        for parent in _when(range_at(space, pending.pop())) or {}:
+            if parent not in parents:
+                parents.append(parent)
+                pending.append(parent)
+    if not all(parent in space for parent in parents):
+        return  # which is a mistake of its own
+    values = {parent: _deciding(space, parent) for parent in parents}
+    for each in itertools.islice(itertools.product(*values.values()), MAX_COMBINATIONS):
+        every = dict(zip(values, each, strict=True))
+        chosen = {parent: value for parent, value in every.items() if unmet(space, every, parent) is None}
+        yield chosen, any(unmet(space, chosen, key) is None for key in keys)
+
+
+def _deciding(space: Space, parent: str) -> list[Value]:
+    """Values of a parameter of which each meets other conditions than the rest."""
+    entry = space[parent]
+    if isinstance(entry, Choices):
+        return list(entry.choices)
+    if not isinstance(entry, FloatRange | IntRange):
+        return [value for _, value in written_values(parent, entry)]
+    wanted = [(_when(each) or {}).get(parent) for each in range_by_range(space).values()]
+    named = {value for each in wanted for value in (each if isinstance(each, tuple) else (each,))}
+    others = (entry.low + (entry.high - entry.low) * part / len(named) for part in range(len(named) + 1))
+    other = next((value for value in map(entry.canonical, others) if value not in named), None)
+    return [value for value in (*named, other) if value is not None and entry.contains(value)]
 
 
 def meets(value: Value, wanted: Value) -> bool:
@@ -141,9 +205,12 @@ def meets(value: Value, wanted: Value) -> bool:
     return value == wanted or (isinstance(wanted, tuple) and value in wanted)
 
 
-def written_values(name: str, entry: Parameter | Value) -> list[tuple[Path, Value]]:
-    """The choices, the ends of a range or the fixed value of a parameter, each with where it is written."""
-    place: Path = ("search_space", name)
+def written_values(key: str, entry: Parameter | Ranges | Value) -> list[tuple[Path, Value]]:
+    """The choices, the ends of ranges or the fixed value of a parameter, each with where it is written."""
+    if isinstance(entry, Ranges):
+        return [each for index, one in enumerate(entry) for each in written_values(f"{key}[{index}]", one)]
+    name, _, index = key.partition("[")
+    place: Path = ("search_space", name, int(index[:-1])) if index else ("search_space", name)
     if isinstance(entry, Choices):
         return [((*place, "choices", index), choice) for index, choice in enumerate(entry.choices)]
     if isinstance(entry, FloatRange | IntRange):

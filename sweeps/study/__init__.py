@@ -30,8 +30,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from sweeps.config.parameters import name_of
 from sweeps.config.schema import SweepConfig
-from sweeps.config.space import active
+from sweeps.config.space import active, entry_for
 from sweeps.config.values import Value
 from sweeps.config.wording import Fault
 from sweeps.errors import Complaint, ConfigError, LogError
@@ -68,7 +69,7 @@ class Study:
             raise ConfigError([Complaint("config", ".".join(map(str, fault.path)), *fault[1:])])
         self._config = config
         self._dimensions = dimensions_of(config)
-        self._names = frozenset(each.name for each in self._dimensions)
+        self._names = frozenset(name_of(each.name) for each in self._dimensions)
         self._known = self._known_configurations()
         self._asked = 0
         self._latest: dict[int, Report | None] = {}  # of each running trial
@@ -210,14 +211,20 @@ class Study:
     def _propose(self, known: Mapping[str, Value], consult: bool) -> Proposal:
         """Start trial `_asked`: what is `known` as it is, the rest from the sampler."""
         number = self._asked
-        fixed = {each.name: each.encode(known[each.name]) for each in self._dimensions if each.name in known}
+        space = self._config.search_space
+        entries = {name: entry_for(space, known, name) for name in known}
+        fixed = {
+            each.name: each.encode(known[name])
+            for each in self._dimensions
+            if (name := name_of(each.name)) in known and entries[name] is each.parameter
+        }
         draw = self._sampler.begin(number, fixed, consult)
         chosen: dict[str, Value] = {}
         codes: dict[str, Code] = {}
         for each in self._dimensions:
             if active(self._config, chosen, each.name):
                 codes[each.name] = draw(each)
-                chosen[each.name] = each.decode(codes[each.name])
+                chosen[name_of(each.name)] = each.decode(codes[each.name])
         self._sampler.settle(number, codes)
         self._asked += 1
         self._latest[number] = None

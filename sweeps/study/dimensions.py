@@ -36,7 +36,10 @@ class Scale(NamedTuple):
 
 
 class Dimension(NamedTuple):
-    """One searched parameter. `scale` is None for choices, and `indices` (by their JSON text) is empty for numbers."""
+    """One searched parameter, or one of its several ranges; `name` is its key in `config.parameters()`.
+
+    `scale` is None for choices, and `indices` (by their JSON text) is empty for numbers.
+    """
 
     name: str
     parameter: Parameter

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter, name_of
 from sweeps.config.schema import SweepConfig
 from sweeps.config.space import active
 from sweeps.config.values import Value
@@ -47,17 +47,17 @@ def values(parameter: Parameter) -> Sequence[Value]:
 def walk(config: SweepConfig, pinned: Mapping[str, Value]) -> Iterator[Combination]:
     """Every combination, the last parameter changing fastest; `pinned` parameters keep their one value."""
     parameters = config.parameters()
-    names = tuple(parameters)
+    keys = tuple(parameters)
 
     def descend(depth: int, chosen: Combination) -> Iterator[Combination]:
-        if depth == len(names):
+        if depth == len(keys):
             yield chosen
             return
-        name = names[depth]
-        if not active(config, chosen, name):
+        key, name = keys[depth], name_of(keys[depth])
+        if not active(config, chosen, key):
             yield from descend(depth + 1, chosen)
             return
-        for value in (pinned[name],) if name in pinned else values(parameters[name]):
+        for value in (pinned[name],) if name in pinned else values(parameters[key]):
             yield from descend(depth + 1, {**chosen, name: value})
 
     return descend(0, {})

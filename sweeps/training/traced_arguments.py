@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sweeps.config import Choices, Component, FloatRange, Parameter
+from sweeps.config.parameters import name_of
 from sweeps.training import optimizers
 from sweeps.training.adapters.model import Inputs, Model
 from sweeps.training.components import close, computed, is_number
@@ -40,23 +41,32 @@ PART = 0.6
 
 def searched(parameters: Mapping[str, Parameter]) -> Numbers:
     """The arguments of the model whose searched values may be fractions."""
-    found = {}
-    for name, entry in parameters.items():
+    found: dict[str, LanePlaceholder] = {}
+    for name, ends in _all_ends(parameters).items():
         section, _, argument = name.partition(".")
-        ends = _ends(entry)
-        if section == "model" and ends is not None:
+        if section == "model":
             found[argument] = LanePlaceholder(name, *ends)
     return found
 
 
 def searched_of_optimizer(parameters: Mapping[str, Parameter]) -> Numbers:
     """The arguments of the optimizer whose searched values may be fractions, its learning rate among them."""
-    found = {}
-    for name, entry in parameters.items():
+    found: dict[str, LanePlaceholder] = {}
+    for name, ends in _all_ends(parameters).items():
         section, _, argument = name.rpartition(".")
-        ends = _ends(entry)
-        if (section == "optimizer" or name == "learning_rate") and ends is not None:
+        if section == "optimizer" or name == "learning_rate":
             found[argument] = LanePlaceholder(argument, *ends)
+    return found
+
+
+def _all_ends(parameters: Mapping[str, Parameter]) -> dict[str, tuple[float, float]]:
+    """The least and the greatest value of each parameter whose values may be fractions, over all of its ranges."""
+    found: dict[str, tuple[float, float]] = {}
+    for key, entry in parameters.items():
+        ends, name = _ends(entry), name_of(key)
+        if ends is not None:
+            others = found.get(name, ends)
+            found[name] = min(others[0], ends[0]), max(others[1], ends[1])
     return found
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sweeps.config import Choices, IntRange, Parameter, SweepConfig, Value, space
+from sweeps.config.parameters import name_of
 from sweeps.engine.devices import Policy
 from sweeps.engine.memory import LaneBytes
 from sweeps.engine.programs import Programs
@@ -92,7 +93,7 @@ def make_plan(config: SweepConfig, programs: Programs) -> Plan:
     traced = _traced(found.trials)
     return Plan(
         policy=programs.policy,
-        in_lanes=tuple(name for name in config.search_space if name in traced and name not in found.static),
+        in_lanes=tuple(name for name in config.search_space if name in traced - set(map(name_of, found.static))),
         static=found.static,
         micro_batches=tuple(each.sizes for each in programs.program_micro_batches) if are_split else (),
         batches=tuple(
@@ -147,7 +148,7 @@ def _program_key(
     trials: dict[ProgramKey, Mapping[str, Value]],
 ) -> ProgramKey:
     """A trial's program key, whatever its batch size, unless the model takes batches whole; noted in `trials`."""
-    params = {name: chosen[name] for name in config.parameters() if space.active(config, chosen, name)}
+    params = space.active_params(config, chosen)
     program_key = programs.lane_trial(0, space.resolve(config, params)).program_key
     if not programs.model(program_key).is_whole:
         program_key = replace(program_key, micro_batches=programs.program_micro_batches[0])
@@ -194,7 +195,7 @@ def _planned(
     programs: Programs, program_key: ProgramKey, params: Mapping[str, Value], static: Mapping[str, float]
 ) -> Planned:
     return Planned(
-        choices={name: value for name, value in params.items() if name in static},
+        choices={name: value for name, value in params.items() if name in map(name_of, static)},
         parameters=programs.model(program_key).parameter_count,
         lane=programs.lane_bytes(program_key),
         lanes=programs.lane_count(program_key) or 1,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sweeps.config import Component, Draft, Value, space
+from sweeps.config.parameters import Space, name_of, range_by_range
 from sweeps.config.wording import Path
 
 
@@ -30,9 +31,9 @@ def sample_configs(draft: Draft, section: str) -> dict[str, list[SampleConfig]]:
     found: dict[Component, SampleConfig] = {}
     for place, chosen in assignments(draft.sections.search_space) if component is not None else ():
         active = {
-            name.partition(".")[2]: value
-            for name, value in chosen.items()
-            if name.startswith(f"{section}.") and space.unmet(draft.sections.search_space, chosen, name) is None
+            name_of(key).partition(".")[2]: value
+            for key, value in chosen.items()
+            if key.startswith(f"{section}.") and space.unmet(draft.sections.search_space, chosen, key) is None
         }
         if section in chosen:
             active["use"] = chosen[section]  # the name of a loss is `loss` alone
@@ -44,8 +45,9 @@ def sample_configs(draft: Draft, section: str) -> dict[str, list[SampleConfig]]:
     return by_use
 
 
-def assignments(parameters: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Value]]]:
-    """Values for all parameters: the first of each, and then every other one of one parameter at a time."""
+def assignments(search_space: Space) -> Iterator[tuple[Path, dict[str, Value]]]:
+    """Values for all ranges of parameters: the first of each, and then every other one of one at a time."""
+    parameters = range_by_range(search_space)
     written = {name: space.written_values(name, entry) for name, entry in parameters.items()}
     first = {name: values[0][1] for name, values in written.items()}
     yield (), first

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from sweeps.config import Draft, Value
 from sweeps.config.names import LOSSES, SCHEDULES, Options
 from sweeps.config.optax_names import ARGUMENTS
-from sweeps.config.space import written_values
+from sweeps.config.space import kinds_of_trials, written_values
 from sweeps.config.wording import Path, did_you_mean, listing, path_text
 from sweeps.datasets import loading, targets
 from sweeps.datasets.dataset import Dataset
@@ -39,24 +39,55 @@ def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
 
 
 def _optimizers(draft: Draft) -> None:
+    rated, unrated = _rates(draft)
     for use, samples in sample_configs(draft, "optimizer").items():
-        given = [*_names(samples), *({"learning_rate"} & draft.sections.names)]
+        is_rated = "learning_rate" in draft.sections.names and (use in rated or use not in unrated)
+        given = [*_names(samples), *(["learning_rate"] if is_rated else [])]
         taken = _taken_by_optimizer(draft, use, given)
         if taken is None:
             continue
         faults = argument_faults(use, taken, given)
         if not faults and use not in ARGUMENTS:
             _drive(draft, use, samples)
+        if "learning_rate" in given and use in unrated and taken.get("learning_rate"):
+            _no_rate(draft, f"{use} needs a learning rate", unrated[use])
         for fault in faults:
             if fault.name != "learning_rate":
                 _complain(draft, "optimizer", fault)
             elif not draft.sections.names:
                 continue  # no search space at all is the mistake, and a complaint of its own
-            elif "learning_rate" in taken:
+            elif "learning_rate" not in taken:
+                others = [other for other in rated if ARGUMENTS.get(other, {}).get("learning_rate")]
+                advice = f"Give it `when: {{optimizer.use: [{', '.join(others)}]}}`" if others else "Remove it"
+                draft.complain(("search_space", "learning_rate"), f"{use} takes no learning rate", "", advice)
+            elif use in unrated:
+                _no_rate(draft, f"{use} needs a learning rate", unrated[use])
+            else:
                 advice = "Give a number, or a range such as {type: float, low: 1e-5, high: 1e-1, log: true}"
                 draft.complain(("search_space", "learning_rate"), f"{use} needs a learning rate", "", advice)
-            else:
-                draft.complain(("search_space", "learning_rate"), f"{use} takes no learning rate", "", "Remove it")
+
+
+RATES = ("learning_rate", "optimizer.learning_rate")
+
+
+def _rates(draft: Draft) -> tuple[dict[str, dict[str, Value]], dict[str, dict[str, Value]]]:
+    """The optimizers of trials with a searched learning rate, and of those without; with a kind of trial for each."""
+    space, component = draft.sections.search_space, draft.sections.optimizer
+    found: dict[bool, dict[str, dict[str, Value]]] = {True: {}, False: {}}
+    for name in RATES if component is not None else ():
+        for chosen, has_rate in kinds_of_trials(space, name, "optimizer.use") if name in space else ():
+            found[has_rate].setdefault(str(chosen.get("optimizer.use", component.use)), chosen)
+    return found[True], found[False]
+
+
+def _no_rate(draft: Draft, rule: str, chosen: Mapping[str, Value]) -> None:
+    """Complain that trials with the values `chosen` have no learning rate, though others have one."""
+    name = next(name for name in RATES if name in draft.sections.names)
+    when = ", ".join(f"{parent}: {value}" for parent, value in chosen.items())
+    entry = f"{{type: float, low: 1e-5, high: 1e-1, log: true, when: {{{when}}}}}"
+    is_list = isinstance(draft.tree["search_space"][name], list)
+    advice = f"Add to the list, for instance, {entry}" if is_list else f"Make it a list, with {entry} for instance"
+    draft.complain(("search_space", name), f"{rule}, and trials with `{when}` have none", "", advice)
 
 
 def _drive(draft: Draft, use: str, samples: list[SampleConfig]) -> None:
@@ -225,9 +256,14 @@ def _schedules(draft: Draft) -> None:
             from sweeps.training.check_signatures import check_schedule
 
             _tried(draft, schedule.place, check_schedule, schedule.use, schedule.arguments)
-    rated = {"learning_rate", "optimizer.learning_rate"} & draft.sections.names
-    for use, optimizers in sample_configs(draft, "optimizer").items() if schedules and not rated else ():
-        if not all("learning_rate" in optimizer.arguments for optimizer in optimizers):
+    _, unrated = _rates(draft)
+    is_searched = not draft.sections.names.isdisjoint(RATES)
+    for use, optimizers in sample_configs(draft, "optimizer").items() if schedules else ():
+        if ARGUMENTS.get(use, {}).get("learning_rate"):
+            continue  # the optimizer needs one itself
+        if use in unrated:
+            _no_rate(draft, "a schedule needs a learning rate", unrated[use])
+        elif not is_searched and not all("learning_rate" in optimizer.arguments for optimizer in optimizers):
             rule = f"a schedule needs a learning rate, but {use} is given none"
             draft.complain(("schedule",), rule, "", "Add `learning_rate` to `search_space`")
 

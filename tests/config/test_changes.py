@@ -140,3 +140,20 @@ def test_a_fingerprint_is_eight_digits_and_does_not_depend_on_the_order_of_keys(
     assert fingerprint(turned) == fingerprint(config())
     assert len(fingerprint(config())) == 8
     assert int(fingerprint(config()), 16) >= 0
+
+
+def test_one_of_several_ranges_can_grow_and_its_condition_cannot_change() -> None:
+    uses = {"type": "categorical", "choices": ["sgd", "adam", "lion"]}
+
+    def of(high: float, use: str) -> SweepConfig:
+        sgd = {"type": "float", "low": 0.1, "high": high, "when": {"optimizer.use": "sgd"}}
+        adam = {"type": "float", "low": 0.01, "high": 0.1, "when": {"optimizer.use": use}}
+        return config({"learning_rate": [sgd, adam], "optimizer.use": uses}, optimizer={})
+
+    (change,) = changes(of(1.0, "adam"), of(2.0, "adam"))
+    assert (str(change), change.needs_force) == ("search_space.learning_rate[0].high: 1.0 before, 2.0 now", False)
+    (change,) = changes(of(1.0, "adam"), of(0.5, "adam"))
+    assert change.needs_force
+    (change,) = changes(of(1.0, "adam"), of(1.0, "lion"))
+    assert change.needs_force
+    assert fingerprint(of(1.0, "adam")) == fingerprint(of(2.0, "adam")) != fingerprint(of(1.0, "lion"))

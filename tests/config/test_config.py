@@ -193,6 +193,72 @@ def test_a_metric_of_ones_own_has_the_column_of_its_function() -> None:
     assert metric_column("my.metrics:top_5") == "valid_top_5"
 
 
+# --- several ranges of one parameter ----------------------------------------------------------------------------------
+
+RANGES = """
+name: ranges
+dataset: digits
+model: {use: "models.mlp:MLP"}
+loss: mean_squared_error
+search_space:
+  learning_rate:
+    - {type: float, low: 1e-2, high: 1, log: true, when: {optimizer.use: sgd}}
+    - {type: categorical, choices: [1e-3, 1], when: {optimizer.use: [adam, lion]}}
+  optimizer.use: {type: categorical, choices: [adam, sgd, lion]}
+  epochs: 3
+  batch_size: 32
+objective: {metric: valid_loss, direction: minimize}
+budget: {trials: 4}
+enqueue: [{learning_rate: 1, optimizer.use: lion}, {learning_rate: 1, optimizer.use: sgd}]
+"""
+
+
+def test_a_parameter_can_have_a_range_for_each_choice_of_another() -> None:
+    config = parse_config(RANGES)
+    assert list(config.parameters()) == ["optimizer.use", "learning_rate[0]", "learning_rate[1]"]
+    assert config.fixed().keys() == {"epochs", "batch_size"}
+    assert config.parameters()["learning_rate[1]"].choices == (1e-3, 1.0)
+    assert repr([known["learning_rate"] for known in config.enqueue]) == "[1.0, 1.0]"
+
+
+def test_an_override_reaches_one_of_several_ranges() -> None:
+    config = parse_config(RANGES, ["search_space.learning_rate[0].low=0.1"])
+    assert config.parameters()["learning_rate[0]"].low == 0.1
+
+
+MISTAKES_IN_RANGES = {
+    "search_space.learning_rate[1].when={optimizer.use: [adam, sgd]}": """search_space.learning_rate[1].when:
+no trial must have two ranges of a parameter, but some would have `learning_rate[0]` too.
+Give both a value of the same parameter in `when`, each another one""",
+    "search_space.learning_rate[1]={type: float, low: 1, high: 2}": """search_space.learning_rate[1]:
+each of several ranges must have `type`, and a `when` that says which trials have it,
+but got {type: 'float', low: 1, high: 2}. Add `when: {optimizer.use: …}`""",
+    "search_space.learning_rate[1]=0.1": """search_space.learning_rate[1]:
+each of several ranges must have `type`, and a `when` that says which trials have it,
+but got 0.1. Add `when: {optimizer.use: …}`""",
+    "search_space.learning_rate[0].low=2": """search_space.learning_rate[0]:
+`low <= high` must hold, but got low=2.0 and high=1.0""",
+    "search_space.learning_rate[0].when={optimizer.use: sdg}": """search_space.learning_rate[0].when.optimizer.use:
+must be a value that it can have, one of ['adam', 'sgd', 'lion'], but got 'sdg'. Did you mean `sgd`?""",
+    "search_space.model.x={type: float, low: 1, high: 2, when: {learning_rate: 1}}": """\
+search_space.model.x.when.learning_rate: must have one range where others depend on it, but got several.
+Name another parameter""",
+    "search_space.epochs=[{type: int, when: {optimizer.use: sgd}}]": """search_space.epochs:
+must be one entry, for every trial has it, but got [{type: 'int', when: {optimizer.use: 'sgd'}}]. Write one""",
+    "enqueue=[{learning_rate: 1}]": """enqueue[0].learning_rate:
+needs `optimizer.use` in the same entry, to say which of its ranges holds. Add it""",
+    "enqueue=[{learning_rate: 0.5, optimizer.use: adam}]": """enqueue[0].learning_rate:
+must be in the search space, one of [0.001, 1.0], but got 0.5""",
+    "sampler=grid": """search_space.learning_rate[0]:
+a grid needs a finite number of values. Give it a `step`, or choices""",
+}
+
+
+@pytest.mark.parametrize(("override", "told"), MISTAKES_IN_RANGES.items())
+def test_a_mistake_in_one_of_several_ranges_is_told_at_its_place(override: str, told: str) -> None:
+    assert complaints_of(override, text=RANGES) == [told.replace("\n", " ")]
+
+
 # --- Python values --------------------------------------------------------------------------------------------------
 
 
@@ -470,7 +536,9 @@ def test_a_draft_of_unreadable_text_has_one_complaint() -> None:
 # --- YAML and back, JSON Schema --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", [RICH, LINE, MNIST.read_text(encoding="utf-8")], ids=["rich", "line", "mnist"])
+@pytest.mark.parametrize(
+    "text", [RICH, LINE, RANGES, MNIST.read_text(encoding="utf-8")], ids=["rich", "line", "ranges", "mnist"]
+)
 def test_a_config_is_read_back_from_its_yaml_as_an_equal_one(text: str) -> None:
     config = parse_config(text)
     assert parse_config(to_yaml(config)) == config
@@ -553,7 +621,7 @@ def validator() -> Any:
     return jsonschema.Draft202012Validator(json_schema())
 
 
-@pytest.mark.parametrize("text", [RICH, LINE, *(path.read_text(encoding="utf-8") for path in CONFIGS)])
+@pytest.mark.parametrize("text", [RICH, LINE, RANGES, *(path.read_text(encoding="utf-8") for path in CONFIGS)])
 def test_a_config_that_is_right_fits_the_json_schema(text: str, validator: Any) -> None:
     assert list(validator.iter_errors(read(text).value)) == []
     assert list(validator.iter_errors(read(to_yaml(parse_config(text))).value)) == []

@@ -233,6 +233,45 @@ def test_conditional_parameters_are_there_only_when_active(sampler: str) -> None
         assert params.keys() == {"epochs", "learning_rate", "optimizer.use", own}
 
 
+@pytest.mark.parametrize("sampler", ALL)
+def test_several_ranges_of_one_parameter_are_proposed_as_parameters_of_their_own_would_be(sampler: str) -> None:
+    sgd = {"type": "float", "low": 0.1, "high": 1.0, "when": {"optimizer.use": "sgd"}}
+    adam = {"type": "float", "low": 1e-3, "high": 0.5, "log": True, "when": {"optimizer.use": "adam"}}
+    if sampler == "grid":
+        sgd, adam = {**sgd, "step": 0.3}, {**adam, "log": False, "low": 0.1, "step": 0.2}
+    rest = {"epochs": 3, "batch_size": 64, "optimizer.use": {"type": "categorical", "choices": ["sgd", "adam"]}}
+    known = [{"optimizer.use": "adam", "model.x": 0.5}]
+    one = Study(config({**rest, "model.x": [sgd, adam]}, sampler, enqueue=known))
+    apart = [{"optimizer.use": "adam", "model.x_1": 0.5}]
+    other = Study(config({**rest, "model.x_0": sgd, "model.x_1": adam}, sampler, enqueue=apart))
+    proposed = 0
+    while proposed < 30 and (proposal := one.ask()) is not None and (expected := other.ask()) is not None:
+        number, params = proposal
+        assert params.keys() == {"optimizer.use", "model.x"}
+        own = "model.x_0" if params["optimizer.use"] == "sgd" else "model.x_1"
+        assert {"optimizer.use": params["optimizer.use"], own: params["model.x"]} == expected.params
+        for study in (one, other):
+            study.tell(number, "completed", abs(float(str(params["model.x"])) - 0.3))
+        proposed += 1
+    assert proposed == (7 if sampler == "grid" else 30)
+    assert one.total == other.total
+
+
+def test_a_study_of_several_ranges_goes_on_from_its_log() -> None:
+    ranges = [
+        {"type": "float", "low": 0.1, "high": 1.0, "when": {"optimizer.use": "sgd"}},
+        {"type": "float", "low": 0.5, "high": 2.0, "when": {"optimizer.use": "adam"}},
+    ]
+    sweep = config({**CONDITIONAL, "learning_rate": ranges})
+    events: list[StudyEvent] = []
+    study = Study(sweep)
+    for number in range(12):
+        params = ask(study).params
+        study.tell(number, "completed", float(str(params["learning_rate"])))
+        events += [("ask", number, params), ("tell", number, "completed", params["learning_rate"])]
+    assert Study.from_events(sweep, events).ask() == study.ask()
+
+
 def test_choices_come_back_as_the_config_has_them() -> None:
     choices = [1, "1", None, "null", "true", 0.5, [1], "[1]", [[1, 2], "a"], False]
     study = Study(config(PLAIN | {"model.hidden": {"type": "categorical", "choices": choices}}, "random"))

@@ -15,6 +15,7 @@ from sweeping import config, make_programs, mapped
 
 from sweeps import cli, machine
 from sweeps.config import Choices, FloatRange, SweepConfig, Value, space
+from sweeps.config.parameters import name_of
 from sweeps.validation.program_plan import make_plan
 
 pytestmark = pytest.mark.usefixtures("ordinary_promotion")
@@ -61,6 +62,16 @@ def real(low: float, high: float, **more: Any) -> dict[str, Any]:
 
 SPACES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "numbers": ({"optimizer": "adam"}, {"optimizer.b1": real(0.8, 0.99)}),
+    "a range of the learning rate for each optimizer": (
+        {"optimizer": {}},
+        {
+            "optimizer.use": choices("sgd", "adam"),
+            "learning_rate": [
+                real(0.1, 1.0, log=True, when={"optimizer.use": "sgd"}),
+                choices(0.001, 0.01, when={"optimizer.use": "adam"}),
+            ],
+        },
+    ),
     "momentum or none": ({"optimizer": "sgd"}, {"optimizer.momentum": choices(None, 0.5, 0.9)}),
     "momentum and nesterov": (
         {"optimizer": "sgd"},
@@ -114,9 +125,10 @@ def made(name: str) -> SweepConfig:
 def drawn(config: SweepConfig, chance: random.Random) -> dict[str, Value]:
     """A trial's parameters, each value as likely as any other."""
     params: dict[str, Value] = {}
-    for name, entry in config.parameters().items():
-        if not space.active(config, params, name):
+    for key, entry in config.parameters().items():
+        if not space.active(config, params, key):
             continue
+        name = name_of(key)
         if isinstance(entry, Choices):
             params[name] = chance.choice(entry.choices)
         elif isinstance(entry, FloatRange) and entry.step is None:
@@ -152,6 +164,8 @@ def test_numbers_are_told_apart_from_what_selects_programs() -> None:
     assert plans["a whole number that is not traced"].static == {"optimizer.min_dim_size_to_factor": 17}
     assert plans["plain rates of one of two optimizers"].most_programs == 1 + 5
     assert plans["momentum on a condition of a number"].most_programs == 2
+    assert plans["a range of the learning rate for each optimizer"].static == {"optimizer.use": 2}
+    assert "learning_rate" in plans["a range of the learning rate for each optimizer"].in_lanes
 
 
 ADAFACTOR = """

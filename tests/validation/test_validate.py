@@ -211,6 +211,42 @@ def test_a_missing_learning_rate_is_told_with_what_to_write() -> None:
     assert "Give a number, or a range such as" in complaint.advice
 
 
+RATE = "{type: float, low: 1e-5, high: 1e-1, log: true, when: {optimizer.use: adam}}"
+SGD = {"type": "float", "low": 0.1, "high": 1.0, "when": {"optimizer.use": "sgd"}}
+ADAM = {"type": "float", "low": 0.001, "high": 0.1, "when": {"optimizer.use": "adam"}}
+
+
+def rated(uses: list[str], rate: Any, **more: Any) -> list[str]:
+    """What is wrong with a config that searches these optimizers with this learning rate."""
+    chosen = {"type": "categorical", "choices": uses}
+    space = {"epochs": 1, "batch_size": 16, "optimizer.use": chosen, "learning_rate": rate}
+    tree = {**CONFIG, "search_space": {name: entry for name, entry in space.items() if entry is not None}, **more}
+    del tree["optimizer"]
+    draft = as_draft(tree)
+    validate.examine(draft, Datasets())
+    return [str(complaint).removeprefix("<config>: ") for complaint in draft.complaints]
+
+
+def test_a_learning_rate_that_some_choices_of_the_optimizer_lack_is_refused() -> None:
+    lacks = "search_space.learning_rate: adam needs a learning rate, and trials with `optimizer.use: adam` have none. "
+    assert rated(["sgd", "adam"], SGD) == [f"{lacks}Make it a list, with {RATE} for instance"]
+    assert rated(["sgd", "adam"], [SGD]) == [f"{lacks}Add to the list, for instance, {RATE}"]
+    assert rated(["sgd", "adam"], [SGD, ADAM]) == []
+    assert rated(["sgd", "adadelta"], SGD) == []  # which has a default
+    (told,) = rated(["sgd", "adadelta"], SGD, schedule="cosine")
+    assert told.startswith(
+        "search_space.learning_rate: a schedule needs a learning rate, and trials with `optimizer.use:"
+    )
+    assert rated(["sgd", "polyak_sgd"], SGD) == []  # which takes none
+    (told,) = rated(["sgd", "polyak_sgd"], 0.1)
+    assert told.endswith("polyak_sgd takes no learning rate. Give it `when: {optimizer.use: [sgd]}`")
+
+
+def test_one_missing_learning_rate_is_one_complaint_with_a_schedule_too() -> None:
+    (told,) = rated(["sgd"], None, schedule="cosine")
+    assert told.startswith("search_space.learning_rate: sgd needs a learning rate")
+
+
 def test_a_learning_rate_among_the_optimizers_own_arguments_is_enough() -> None:
     draft = as_draft(
         {**CONFIG, "search_space": {"epochs": 1, "batch_size": 16}, "optimizer": {"use": "adam", "learning_rate": 0.1}}
