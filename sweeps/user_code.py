@@ -198,6 +198,8 @@ def reason(failure: BaseException) -> str:
         return cause
     said = failure.msg if isinstance(failure, SyntaxError) else _first_line(str(failure))
     lacking = _lacking(failure)
+    if lacking == "tensorflow":
+        return "the package 'tensorflow' is not installed: `import keras` is enough, which computes with JAX here"
     if lacking:
         return f"the package {lacking!r} is not installed: pip install {_DISTRIBUTIONS.get(lacking, lacking)}"
     return f"{type(failure).__name__}{f': {said}' if said else ''}"

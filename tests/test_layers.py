@@ -40,8 +40,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "run",
     ),
     "config": (
-        "optax_names wording",
-        "values yaml",
+        "optax_names other_names",
+        "wording",
+        "yaml",
+        "values",
         "names overrides parameters",
         "schema",
         "changes pydantic_words space",

@@ -56,6 +56,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "absent": "import numpy\nfrom numpy import no_such_name\n",
         "astray": "import prts.good\n",
         "pictured": "import PIL.Image\n",
+        "of_tensorflow": "import numpy\nfrom tensorflow import keras\n",
     }.items():
         (tmp_path / "parts" / f"{name}.py").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -122,6 +123,14 @@ def test_an_import_that_fails_in_a_module_is_told_with_its_line(project: Path, n
     told = refused(f"parts.{name}:f")
     assert told.startswith(f"importing parts.{name} failed at {project}/parts/{name}.py:{line}: {said}")
     assert "\n" not in told
+
+
+def test_keras_of_tensorflow_is_answered_with_keras(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert refused("parts.of_tensorflow:f").endswith(
+        "of_tensorflow.py:2: the package 'tensorflow' is not installed: `import keras` is enough, which computes with "
+        "JAX here"
+    )
 
 
 def test_a_package_is_installed_by_the_name_that_pip_knows(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

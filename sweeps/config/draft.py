@@ -16,7 +16,7 @@ from sweeps.config.entries import DOTTED
 from sweeps.config.names import METHODS
 from sweeps.config.rules import spanning_faults
 from sweeps.config.schema import LEFT_TO_MODEL, SweepConfig
-from sweeps.config.sections import check_sections
+from sweeps.config.sections import check_sections, meant_sections
 from sweeps.config.wording import Fault, Path, one_line, path_text, show
 from sweeps.config.yaml.reader import Flaw
 from sweeps.errors import Complaint, ConfigError
@@ -78,6 +78,7 @@ class Draft:
         self._places = _Places(source, lines)
         self._complaints: dict[Complaint, int] = {}
         self._spoilt: set[Path] = set()
+        self._wrong: set[Path] = set()  # by the config's own rules
         for flaw in flaws:
             self._add(flaw.line, flaw.fault)
             self._spoilt.update({flaw.fault.path} if flaw.spoils else ())
@@ -92,9 +93,9 @@ class Draft:
         return sorted(self._complaints, key=self._complaints.__getitem__)
 
     def complain(self, path: Path, rule: str, got: str = "", advice: str = "") -> None:
-        """Add a complaint about `path`, unless what is there could not be read in the first place."""
-        if not any(path[:length] in self._spoilt for length in range(len(path) + 1)):
-            self._add(self._places.find(path, self._holds(path)), Fault(path, rule, got, advice))
+        """Add a complaint about `path`, unless what is there cannot be read, or the config's own rules forbid it."""
+        if path not in self._wrong:
+            self._complain(Fault(path, rule, got, advice))
 
     def config(self) -> SweepConfig:
         """The config.
@@ -113,7 +114,8 @@ class Draft:
     def leaves_to_model(self, section: str) -> bool:
         """Whether the config says nothing of a section that a compiled model may bring."""
         searched = {section, f"{section}.use"} & self.sections.names
-        return section in LEFT_TO_MODEL and section not in self.tree and not searched
+        given = {*self.tree, *meant_sections(self.tree).values()}
+        return section in LEFT_TO_MODEL and section not in given and not searched
 
     def settle(self, section: str, value: Any) -> None:
         """Give a section that was left out, as if it had been written, and hold it against the others."""
@@ -137,7 +139,8 @@ class Draft:
         self.sections, faults = check_sections(self.tree)
         every = itertools.chain(faults, spanning_faults(self.tree, self.sections), parameter_faults(self.sections))
         for fault in itertools.islice(every, MAX_COMPLAINTS):
-            self.complain(*fault)
+            self._complain(fault)
+            self._wrong.add(fault.path)
         if next(every, None) is not None:
             rule = f"there are more mistakes; these are the first {MAX_COMPLAINTS}"
             where = self._places.words(self._places.find((), exists=False))
@@ -149,6 +152,10 @@ class Draft:
         for section in (*DOTTED, *METHODS):
             if isinstance(self.tree.get(section), str):
                 self.tree[section] = {"use": self.tree[section]}
+
+    def _complain(self, fault: Fault) -> None:
+        if not any(fault.path[:length] in self._spoilt for length in range(len(fault.path) + 1)):
+            self._add(self._places.find(fault.path, self._holds(fault.path)), fault)
 
     def _add(self, place: int, fault: Fault) -> None:
         complaint = Complaint(self._places.words(place), path_text(fault.path), fault.rule, fault.got, fault.advice)

@@ -9,18 +9,18 @@ from typing import Any, TypeGuard
 from pydantic import TypeAdapter, ValidationError
 
 from sweeps.config.names import PARAMETERS, searchable
+from sweeps.config.optax_names import ARGUMENTS
 from sweeps.config.parameters import Choices, Parameter, Ranges
 from sweeps.config.pydantic_words import faults_in, faults_of
 from sweeps.config.schema import Entry
 from sweeps.config.values import Value
-from sweeps.config.wording import Fault, Path, did_you_mean, listing, nearest, one_line, show
+from sweeps.config.wording import Fault, Path, listing, nearest, one_line, show
 
 NAMES = ("epochs", "batch_size", "learning_rate", "seed", "loss")
 NEEDED = NAMES[:2]
 DOTTED = ("optimizer", "model", "dataset", "schedule", "loss")
 """The sections whose arguments are parameters by their dotted name."""
 AUGMENTATION = ("augmentation.shift", "augmentation.flip")
-_ALSO_CALLED = {"lr": "learning_rate", "batch": "batch_size", "bs": "batch_size", "epoch": "epochs"}
 _KNOWN = "Known are epochs, batch_size, learning_rate, seed, loss and dotted names such as optimizer.b1"
 _ENTRY: TypeAdapter[Any] = TypeAdapter(Entry)
 
@@ -64,19 +64,24 @@ def _one(name: str, written: object, path: Path) -> tuple[Parameter | Value, lis
 
 def _name_faults(name: str, path: Path) -> Iterator[Fault]:
     section, dot, argument = name.partition(".")
-    unknown, is_one_name = "unknown parameter", argument.isidentifier()
-    if name in PARAMETERS or (section in DOTTED and is_one_name and name != "loss.use"):
-        return
-    if section in DOTTED and dot and not is_one_name:
+    if section in DOTTED and dot and not argument.isidentifier():
         yield Fault(path, "after the dot there must be one argument's name", f"`{one_line(argument)}`")
-    elif name == "loss.use" or name in _ALSO_CALLED:
-        yield Fault(path, unknown, advice=f"Did you mean `{_ALSO_CALLED.get(name, 'loss')}`?")
-    elif section == "augmentation":
-        yield Fault(path, unknown, advice=did_you_mean(name, AUGMENTATION))
-    elif dot and is_one_name and (near := nearest(section, DOTTED)):
-        yield Fault(path, unknown, advice=f"Did you mean `{near}.{one_line(argument)}`?")
-    else:
-        yield Fault(path, unknown, advice=did_you_mean(name, NAMES, _KNOWN))
+    elif (meant := meant_name(name)) != name:
+        otherwise = "" if section == "augmentation" else _KNOWN
+        yield Fault(path, "unknown parameter", advice=f"Did you mean `{one_line(meant)}`?" if meant else otherwise)
+
+
+def meant_name(name: str) -> str:
+    """The parameter that a name stands for: the name itself, the nearest one, or ""."""
+    section, dot, argument = name.partition(".")
+    if name in PARAMETERS or (section in DOTTED and argument.isidentifier() and name != "loss.use"):
+        return name
+    if name == "loss.use" or section == "augmentation":
+        return "loss" if section == "loss" else nearest(name, AUGMENTATION)
+    if dot and argument.isidentifier() and (near := nearest(section, DOTTED)):
+        return f"{near}.{argument}"
+    is_of_optimizer = any(name in arguments for arguments in ARGUMENTS.values())
+    return nearest(name, NAMES) or (f"optimizer.{name}" if is_of_optimizer else "")
 
 
 def _value_faults(name: str, written: object, path: Path) -> Iterator[Fault]:

@@ -119,7 +119,8 @@ def _name_of(known: tuple[str, ...], **patterns: re.Pattern[str]) -> tuple[Befor
     def check(value: object) -> str:
         name = text(value)
         if name not in known and not any(pattern.fullmatch(name) for pattern in patterns.values()):
-            raise wrong(f"must be {listing((*known, *patterns))}", show(name), did_you_mean(name, known))
+            near = did_you_mean(name, (*known, *(shape for shape in patterns if shape != "module:name")))
+            raise wrong(f"must be {listing((*known, *patterns))}", show(name), near)
         return name
 
     shapes = [{"type": "string", "pattern": f"^{pattern.pattern}$"} for pattern in patterns.values()]

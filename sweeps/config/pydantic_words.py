@@ -13,6 +13,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from sweeps.config.names import searchable
+from sweeps.config.other_names import entry_in_our_words
 from sweeps.config.parameters import Choices, FloatRange, Frozen, IntRange
 from sweeps.config.schema import KINDS, Budget, Component, Objective, SweepConfig
 from sweeps.config.wording import Fault, Path, did_you_mean, listing, nearest, show
@@ -34,6 +36,7 @@ _EXAMPLES = {
     for key, field in model.model_fields.items()
     if field.examples
 }
+_EXAMPLES.update(_EXAMPLES["search_space"])
 
 
 def faults_in(kind: TypeAdapter[Any], value: object, path: Path) -> Iterator[Fault]:
@@ -46,12 +49,15 @@ def faults_in(kind: TypeAdapter[Any], value: object, path: Path) -> Iterator[Fau
 
 def faults_of(error: ValidationError, path: Path) -> Iterator[Fault]:
     """What `error`, raised for the value at `path`, says."""
-    for details in error.errors(include_url=False):
-        location = details["loc"]
-        kind = str(location[0]) if location and path[:1] == ("search_space",) else ""
-        # A member of the union of an entry adds its tag to the location.
-        inside = location[1:] if kind in (*KINDS, "fixed") else location
-        yield from _worded(details, (*path, *inside), kind or str(path[0]))
+    every = error.errors(include_url=False)
+    # A member of the union of an entry adds its tag to the location.
+    tag = str(every[0]["loc"][0]) if path[:1] == ("search_space",) and every[0]["loc"] else ""
+    of, depth = tag or str(path[0]), int(tag in (*KINDS, "fixed"))
+    unknown = [details["loc"][-1] for details in every if details["type"] == "extra_forbidden"]
+    meant = {nearest(key, _MODELS[of].model_fields) for key in unknown}  # what is told as unknown is not missing too
+    for details in every:
+        if details["type"] != "missing" or details["loc"][-1] not in meant:
+            yield from _worded(details, (*path, *details["loc"][depth:]), of)
 
 
 def missing(path: Path) -> Fault:
@@ -99,9 +105,14 @@ def _worded(details: ErrorDetails, path: Path, of: str) -> Iterator[Fault]:
 
 def _kind_wanted(path: Path, entry: Mapping[str, Any]) -> Fault:
     """The fault of an entry without a `type` that is known, with the type that its other keys suggest."""
+    rule, got = f"must be {listing(KINDS)}", show(entry["type"]) if "type" in entry else "none"
+    if ours := entry_in_our_words(entry):
+        return Fault((*path, "type"), rule, got, f"Write {show(ours, 1000)}")
+    if "value" in entry:
+        return Fault((*path, "type"), rule, got, f"Write {show(entry['value'])}")
     ends = [entry[key] for key in ("low", "high") if key in entry]
-    whole = all(isinstance(end, int) for end in ends)
-    guess = "categorical" if "choices" in entry else "int" if whole and not entry.get("log") else "float"
-    got = show(entry["type"]) if "type" in entry else "none"
-    near = nearest(entry.get("type"), KINDS) or guess
-    return Fault((*path, "type"), f"must be {listing(KINDS)}", got, f"Did you mean `type: {near}`?")
+    whole = all(isinstance(end, int) for end in ends) and not entry.get("log")
+    known = searchable(str(path[1]))
+    number = known.types[0] if known is not None else "int" if whole else "float"
+    near = nearest(entry.get("type"), KINDS) or ("categorical" if "choices" in entry else number)
+    return Fault((*path, "type"), rule, got, f"Did you mean `type: {near}`?")

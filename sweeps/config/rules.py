@@ -16,7 +16,7 @@ from sweeps.config.names import FORMULAS, METHODS, METRICS, OWN, Loss, Options, 
 from sweeps.config.parameters import Choices, IntRange, Parameter, range_by_range
 from sweeps.config.pydantic_words import faults_in, missing
 from sweeps.config.schema import Component
-from sweeps.config.sections import Sections
+from sweeps.config.sections import Sections, meant_sections
 from sweeps.config.space import written_values
 from sweeps.config.values import Value
 from sweeps.config.wording import Fault, Path, did_you_mean, listing, path_text, show
@@ -61,7 +61,7 @@ def _given_twice(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]
     if "optimizer.learning_rate" in sections.names:
         given.append((("search_space", "optimizer.learning_rate"), "learning_rate"))
     for path, name in given:
-        if name in sections.names and name != "loss.use":  # which is unknown, and a fault by itself
+        if name in tree.get("search_space", ()) and name != "loss.use":  # which is unknown, and a fault by itself
             here, other = path_text(path), path_text(("search_space", name))
             yield Fault(path, "must be given in one place", f"`{other}` as well", f"Remove `{here}` or `{other}`")
 
@@ -186,7 +186,7 @@ def _budget(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
     if budget is None or sections.sampler is None or sections.sampler.use == "grid":
         return
     if "budget" not in tree:
-        yield missing(("budget",))
+        yield from [] if "budget" in meant_sections(tree).values() else [missing(("budget",))]
     elif budget.trials is None and budget.minutes is None:
         got = "`target` alone" if budget.target is not None else "neither"
         yield Fault(("budget",), "`trials` or `minutes` must be given", got, "For instance `budget: {trials: 64}`")

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, 
 from pydantic_core import PydanticCustomError, core_schema
 
 from sweeps.config.wording import Fault, one_line, show
+from sweeps.config.yaml.scalars import TextOfNumber
 
 Value = bool | int | float | str | None | tuple["Value", ...]
 """What an argument or a hyperparameter can be. A YAML list becomes a tuple, so that every value is hashable."""
@@ -61,6 +62,7 @@ def freeze(value: object) -> Value:
     >>> freeze([64, [True, "relu"]])
     (64, (True, 'relu'))
     """
+    value = _number_of(value)
     if isinstance(value, list | tuple):
         return tuple(freeze(item) for item in value)
     if isinstance(value, float) and math.isnan(value):
@@ -76,6 +78,7 @@ def freeze(value: object) -> Value:
 
 def whole(value: object) -> int:
     """A whole number; 1e3 is one, "3" and true are not."""
+    value = _number_of(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -85,6 +88,7 @@ def whole(value: object) -> int:
 
 def number(value: object) -> float:
     """A finite number as a float."""
+    value = _number_of(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong("must be a number", show(value), _unquote(value))
     if not -1e308 < value < 1e308:
@@ -102,11 +106,15 @@ def truth(value: object) -> bool:
 def text(value: object) -> str:
     """Text that is not empty."""
     if isinstance(value, str) and value.strip():
-        return value
+        return str(value)
     if isinstance(value, str):
         raise wrong("must not be empty", "''")
     is_scalar = isinstance(value, bool | int | float)
     raise wrong("must be text", show(value), f"Quote it: '{one_line(show(value))}'" if is_scalar else "")
+
+
+def _number_of(value: object) -> object:
+    return float(value) if isinstance(value, TextOfNumber) else value
 
 
 def _unquote(value: object) -> str:

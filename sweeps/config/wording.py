@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from sweeps.config.other_names import our_name
+
 Path = tuple[str | int, ...]
 """A YAML path: keys and, in lists, positions: `("enqueue", 0, "optimizer.b1")`."""
 
@@ -37,7 +39,7 @@ def one_line(text: str, longest: int = LONGEST_SHOWN) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def show(value: object) -> str:
+def show(value: object, longest: int = LONGEST_SHOWN) -> str:
     """A value as its author wrote it, on one line and not too long.
 
     >>> show(("adam", True, None, 1e-4))
@@ -45,7 +47,7 @@ def show(value: object) -> str:
     >>> show({"use": "mnist"})
     "{use: 'mnist'}"
     """
-    return one_line(_written(value, LONGEST_SHOWN))
+    return one_line(_written(value, longest), longest)
 
 
 def _written(value: object, room: int) -> str:
@@ -94,6 +96,8 @@ def nearest(word: object, known: Iterable[str]) -> str:
     if not isinstance(word, str) or len(word) > 2 * LONGEST_SHOWN:
         return ""
     by_lower = {name.lower(): name for name in known}
+    if named := our_name(word, by_lower):
+        return by_lower[named]
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else ""
 

@@ -65,7 +65,7 @@ class Study:
     """
 
     def __init__(self, config: SweepConfig) -> None:
-        if fault := missing_packages(config):
+        if fault := missing_packages(config.sampler.use):
             raise ConfigError([Complaint("config", ".".join(map(str, fault.path)), *fault[1:])])
         self._config = config
         self._dimensions = dimensions_of(config)
@@ -249,11 +249,11 @@ def new_sampler(config: SweepConfig, dimensions: tuple[Dimension, ...]) -> Sampl
     return OptunaSampler(config, dimensions)
 
 
-def missing_packages(config: SweepConfig) -> Fault | None:
-    """What is wrong when the sampler needs packages that are not installed; they are looked for, not imported."""
-    needed = PACKAGES.get(config.sampler.use, ())
+def missing_packages(sampler: str) -> Fault | None:
+    """What is wrong when a sampler needs packages that are not installed; they are looked for, not imported."""
+    needed = PACKAGES.get(sampler, ())
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if not missing:
         return None
-    rule = f"sampler `{config.sampler.use}` needs {' and '.join(missing)}, not installed here"
+    rule = f"sampler `{sampler}` needs {' and '.join(missing)}, not installed here"
     return Fault(("sampler", "use"), rule, advice=f"Run `pip install {' '.join(missing)}`")

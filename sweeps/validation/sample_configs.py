@@ -23,11 +23,14 @@ class SampleConfig(NamedTuple):
 
 
 def sample_configs(draft: Draft, section: str) -> dict[str, list[SampleConfig]]:
-    """How a component can be, by `use`: each choice and each end of a range once; {} where the section is wrong.
+    """How a component can be, by `use`: each choice and each end of a range once; {} where the section or it is wrong.
 
     So it is where it is still left to the model, because that cannot be made.
     """
     component: Component | None = None if draft.leaves_to_model(section) else getattr(draft.sections, section)
+    use = "loss" if section == "loss" else f"{section}.use"
+    if use in draft.sections.names and use not in draft.sections.search_space:
+        return {}
     found: dict[Component, SampleConfig] = {}
     for place, chosen in assignments(draft.sections.search_space) if component is not None else ():
         active = {

@@ -7,6 +7,7 @@ inside functions: what a config does not name as a Python object is checked with
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,15 +20,23 @@ from sweeps.datasets import loading, targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ModelError, SweepError
+from sweeps.study import missing_packages
 from sweeps.user_code import ArgumentFault, argument_faults, taken_by
 from sweeps.validation import keras_defaults
 from sweeps.validation.sample_configs import SampleConfig, sample_configs
 
 Found = TypeVar("Found")
 
+FILE_OF_SPLIT = re.compile("(train|valid|val|validation|test)_(path|file|data)")
+ONE_FILE = (
+    "A dataset is one file: put the rows together, and name the column that says `train`, `valid` or `test` in `split`"
+)
+
 
 def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
     """Add to the draft what is wrong with the things it names; the dataset, where it is right."""
+    if draft.sections.sampler is not None and (lacking := missing_packages(draft.sections.sampler.use)):
+        draft.complain(*lacking)
     found = _datasets(draft, datasets)
     keras_defaults.settle(draft, itertools.chain.from_iterable(sample_configs(draft, "model").values()), found)
     _optimizers(draft)
@@ -128,7 +137,9 @@ def _datasets(draft: Draft, datasets: Datasets) -> list[Dataset]:
     for use, samples in sample_configs(draft, "dataset").items():
         faults = _tried(draft, _use_place(draft, "dataset", use), loading.faults, use, dict.fromkeys(_names(samples)))
         for fault in faults or ():
-            _complain(draft, "dataset", fault)
+            _complain(
+                draft, "dataset", fault._replace(advice=ONE_FILE) if FILE_OF_SPLIT.fullmatch(fault.name) else fault
+            )
         if faults == []:
             found += [_tried(draft, sample.place, datasets.get, use, sample.arguments) for sample in samples]
     return [dataset for dataset in found if dataset is not None]

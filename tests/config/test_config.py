@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,8 +32,9 @@ from sweeps.config import (
     read_draft,
     to_yaml,
 )
+from sweeps.config.overrides import apply
 from sweeps.config.yaml.reader import read
-from sweeps.errors import ConfigError, SweepError
+from sweeps.errors import Complaint, ConfigError, SweepError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 MNIST = CONFIGS[0].parent / "mnist.yaml"
@@ -271,6 +274,26 @@ def test_python_values_make_the_same_config_as_yaml() -> None:
     assert parse_config(tree) == parse_config(RICH, ["dataset.path=data"])
 
 
+def test_a_config_that_pyyaml_has_read_is_the_config_that_is_in_the_file() -> None:
+    text = RICH.replace("name: rich", "name: 1e5") + "checkpoints: {seconds: 1e2}\n"
+    tree = yaml.safe_load(text)
+    tree["optimizer"]["eps"] = "1e-8"  # untyped, and a number in YAML 1.2
+    assert isinstance(tree["search_space"]["learning_rate"]["low"], str)  # PyYAML reads by YAML 1.1
+    tree["name"] = "1e5"
+    expected = parse_config(text.replace("1e5", "'1e5'"), ["optimizer.eps=1e-8"])
+    assert parse_config(tree) == expected
+    assert parse_config(to_yaml(parse_config(tree))) == expected
+
+
+def test_quotes_round_a_number_are_told_in_a_file_and_in_python() -> None:
+    quoted = "search_space.learning_rate.low: must be a number, but got '1e-5'. Remove the quotes"
+    assert complaints_of("search_space.learning_rate.low='1e-5'") == [quoted]
+    tree = yaml.safe_load(RICH)
+    tree["search_space"]["learning_rate"]["low"] = "0.1"  # which PyYAML would not have left as text
+    with pytest.raises(ConfigError, match=r"must be a number, but got '0.1'\. Remove the quotes"):
+        parse_config(tree)
+
+
 @pytest.mark.parametrize("value", [{1, 2}, object(), b"x", 1j, 2**70, "a\x00"])
 def test_a_python_value_that_yaml_cannot_hold_is_refused(value: object) -> None:
     tree = {**read(RICH).value, "dataset": {"use": "digits", "value": value}}
@@ -305,6 +328,101 @@ def test_a_mistake_is_told_in_plain_lines(override: str, told: list[str]) -> Non
     assert complaints_of(override) == told
 
 
+def steps(tree: Any, path: str) -> tuple[Any, Any]:
+    """What holds the last step of a path, and that step."""
+    applied = apply(copy.deepcopy(tree), f"{path}=null")
+    assert isinstance(applied, tuple), applied
+    for step in applied[:-1]:
+        tree = tree[step]
+    return tree, applied[-1]
+
+
+def put(tree: Any, path: str, value: object) -> None:
+    """Write a value, or the YAML of one, to a path."""
+    assert isinstance(apply(tree, f"{path}={value}"), tuple)
+
+
+def taken(tree: Any, path: str) -> Any:
+    """What was at a path, which is not there any more."""
+    holder, key = steps(tree, path)
+    return holder.pop(key)
+
+
+def renamed(tree: Any, path: str, name: str) -> None:
+    holder, key = steps(tree, path)
+    holder[name] = holder.pop(key)
+
+
+def without_one(tree: Any, path: str) -> None:
+    holder, key = steps(tree, path)
+    taken(tree, f"{path}[0]" if isinstance(holder[key], list) else path)
+
+
+def of_entry(path: str) -> str:
+    return path.removesuffix(".type")
+
+
+WHAT_TO_DO: dict[str, Any] = {
+    r"(?:Did you mean|Write) `type: (\w+)`\??": lambda tree, told, found: put(tree, told.path, found[1]),
+    r"Did you mean `(.+)`\?": lambda tree, told, found: (
+        renamed(tree, told.path, found[1])
+        if told.rule.startswith("unknown")
+        else put(tree, told.path, json.dumps(found[1]))
+    ),
+    r"Write `(\w+): (.+)`": lambda tree, told, found: (taken(tree, told.path), put(tree, found[1], found[2])),
+    r"(?:Write|To search, write|Quote it:) (.+)": lambda tree, told, found: put(tree, of_entry(told.path), found[1]),
+    r"For instance `(\w+): (.+)`": lambda tree, told, found: put(
+        tree, told.path[: told.path.rindex(found[1]) + len(found[1])], found[2]
+    ),
+    r"Remove the quotes": lambda tree, told, _: put(tree, told.path, taken(tree, told.path)),
+    r"Remove it(?: here)?|It takes no arguments": lambda tree, told, _: taken(tree, told.path),
+    r"Remove one": lambda tree, told, _: without_one(tree, told.path),
+    r"Remove `(.+)` or `.+`": lambda tree, _, found: taken(tree, found[1]),
+    r"Add it, or remove `.+`": lambda tree, told, _: taken(tree, told.path),
+    r"Add `(.+)` to `metrics`": lambda tree, _, found: tree["metrics"].append(found[1]),
+    r"(?:It|`(\w+)`) belongs under `search_space`": lambda tree, told, found: put(
+        tree, f"search_space.{found[1] or told.path}", taken(tree, told.path)
+    ),
+    r"To search an argument, put it under `search_space` by its dotted name": lambda tree, told, _: put(
+        tree, f"search_space.{told.path}", {"type": "int", "high": 2, **taken(tree, told.path)}
+    ),
+    r"Give a number, or null for none": lambda tree, told, _: put(tree, told.path, "null"),
+    r"List the names under `choices`": lambda tree, told, _: put(
+        tree, of_entry(told.path), "{type: categorical, choices: [a, b]}"
+    ),
+    # These leave the choice to the reader.
+    r"The results go to a folder of this name|Known are .+|It takes `.+|Name one of the search space": None,
+}
+
+
+def followed(tree: Any, complaint: Complaint) -> Any | None:
+    """The config after what a complaint advises has been done; None where that is the reader's choice."""
+    if not complaint.advice:
+        return None
+    fits = [(do, found) for text, do in WHAT_TO_DO.items() if (found := re.fullmatch(text, complaint.advice))]
+    assert fits, f"no test follows this advice: {complaint.advice}"
+    do, found = fits[0]
+    if do is None:
+        return None
+    tree = copy.deepcopy(tree)
+    do(tree, complaint, found)
+    return tree
+
+
+@pytest.mark.parametrize("override", mistakes())
+def test_what_a_complaint_advises_works(override: str) -> None:
+    """What was told is gone when it has been done, and whoever does all that is advised comes to an end."""
+    draft = as_draft(RICH, [override])
+    for _ in range(5):
+        trees = [(told, tree) for told in draft.complaints if (tree := followed(draft.tree, told)) is not None]
+        for told, tree in trees:
+            draft = as_draft(tree)
+            assert (told.path, told.rule) not in {(each.path, each.rule) for each in draft.complaints}, told
+        if not trees:
+            return
+    raise AssertionError(f"advice without end: {draft.complaints}")
+
+
 def test_all_mistakes_of_a_file_are_told_in_its_order(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(
@@ -319,7 +437,6 @@ def test_all_mistakes_of_a_file_are_told_in_its_order(tmp_path: Path) -> None:
     places = [f"{complaint.where.removeprefix(str(path))} {complaint.path}" for complaint in caught.value.complaints]
     assert places == [
         ":2 nam",
-        ":2 name",
         ":4 seed",
         ":14 search_space.batch_size",
         ":15 search_space.learning_rate",

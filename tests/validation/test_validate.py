@@ -173,6 +173,49 @@ def test_a_mistake_is_told_at_its_path(override: str, complaint: str, tmp_path: 
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "loss=mse",
+        "search_space.loss={type: categorical, choices: [mse, huber]}",
+        "metrics=[acc]",
+        "schedule=CosineDecay",
+        "optimizer.use=Adam",
+        "sampler=bayes",
+    ],
+)
+def test_a_name_of_another_library_is_one_line_with_ours(override: str) -> None:
+    draft = as_draft({**CONFIG, "loss": {}} if "space.loss" in override else dict(CONFIG), [override])
+    validate.examine(draft, Datasets())
+    (told,) = draft.complaints
+    assert told.advice.startswith("Did you mean `")
+
+
+def test_a_section_or_parameter_with_a_typo_is_not_missing_too() -> None:
+    for right, typo in [("loss", "los"), ("budget", "bugdet"), ("dataset", "datset"), ("search_space", "serch_space")]:
+        draft = as_draft({typo if key == right else key: value for key, value in CONFIG.items()})
+        validate.examine(draft, Datasets())
+        assert [complaint.path for complaint in draft.complaints] == [typo]
+    for right, typo in [("learning_rate", "learning_rte"), ("learning_rate", "lr"), ("epochs", "epoch")]:
+        space = {typo if key == right else key: value for key, value in CONFIG["search_space"].items()}
+        draft = as_draft({**CONFIG, "search_space": space})
+        validate.examine(draft, Datasets())
+        assert [complaint.path for complaint in draft.complaints] == [f"search_space.{typo}"]
+
+
+def test_a_sampler_whose_package_is_lacking_is_a_mistake_of_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (told,) = said("sampler=gp")
+    assert told.startswith("sampler.use: sampler `gp` needs torch, not installed here. Run `pip install torch`")
+
+
+def test_a_file_for_each_split_is_answered_with_the_column_that_splits() -> None:
+    (told,) = said("dataset.valid_path=valid.csv")
+    assert told.startswith(
+        "dataset.valid_path: unknown argument. A dataset is one file: put the rows together, and name"
+    )
+
+
 def test_an_argument_that_only_some_losses_take_needs_a_condition() -> None:
     space = {
         "loss": {"type": "categorical", "choices": ["mean_squared_error", "huber"]},

@@ -1,6 +1,7 @@
 """A config that is written in Python to the plain values that YAML text would give, within the same limits.
 
-Tuples, numbers of other libraries, paths and parts of another config are welcome.
+Tuples, numbers of other libraries, paths and parts of another config are welcome. So is what PyYAML has read: by YAML
+1.1 it gives the text "1e-5" where YAML 1.2 means a number.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 
 from sweeps.config.wording import Fault, Path, show
 from sweeps.config.yaml.reader import FORBIDDEN, Flaw, Reading, StopError, check_size
+from sweeps.config.yaml.scalars import PATTERNS, TextOfNumber
 
 
 def plain(value: object) -> Reading:
@@ -56,6 +58,8 @@ class _Reading:
             value = os.fspath(value)
         if isinstance(value, str) and FORBIDDEN.search(value):
             self._flaw(path, "text must hold no control characters", show(value))
+        if isinstance(value, str) and "e" in value.lower() and PATTERNS["float"].match(value):
+            return TextOfNumber(value)
         if value is None or isinstance(value, bool | str):
             return value
         if isinstance(value, numbers.Integral) and -(2**63) <= int(value) < 2**63:

@@ -20,6 +20,12 @@ PATTERNS = {
 }
 
 
+class TextOfNumber(str):
+    """Text such as "1e-5" in a config from Python: text where text belongs, and a number anywhere else."""
+
+    __slots__ = ()
+
+
 def scalar(text: str) -> bool | int | float | str | None:
     """The value of an unquoted scalar.
 
