@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import errno
 import gc
 import json
@@ -23,6 +24,13 @@ from sweeps.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+class Format(enum.StrEnum):
+    """What a sweep can be exported to."""
+
+    OPTUNA = "optuna"
+
 
 BUG, BAD_INPUT, NOTHING_COMPLETED, DISK = 1, 2, 3, 74
 
@@ -185,6 +193,25 @@ def predict(
     from sweeps.command import predict as command_predict
 
     command_predict.command(_console(), folder, inputs, output)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    to: Annotated[Format, typer.Option(help="Whose format.")],
+    storage: Annotated[str, typer.Option(metavar="URL", help="A database, such as sqlite:///study.db.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The study's name; the sweep's unless given.")
+    ] = None,
+) -> None:
+    """Copy all trials of a sweep into a database of Optuna's, for its dashboard and its plots.
+
+    Example: sweep export results/mnist --to optuna --storage sqlite:///study.db
+    """
+    from sweeps.command import export as command_export
+
+    assert to is Format.OPTUNA
+    command_export.command(_console(), folder, storage, name)
 
 
 @app.command()

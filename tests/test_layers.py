@@ -36,7 +36,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "command": (
         "__init__ data_facts signals terminal",
         "display",
-        "check doctor plan predict replay show summary",
+        "check doctor export plan predict replay show summary",
         "run",
     ),
     "config": (
@@ -106,8 +106,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "results": (
         "__init__ best columns folder manifest predictor",
-        "csv_text parquet",
-        "summary tables",
+        "as_optuna csv_text parquet",
+        "export summary tables",
         "results",
     ),
     "runner": (
@@ -125,7 +125,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "study": (
         "arguments grid",
-        "dimensions pruners",
+        "dimensions distributions pruners",
         "kernels sampling",
         "observations optuna_study parzen",
         "tpe",
@@ -165,12 +165,13 @@ LIBRARIES = {
     "keras": "training.adapters.compiled_keras training.adapters.keras",
     "numpy": "command.data_facts command.predict datasets engine results runner.best_trial storage.npz study training",
     "optax": "training",
-    "optuna": "study.optuna_study",
+    "optuna": "results.as_optuna results.export results.results study.distributions study.optuna_study",
     "pandas": "results.results",
     "pyarrow": "datasets.tabular results.parquet results.tables",
     "pydantic": "config",
     "pydantic_core": "config",
     "rich": "cli command",
+    "sqlalchemy": "results.export",
     "typer": "cli",
     "yaml": "config.yaml",
 }

@@ -18,9 +18,13 @@ from sweeps.command.display import line
 from sweeps.command.terminal import clean
 from sweeps.log.trials import SIGNS, LoggedTrial, LoggedTrials
 from sweeps.results.columns import text as cell_text
+from sweeps.results.folder import read_config
 from sweeps.results.summary import Summary, read_summary
+from sweeps.storage.paths import RunFolder
 
-MOST_DAMAGED, MOST_REASONS = 8, 8
+MOST_DAMAGED, MOST_REASONS, MOST_NAMED = 8, 8, 5
+LEAST_COMPLETED, MOST_WEIGHED = 20, 5000
+"""Between so many completed trials and so many trials, `show` says which parameters matter."""
 
 
 def show(console: Console, folder: Path, rows: int) -> None:
@@ -42,6 +46,7 @@ def show(console: Console, folder: Path, rows: int) -> None:
         console.print(table, markup=False)
         line(console, "")
     _totals(console, summary)
+    _importances(console, folder, summary)
 
 
 def best_first(summary: Summary) -> list[LoggedTrial]:
@@ -122,6 +127,21 @@ def _totals(console: Console, summary: Summary) -> None:
         line(console, f"and {len(summary.damaged) - MOST_DAMAGED:,} more, which `sweep doctor` counts")
     for warning in summary.warnings:
         line(console, f"warning: {warning}")
+
+
+def _importances(console: Console, folder: Path, summary: Summary) -> None:
+    """What the parameters matter, where enough trials have completed to say it, and not so many that it takes long."""
+    completed = sum(trial.outcome == "completed" for trial in summary.logged.trials.values())
+    if completed < LEAST_COMPLETED or len(summary.logged.trials) > MOST_WEIGHED:
+        return
+    console.file.flush()  # the table is read while Optuna is imported
+    from sweeps.results.as_optuna import importances, study_of
+
+    config = read_config(RunFolder(folder)).config
+    shares = list(importances(study_of(summary.logged, config)).items())
+    named = [f"{clean(name)} {share:.0%}" for name, share in shares[:MOST_NAMED]]
+    if named:
+        line(console, f"what matters most: {', '.join(named)}")
 
 
 def failures(logged: LoggedTrials) -> list[str]:

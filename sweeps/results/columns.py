@@ -84,8 +84,8 @@ def trial_columns(trials: Sequence[LoggedTrial], shape: TableShape) -> list[Tabl
     last = [trial.last for trial in trials]
     # Without a last epoch a trial has done nothing, unless the log has lost that epoch.
     lasts = [(row, 0 if trial.epochs_run == 0 else None) for trial, row in zip(trials, last, strict=True)]
-    start = [_time(trial.start.get("time")) for trial in trials]
-    complete = [_time(trial.ending.get("time")) for trial in trials]
+    start = [utc_time(trial.start.get("time")) for trial in trials]
+    complete = [utc_time(trial.ending.get("time")) for trial in trials]
     best = [
         best_epoch(rows, shape.metric, shape.direction) if trial.is_whole else None
         for trial, rows in zip(trials, epochs, strict=True)
@@ -188,7 +188,7 @@ def _duration(trial: LoggedTrial, start: datetime | None, complete: datetime | N
     return max(complete - start, timedelta()) if trial.took_s is None else timedelta(seconds=trial.took_s)
 
 
-def _time(value: Any) -> datetime | None:
+def utc_time(value: Any) -> datetime | None:
     """A record's time in UTC, without a zone; None where it is none."""
     try:
         moment = datetime.fromisoformat(value)

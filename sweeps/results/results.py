@@ -28,6 +28,7 @@ from sweeps.storage import npz
 from sweeps.storage.paths import RunFolder
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
 
     from sweeps.config import SweepConfig
@@ -83,6 +84,8 @@ class Results:
     config_text: str
     logged: LoggedTrials
     """What the log says of every trial."""
+    config: SweepConfig
+    """What the last run was to do."""
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -95,6 +98,26 @@ class Results:
         """A row per trial, repeat and epoch: the very table that a run leaves as `history.parquet`."""
         table: pd.DataFrame = self._tables.history.to_pandas()
         return table
+
+    @cached_property
+    def study(self) -> optuna.Study:
+        """All trials as a study of Optuna's in memory, made when first asked for: for its plots, and to search on.
+
+        A step is an epoch, from 1. Of each trial the user attributes are `outcome`, `reason`, `epochs` and `seconds`.
+        Lists among choices are their JSON text.
+        """
+        from sweeps.results.as_optuna import study_of  # Optuna, for those who want it
+
+        return study_of(self.logged, self.config)
+
+    def importances(self) -> dict[str, float]:
+        """How much each parameter decides whether a trial is among the best, in parts of 1, the most first.
+
+        By Optuna's PED-ANOVA. Raises: ResultsError where fewer than 20 trials have completed.
+        """
+        from sweeps.results.as_optuna import importances
+
+        return importances(self.study)
 
     def best_model(self) -> BestModel:
         """The best trial's model, to call on new inputs; its own code must be where `sweep run` found it.
@@ -136,7 +159,7 @@ def load(folder: str | Path) -> Results:
     damaged += lost(files, manifest) if manifest else []
     logged = LoggedTrials(records)
     best = _best(logged, config.config, files)
-    return Results(files.path, best, damaged, config.metric, config.direction, config.text, logged)
+    return Results(files.path, best, damaged, config.metric, config.direction, config.text, logged, config.config)
 
 
 def _best(logged: LoggedTrials, config: SweepConfig, folder: RunFolder) -> Best | None:

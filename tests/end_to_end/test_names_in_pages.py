@@ -27,8 +27,8 @@ SOURCES = sorted(
 OTHERS = [PROJECT / name for name in ("pyproject.toml", "configs/slurm/run.sbatch", "scripts/test", ".gitignore")]
 SUFFIXES = re.compile(r"\.(py|md|svg|yaml|toml|sbatch|cff|gz|bz2|xz|csv|parquet|jsonl?|np[yz]|png|jpe?g|keras)\b")
 LIBRARIES = {
-    *sys.stdlib_module_names, "flax", "jax", "jnp", "keras", "lax", "nnx", "np", "optax", "params_optimizer", "pd",
-    "project",
+    *sys.stdlib_module_names, "flax", "jax", "jnp", "keras", "lax", "nnx", "np", "optax", "optuna", "params_optimizer",
+    "pd", "project",
 }  # fmt: skip
 OF_USERS = {
     "my_models", "dense", "notebook", "width", "rate",  # the models of the examples
