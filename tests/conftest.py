@@ -1,8 +1,8 @@
 """For every test: JAX refuses silent promotion, and each process says how much memory it came to hold.
 
-A program that a test has compiled is taken from a folder by later tests of the same process; processes that tests
-start compile their own. Examples of Hypothesis are the same in every run; other random inputs begin with `SWEEP_SEED`,
-which is drawn for a run and printed at its end.
+What a test has compiled is taken from a folder by later tests, those of the other process and processes that tests
+start. Examples of Hypothesis are the same in every run; other random inputs begin with `SWEEP_SEED`, which is drawn for
+a run and printed at its end.
 """
 
 from __future__ import annotations
@@ -19,9 +19,14 @@ from collections.abc import Iterator
 # Set before anything can import JAX or Keras, which read them once.
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "true"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["KERAS_BACKEND"] = "jax"
 # Before a test's module reads it; the workers of pytest-xdist are given the same environment.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _PROGRAMS = tempfile.TemporaryDirectory(prefix="compiled-by-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
 os.environ.setdefault("SWEEP_LONG", "0")
 os.environ.setdefault(
     "SWEEP_SEED", "0" if os.environ["SWEEP_LONG"] == "1" else str(random.SystemRandom().randrange(10**6))
@@ -29,18 +34,25 @@ os.environ.setdefault(
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import jax
+# Most of what tests compile runs for less time than it compiles, which takes a fifth of its time without optimization.
+# `compiled_as_shipped` has it, and so has a long run, and every process that tests start.
+with patch.dict(os.environ):
+    if os.environ["SWEEP_LONG"] != "1":
+        os.environ["XLA_FLAGS"] = (
+            f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        )
+    import jax
+
+    jax.devices()  # with the first of which XLA reads its flags, once
+
 import pytest
 import sweeping
 from hypothesis import settings
 from jax.experimental.compilation_cache import compilation_cache
 
-_PROGRAMS = tempfile.TemporaryDirectory(prefix="compiled-by-tests-")
-jax.config.update("jax_compilation_cache_dir", _PROGRAMS.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-jax.config.update("jax_enable_compilation_cache", True)
+from sweeps.engine import program
 
 # What began these tests may ignore signals (`nohup`, a job in the background), and every process would inherit that.
 for _ignored in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
@@ -65,6 +77,16 @@ def any_promotion(ordinary_promotion: None) -> Iterator[None]:
     jax.config.update("jax_numpy_rank_promotion", "allow")
     yield
     jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="module")
+def compiled_as_shipped() -> Iterator[None]:
+    """For files whose promise is about what XLA's optimization makes of a training program, or how quick that is."""
+    shipped = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+    sweeping.forget_programs()
+    with patch.dict(program.TRAINING, shipped if os.environ["SWEEP_LONG"] != "1" else {}):
+        yield
+    sweeping.forget_programs()
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ print(json.dumps([sum(hit.endswith("/cache_hits") for hit in hits), jax.config.j
 
 def run(results: Path, home: Path, **settings: str) -> tuple[int, str | None]:
     """A small sweep in a process of its own: how often JAX found a program, and in which folder it looked."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(home), "JAX_ENABLE_COMPILATION_CACHE": "true", **settings}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment |= {"XDG_CACHE_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1]), **settings}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, results], env=environment, capture_output=True, text=True, check=True
     )

@@ -16,7 +16,7 @@ from sweeps.engine.devices import Policy
 from sweeps.engine.program import Program
 from sweeps.engine.programs import LaneTrial, Programs
 
-pytestmark = pytest.mark.usefixtures("ordinary_promotion")
+pytestmark = pytest.mark.usefixtures("ordinary_promotion", "compiled_as_shipped")
 
 OPTIMIZERS = ("sgd", "momentum", "adam")
 RATES = {"sgd": 0.3, "momentum": 0.1, "adam": 0.02}

@@ -21,6 +21,7 @@ from sweeps.errors import DataError
 from sweeps.training.lane import EVALUATION_ROWS
 from sweeps.training.microbatch import MicroBatches
 
+pytestmark = pytest.mark.usefixtures("compiled_as_shipped")
 Shape = tuple[int, list[int], int | str]
 
 

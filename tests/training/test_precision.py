@@ -16,7 +16,7 @@ from sweeps.config import SweepConfig
 from sweeps.engine.devices import Policy
 from sweeps.training.lane import LaneValues
 
-pytestmark = pytest.mark.usefixtures("ordinary_promotion")
+pytestmark = pytest.mark.usefixtures("ordinary_promotion", "compiled_as_shipped")
 
 WIDE: dict[str, Any] = {
     "dataset": {"use": "sweeping:blobs"},
