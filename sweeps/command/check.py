@@ -46,7 +46,7 @@ def check(console: Console, file: Path, overrides: Sequence[str], *, is_strict: 
     for doubt in asked:
         display.line(console, f"look at: {doubt}")
     if asked and is_strict:
-        raise DataError(f"{file}: {display.count(len(asked), 'thing')} to look at, which --strict takes for mistakes")
+        raise DataError(f"{file}: {count(len(asked), 'thing')} to look at, which --strict takes for mistakes")
 
 
 def _programs(config: SweepConfig, datasets: Datasets) -> str:

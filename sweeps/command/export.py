@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sweeps.amounts import count
 from sweeps.command import display
 from sweeps.results.results import load
 
@@ -20,5 +21,5 @@ def command(console: Console, folder: Path, storage: str, name: str | None) -> N
     from sweeps.results.export import to_optuna  # Optuna, once there is something to export
 
     study = name or results.config.name
-    count = to_optuna(results.logged, results.config, storage, study)
-    display.line(console, f"{display.count(count, 'trial')} in the study {study} of {storage}")
+    trials = to_optuna(results.logged, results.config, storage, study)
+    display.line(console, f"{count(trials, 'trial')} in the study {study} of {storage}")
