@@ -137,7 +137,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "adapters losses metrics optimizers schedules",
         "check_signatures lane row_mixing",
         "epoch models",
-        "program_key traced_arguments",
+        "model_constants program_key traced_arguments",
     ),
     "training.adapters": (
         "__init__ compiled_keras keras_hooks layers",

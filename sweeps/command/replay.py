@@ -12,9 +12,9 @@ from sweeps import environment
 from sweeps.amounts import count
 from sweeps.command import display
 from sweeps.config import Draft, SweepConfig, as_draft
-from sweeps.config.changes import checksum_changes, fingerprint
+from sweeps.config.changes import Change, checksum_changes, fingerprint
 from sweeps.config.code_fingerprint import sources
-from sweeps.datasets.loading import Datasets
+from sweeps.datasets.loading import WEIGHTS, Datasets
 from sweeps.errors import ResultsError
 from sweeps.runner.reproduce import (
     ABSOLUTE,
@@ -86,7 +86,7 @@ def _of_environments(
 ) -> Iterator[str]:
     changed = [text for before in trial.environments for text in environment_changes(before, now)]
     changed += [f"the code of {each.path[1]} has changed" for each in checksum_changes("code", trial.code, code)]
-    changed += [f"the data of {each.path[1]} have changed" for each in checksum_changes("data", trial.data, data)]
+    changed += [f"{data_words(each)} have changed" for each in checksum_changes("data", trial.data, data)]
     if not trial.environments:
         yield "environment: the log does not say where the trial was trained"
     elif not changed:
@@ -94,6 +94,12 @@ def _of_environments(
     else:
         yield "environment: not the same"
         yield from (f"  {text}" for text in dict.fromkeys(changed))
+
+
+def data_words(change: Change) -> str:
+    """A dataset, or weights that a model reads, by the name that the log has."""
+    name = str(change.path[1])
+    return f"the {name}" if name.startswith(WEIGHTS) else f"the data of {name}"
 
 
 def _in_all(found: list[Difference]) -> str:

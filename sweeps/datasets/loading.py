@@ -158,6 +158,10 @@ def _as_dataset(use: str, made: object, splitting: Mapping[str, Any]) -> Dataset
     return from_arrays(*made, **{"valid_fraction": 0.2, **splitting})
 
 
+WEIGHTS = "weights of "
+"""What a log calls the checksum of a model's weights begins so."""
+
+
 def _named(use: str, arguments: tuple[tuple[str, Any], ...]) -> str:
     """The dataset's name as a log may hold it: passwords in URLs are masked."""
     given = ", ".join(without_passwords(f"{name}={value!r}") for name, value in arguments)
@@ -170,6 +174,7 @@ class Datasets:
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, tuple[tuple[str, Any], ...]], Dataset] = {}
         self._under: dict[tuple[int, str, str | None], Dataset] = {}
+        self._weights: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def get(
@@ -199,10 +204,15 @@ class Datasets:
             return self._under[place]
 
     def checksums(self) -> dict[str, str]:
-        """The checksum of each dataset that was loaded, by its name and arguments."""
+        """The checksum of each dataset that was loaded, by its name and arguments; of models' weights as well."""
         with self._lock:
             loaded = dict(self._loaded)
-        return {_named(*key): checksum(dataset) for key, dataset in loaded.items()}
+        return {_named(*key): checksum(dataset) for key, dataset in loaded.items()} | self._weights
+
+    def note_weights(self, use: str, arguments: Mapping[str, Any], found: str) -> None:
+        """Take note of the checksum of what a model has read from files; "" for nothing."""
+        if found:
+            self._weights[f"{WEIGHTS}{_named(use, tuple(sorted(arguments.items())))}"] = found
 
     def prefetch(self, use: str, arguments: Mapping[str, Any]) -> None:
         """Begin to load a dataset beside other work. What goes wrong is said by the `get` that follows."""

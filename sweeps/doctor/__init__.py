@@ -20,7 +20,7 @@ from sweeps.doctor.files_state import (
     table_findings,
 )
 from sweeps.doctor.finding import Finding
-from sweeps.doctor.log_state import log_findings, trial_findings
+from sweeps.doctor.log_state import log_findings, run_findings, trial_findings
 from sweeps.errors import ResultsError
 from sweeps.log.jsonl import read_log
 from sweeps.log.trials import LoggedTrials
@@ -71,8 +71,10 @@ def _examine(folder: RunFolder, owner: LockState) -> Iterator[Finding]:
     manifest, log = read_manifest(folder), read_log(folder.log)
     logged = LoggedTrials(log.records)
     yield from log_findings(folder, log, lost(folder, manifest) if manifest else [], is_live=owner.is_live)
+    yield from run_findings(log.records)
     yield from trial_findings(logged.trials, is_live=owner.is_live)
-    yield from table_findings(folder, manifest, is_live=owner.is_live)
+    ended_in_order = bool(log.records) and log.records[-1]["kind"] in ("stop", "finish")
+    yield from table_findings(folder, manifest, is_live=owner.is_live, ended_in_order=ended_in_order)
     try:
         direction = manifest.direction if manifest else read_config(folder, log.records).direction
     except ResultsError as error:

@@ -26,8 +26,10 @@ REBUILD = "--rebuild makes them anew"
 REMAKE = "--rebuild makes it anew, and so does the next `sweep run` that trains"
 
 
-def table_findings(folder: RunFolder, made_from: Manifest | None, *, is_live: bool) -> Iterator[Finding]:
-    """Whether the tables are there, as they were written, and as new as the log."""
+def table_findings(
+    folder: RunFolder, made_from: Manifest | None, *, is_live: bool, ended_in_order: bool
+) -> Iterator[Finding]:
+    """Whether the tables are there, as they were written, and as new as the log of a run that `ended_in_order`."""
     existing = [name for name in TABLES if (folder.path / name).exists()]
     if made_from is None:
         yield _without_manifest(folder, existing, is_live=is_live)
@@ -40,9 +42,12 @@ def table_findings(folder: RunFolder, made_from: Manifest | None, *, is_live: bo
         yield Finding("tables", f"{name} is {fault}; {REBUILD}", is_wrong=True)
     behind = manifest.behind_bytes(folder, made_from)
     lost = manifest.lost(folder, made_from)
-    if behind and not is_live:
+    if behind and not is_live and ended_in_order:
         text = f"they are older than the log, which has {count(behind, 'byte')} more; {REBUILD}"
         yield Finding("tables", text, is_wrong=True)
+    elif behind and not is_live:
+        more = f"{count(behind, 'byte')} of the log behind, as a run that was killed leaves them"
+        yield Finding("tables", f"whole, {more}; the next `sweep run` brings them up to date, and so does --rebuild")
     if lost:
         yield Finding("tables", "they were made from a longer log, and may say more than it does", is_wrong=True)
     if not (faults or lost or (behind and not is_live)):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sweeps.amounts import count
 from sweeps.doctor.finding import MOST_LISTED, Finding, listed
 from sweeps.log.jsonl import Damage, LogContents
+from sweeps.log.line import Record
 from sweeps.log.trials import LoggedTrial
 from sweeps.storage.paths import RunFolder, torn_files
 
@@ -55,6 +56,17 @@ def trial_findings(trials: Mapping[int, LoggedTrial], *, is_live: bool) -> Itera
         yield Finding("trials", f"{count(len(gaps) - MOST_LISTED, 'more trial')} with gaps", is_wrong=True)
     if unasked:
         yield Finding("trials", f"the log has lost all of trial {listed(unasked)}", is_wrong=True)
+
+
+def run_findings(records: Sequence[Record]) -> Iterator[Finding]:
+    """Code and data that changed between two runs: trials before and after it are not of one experiment."""
+    known: dict[str, str] = {}
+    for run in (record for record in records if record.get("kind") == "run"):
+        now = {f"{what} {name}": each for what in ("code", "data") for name, each in (run.get(what) or {}).items()}
+        if changed := [name for name, each in now.items() if known.get(name, each) != each]:
+            then = f"changed before the run of {str(run.get('time'))[:19]} UTC"
+            yield Finding("runs", f"{listed(changed)}: {then}; the column `config` tells the trials apart")
+        known |= now
 
 
 def _torn(damage: Damage, *, is_live: bool) -> Finding:

@@ -50,14 +50,28 @@ def build_model(
     Raises:
         ModelError: it cannot be found or built, or does not map `[rows, *input_shape]` to `[rows, outputs]`.
     """
-    target = locate(use, ModelError) if ":" in use else None
-    if target is None:
-        raise ModelError(f"model.use must be 'module:name' such as 'models.mlp:MLP', but got {use!r}")
-    given = _with_data_arguments(target, arguments, input_shape, outputs)
+    target, given = _target(use, arguments, input_shape, outputs)
     key = (target, repr(sorted(given.items())), input_shape, outputs, input_dtype)
     if key not in _BUILT:
         _BUILT[key] = _build(use, target, given, Inputs(input_shape, input_dtype), outputs)
     return _BUILT[key]
+
+
+def build_anew(
+    use: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int, input_dtype: Any
+) -> Model:
+    """`build_model`, where what was built before must not be taken."""
+    target, given = _target(use, arguments, input_shape, outputs)
+    return _build(use, target, given, Inputs(input_shape, input_dtype), outputs)
+
+
+def _target(
+    use: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int
+) -> tuple[Any, Mapping[str, Any]]:
+    target = locate(use, ModelError) if ":" in use else None
+    if target is None:
+        raise ModelError(f"model.use must be 'module:name' such as 'models.mlp:MLP', but got {use!r}")
+    return target, _with_data_arguments(target, arguments, input_shape, outputs)
 
 
 def own_object(
@@ -87,6 +101,7 @@ def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outp
             return_shape=True,
         )
         jaxpr, (output, state) = trace(values, *model.shapes, inputs.rows(row_mixing.ROWS), abstract_key())
+        model = model._replace(constants=tuple(jaxpr.consts))
         shape = getattr(output, "shape", None)
         if shape == (row_mixing.ROWS, outputs):
             _check_state(use, model.shapes.state, state)

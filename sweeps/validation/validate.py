@@ -43,7 +43,7 @@ def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
     _batch_sizes(draft, found)
     _augmentation(draft, found)
     _schedules(draft)
-    _models(draft, found)
+    _models(draft, found, datasets)
     return found[0] if found else None
 
 
@@ -181,13 +181,14 @@ class ModelShape(NamedTuple):
     dtype: Any
 
 
-def _models(draft: Draft, found: list[Dataset]) -> None:
+def _models(draft: Draft, found: list[Dataset], datasets: Datasets) -> None:
     for use, samples in sample_configs(draft, "model").items():
         place = _use_place(draft, "model", use)
         if ":" not in use:
             draft.complain(place, "must be `module:name` of a model, such as `models.mlp:MLP`", repr(use))
             continue
         from sweeps.training import models
+        from sweeps.training.model_constants import constants_checksum
 
         faults = _tried(draft, place, models.faults, use, dict.fromkeys(_names(samples)))
         for fault in faults or ():
@@ -197,6 +198,7 @@ def _models(draft: Draft, found: list[Dataset]) -> None:
             built = _tried(draft, sample.place, models.build_model, use, sample.arguments, *shape)
             if built is not None:
                 _suits(draft, sample, built)
+                datasets.note_weights(use, sample.arguments, constants_checksum(use, sample.arguments, *shape))
 
 
 def _suits(draft: Draft, sample: SampleConfig, built: Any) -> None:

@@ -205,6 +205,30 @@ def test_tables_that_are_older_than_the_log_are_said_to_be(folder: Path) -> None
     assert wrong(folder)[0].startswith("tables: they are older than the log, which has ")
 
 
+def test_tables_behind_the_log_of_a_run_that_was_killed_are_no_damage(folder: Path) -> None:
+    with LogWriter(folder / "log", "worker-0") as writer:
+        writer.append({"kind": "best", "time": timestamp(), "number": 0, "value": 0.5})
+    assert wrong(folder) == []
+    assert "of the log behind, as a run that was killed leaves them" in notes(folder)["tables"]
+
+
+def test_code_and_data_that_changed_between_two_runs_are_named(folder: Path) -> None:
+    runs = [
+        {"code": {"m": "1"}, "data": {"csv(path='a.csv')": "1", "weights of m:f": "1"}},
+        {"code": {"m": "1"}, "data": {"csv(path='a.csv')": "2", "weights of m:f": "1"}},
+        {"code": {"m": "2"}, "data": {"csv(path='a.csv')": "2", "weights of m:f": "2"}},
+    ]
+    with LogWriter(folder / "log", "worker-0") as writer:
+        for day, run in enumerate(runs, start=1):
+            writer.append({"kind": "run", "time": f"2030-01-0{day}T00:00:00.000000+00:00", **run})
+    told = [finding.text for finding in examine(folder) if finding.part == "runs"]
+    then = "UTC; the column `config` tells the trials apart"
+    assert told == [
+        f"data csv(path='a.csv'): changed before the run of 2030-01-02T00:00:00 {then}",
+        f"code m, data weights of m:f: changed before the run of 2030-01-03T00:00:00 {then}",
+    ]
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 def test_without_their_note_nobody_knows_whether_tables_are_whole(folder: Path, is_there: bool) -> None:
     if is_there:

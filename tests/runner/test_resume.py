@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from resuming import Said, assert_same_tables
 from sweeping import config, finish, follow, records, small
@@ -24,6 +27,7 @@ from sweeps.log.line import decode, encode
 from sweeps.runner import start
 from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
+from sweeps.training import models
 from sweeps.user_code import project_folders
 
 NARROW: dict[str, Any] = {
@@ -270,6 +274,51 @@ def test_a_trial_that_is_trained_again_on_other_data_says_so(table: Path) -> Non
     again = Said(results / "table", 0)
     assert not again.is_same
     assert "have changed" in again.text
+
+
+def loaded(input_shape: tuple[int, ...], outputs: int, path: str, is_used: bool) -> Any:
+    """A linear model that begins at the weights in a file, or that adds what they give."""
+    read = np.load(path)
+
+    def init(key: jax.Array) -> Any:
+        return {"kernel": jnp.zeros((*input_shape, outputs)) if is_used else jnp.asarray(read)}
+
+    return init, lambda params, x: x @ params["kernel"] + (x @ read if is_used else 0)
+
+
+def drawn(input_shape: tuple[int, ...], outputs: int) -> Any:
+    """A linear model that begins somewhere else in each process."""
+    begin = np.random.default_rng().normal(size=(*input_shape, outputs)).astype(np.float32)
+    return lambda key: {"kernel": jnp.asarray(begin)}, lambda params, x: x @ params["kernel"]
+
+
+@pytest.mark.parametrize("is_used", [False, True], ids=["begins at them", "adds what they give"])
+def test_weights_that_a_model_reads_are_refused_by_name_when_they_have_changed(table: Path, is_used: bool) -> None:
+    results, file = table.parent / "results", table.parent / "weights.npy"
+    model = {"use": "test_resume:loaded", "path": str(file), "is_used": is_used}
+    np.save(file, np.float32([[0.5]]))
+    sweeps.run(of_table(table, 1, model=model), results)
+    forget_models()
+    sweeps.run(of_table(table, 2, model=model), results)  # the same weights
+    np.save(file, np.float32([[0.25]]))
+    forget_models()
+    with pytest.raises(ResultsError, match=r"other data.*\ndata\.weights of test_resume:loaded\("):
+        sweeps.run(of_table(table, 3, model=model), results)
+    assert "  the weights of test_resume:loaded(" in Said(results / "table", 0).text
+    trials = sweeps.run(of_table(table, 3, model=model), results, allow_changed=True).trials
+    assert trials["config"].nunique() == 2
+
+
+def test_a_model_that_begins_at_random_by_itself_has_no_weights_that_could_change(table: Path) -> None:
+    for trials in (1, 2):
+        forget_models()
+        sweeps.run(of_table(table, trials, model={"use": "test_resume:drawn"}), table.parent / "results")
+    assert not any(name.startswith("weights") for name in records(table.parent / "results", "run", "table")[0]["data"])
+
+
+def forget_models() -> None:
+    """As a new process would."""
+    models._BUILT.clear()
 
 
 def test_a_log_without_checksums_of_data_goes_on(table: Path) -> None:

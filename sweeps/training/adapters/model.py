@@ -62,6 +62,8 @@ class Model(NamedTuple):
     layers: Callable[[], list[Layer]] = list  # what `sweep summary` shows; [] where it is not known
     own: Callable[[Variables], Any] = operator.attrgetter("tree")
     """The user's own object with trained arrays in it; of plain functions, which hold none, the arrays."""
+    constants: tuple[Any, ...] = ()
+    """The arrays that `apply` brings along, by its trace."""
     numbers: tuple[LanePlaceholder, ...] = ()
     """Arguments whose values are those of the lane: nothing but `shapes` is to be had without `bound`."""
 
