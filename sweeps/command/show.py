@@ -145,15 +145,21 @@ def _importances(console: Console, folder: Path, summary: Summary) -> None:
 
 
 def failures(logged: LoggedTrials) -> list[str]:
-    """The trials that failed, counted by reason, the most frequent first."""
+    """The trials that failed or diverged, counted by reason, the most frequent first."""
     counted = Counter(
-        (trial.outcome, str(trial.ending.get("reason") or "for an unknown reason"))
+        (trial.outcome, _reason(trial))
         for trial in logged.trials.values()
-        if trial.outcome in ("failed", "out_of_memory")
+        if trial.outcome in ("failed", "out_of_memory", "diverged")
     ).most_common()
     lines = [f"{outcome:9} {count:,}: {reason}" for (outcome, reason), count in counted[:MOST_REASONS]]
     rest = sum(count for _, count in counted[MOST_REASONS:])
     return [*lines, f"{'':9} {rest:,} more, for other reasons: see the column `reason`"] if rest else lines
+
+
+def _reason(trial: LoggedTrial) -> str:
+    """Why a trial ended; of one that diverged, by what, in whichever epoch it was."""
+    reason = str(trial.ending.get("reason") or "for an unknown reason")
+    return (reason.partition(": ")[2] or reason) if trial.outcome == "diverged" else reason
 
 
 def _cell(value: Any) -> str:

@@ -26,7 +26,7 @@ from sweeps.runner.best_trial import BestTrial, finish_best, keeping
 from sweeps.runner.budget import Timer, reaches_target, total_trials
 from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
-from sweeps.runner.outcomes import Tally, TrialEnd, ending_of, is_finite
+from sweeps.runner.outcomes import Tally, TrialEnd, ending_of, not_finite
 from sweeps.runner.progress import Progress
 from sweeps.runner.recorder import Recorder
 from sweeps.stop_request import StopRequest
@@ -358,7 +358,7 @@ class Sweep:
         row = entry.epochs[0, epoch]
         value = row.figure(metric)
         # The study answers an epoch that was reported before a crash as it did then.
-        is_pruned = is_finite(row, metric) and self._study.report(number, epoch, value)
+        is_pruned = not not_finite(row, metric) and self._study.report(number, epoch, value)
         ending = ending_of(self._config, entry, epoch, lane_trial.epochs, is_pruned=is_pruned)
         if ending is not None:
             self._end(number, ending, lane_params=lambda kept: scheduler.params(number) if kept == epoch else None)

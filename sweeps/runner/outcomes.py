@@ -20,9 +20,15 @@ class TrialEnd(NamedTuple):
     value: float | None = None
 
 
-def is_finite(epoch: Epoch, metric: str) -> bool:
-    """Whether the losses and the objective of an epoch are numbers. A trial without has diverged."""
-    return all(map(math.isfinite, (epoch.train_loss, epoch.valid_loss, epoch.figure(metric))))
+def not_finite(epoch: Epoch, metric: str) -> str:
+    """By what a trial has diverged: its losses, or an infinite objective; "" where it has not.
+
+    An objective that is NaN beside finite losses is not defined on these rows, such as an AUC of one class alone.
+    """
+    figures = {name: epoch.figure(name) for name in ("train_loss", "valid_loss", metric)}
+    are_losses = math.isfinite(epoch.train_loss) and math.isfinite(epoch.valid_loss)
+    wrong = {name: figure for name, figure in figures.items() if not math.isfinite(figure)}
+    return "" if are_losses and math.isnan(epoch.figure(metric)) else ", ".join(f"{n} is {v}" for n, v in wrong.items())
 
 
 def ending_of(config: SweepConfig, entry: LoggedTrial, number: int, epochs: int, *, is_pruned: bool) -> TrialEnd | None:
@@ -32,16 +38,16 @@ def ending_of(config: SweepConfig, entry: LoggedTrial, number: int, epochs: int,
     """
     row, metric = entry.epochs[0, number], config.objective.metric
     value = row.figure(metric)
-    if not is_finite(row, metric):
-        return TrialEnd("diverged", f"not finite from epoch {number}")
+    if wrong := not_finite(row, metric):
+        return TrialEnd("diverged", f"not finite from epoch {number}: {wrong}")
     if number >= epochs:
-        return TrialEnd("completed", "", _kept_value(config, entry))
+        return _completed(config, entry, "")
     if reason := reached(config, number, value):
-        return TrialEnd("completed", reason, _kept_value(config, entry))
+        return _completed(config, entry, reason)
     if is_pruned:
         return TrialEnd("pruned", f"by {config.pruner.use} at epoch {number}", value)
     if reason := stalled(config, entry):
-        return TrialEnd("completed", reason, _kept_value(config, entry))
+        return _completed(config, entry, reason)
     return None
 
 
@@ -76,6 +82,10 @@ class Tally:
         self.warnings += notes
 
 
-def _kept_value(config: SweepConfig, entry: LoggedTrial) -> float:
-    epochs = entry.epochs_of(0)
-    return epochs[kept_epoch(config, epochs)].figure(config.objective.metric)
+def _completed(config: SweepConfig, entry: LoggedTrial, reason: str) -> TrialEnd:
+    epochs, metric = entry.epochs_of(0), config.objective.metric
+    kept = epochs.get(kept_epoch(config, epochs))  # of an objective that was never defined no epoch is the best
+    value = math.nan if kept is None else kept.figure(metric)
+    if math.isfinite(value):
+        return TrialEnd("completed", reason, value)
+    return TrialEnd("failed", f"{metric} is nan though the losses are finite: is it defined on the validation rows?")

@@ -120,6 +120,37 @@ def test_infinity_never_wins(direction: str, tmp_path: Path) -> None:
     assert results.best.number == 1
 
 
+def curve(values: list[float]) -> LoggedTrial:
+    """A running trial with this accuracy after its epochs, and finite losses."""
+    names = ("valid_accuracy",)
+    rows = {(0, n): Epoch(n, n, 1.0, 1.0, names, (value,), 0.1) for n, value in enumerate(values, start=1)}
+    return LoggedTrial(0, is_known=True, attempt=1, epochs=rows)
+
+
+UNDEFINED = TrialEnd(
+    "failed", "valid_accuracy is nan though the losses are finite: is it defined on the validation rows?"
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "keep", "expected"),
+    [
+        ([math.nan], "last_epoch", None),
+        ([math.nan, math.nan], "last_epoch", UNDEFINED),
+        ([math.nan, math.nan], "best_epoch", UNDEFINED),
+        ([0.5, math.nan], "last_epoch", UNDEFINED),
+        ([0.5, math.nan], "best_epoch", TrialEnd("completed", "", 0.5)),
+        ([math.inf], "last_epoch", TrialEnd("diverged", "not finite from epoch 1: valid_accuracy is inf")),
+    ],
+)
+def test_a_metric_that_is_not_defined_is_no_divergence(
+    values: list[float], keep: str, expected: TrialEnd | None
+) -> None:
+    objective = {"metric": "valid_accuracy", "direction": "maximize"}
+    swept = config(metrics=["accuracy"], objective=objective, keep=keep)
+    assert ending_of(swept, curve(values), len(values), 2, is_pruned=False) == expected
+
+
 # ---- the decision ----------------------------------------------------------------------------------------------------
 
 
@@ -137,8 +168,8 @@ STOPPING = {"early_stopping": {"patience": 2, "target": 0.1}}
     [
         ([0.5], False, {}, None),
         ([0.5], True, {}, TrialEnd("pruned", "by none at epoch 1", 0.5)),
-        ([math.nan], True, {}, TrialEnd("diverged", "not finite from epoch 1")),
-        ([0.5, math.inf], False, STOPPING, TrialEnd("diverged", "not finite from epoch 2")),
+        ([math.nan], True, {}, TrialEnd("diverged", "not finite from epoch 1: valid_loss is nan")),
+        ([0.5, math.inf], False, STOPPING, TrialEnd("diverged", "not finite from epoch 2: valid_loss is inf")),
         ([0.5, 0.4, 0.3, 0.6], True, {}, TrialEnd("completed", "", 0.6)),
         ([0.5, 0.4, 0.3, 0.6], True, {"keep": "best_epoch"}, TrialEnd("completed", "", 0.3)),
         ([0.5, 0.05], True, STOPPING, TrialEnd("completed", "reached 0.1 at epoch 2", 0.05)),
