@@ -168,7 +168,11 @@ def doctor(
 
 @app.command()
 def replay(
-    folder: Folder, number: Annotated[int, typer.Argument(min=0, metavar="NUMBER", help="The trial's number.")]
+    folder: Folder,
+    number: Annotated[int, typer.Argument(min=0, metavar="NUMBER", help="The trial's number.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run what the folder names, though another person may have made it.")
+    ] = False,
 ) -> None:
     """Train a finished trial again and say whether its numbers are the same. Exits 1 if they are not.
 
@@ -176,7 +180,7 @@ def replay(
     """
     from sweeps.command import replay as command_replay
 
-    if not command_replay.command(_console(), folder, number):
+    if not command_replay.command(_console(), folder, number, trusts=trust):
         raise typer.Exit(1)
 
 
@@ -185,6 +189,9 @@ def predict(
     folder: Annotated[Path, typer.Argument(help="A results folder, such as results/digits.")],
     inputs: Annotated[Path, typer.Argument(help="Rows, images, a series or a text, like those that trained.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file to write.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run what the folder names, though another person may have made it.")
+    ] = False,
 ) -> None:
     """Predict new rows with the best model of a sweep: a table or arrays, a folder of images, a series or a text.
 
@@ -192,7 +199,7 @@ def predict(
     """
     from sweeps.command import predict as command_predict
 
-    command_predict.command(_console(), folder, inputs, output)
+    command_predict.command(_console(), folder, inputs, output, trusts=trust)
 
 
 @app.command()

@@ -27,6 +27,8 @@ os.environ["KERAS_BACKEND"] = "jax"
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _PROGRAMS = tempfile.TemporaryDirectory(prefix="compiled-by-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
+    _STATE = tempfile.TemporaryDirectory(prefix="state-of-tests-")
+    os.environ["XDG_STATE_HOME"] = _STATE.name
 os.environ.setdefault("SWEEP_LONG", "0")
 os.environ.setdefault(
     "SWEEP_SEED", "0" if os.environ["SWEEP_LONG"] == "1" else str(random.SystemRandom().randrange(10**6))

@@ -59,9 +59,9 @@ def assert_goes_on_alike_from(
 class Said:
     """What the command prints, and whether the trial is the same."""
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: Path, number: int, **how: bool) -> None:
         console = Console(width=80, highlight=False, force_terminal=False)
         with console.capture() as captured:
-            self.is_same = command_replay.command(console, folder, number)
+            self.is_same = command_replay.command(console, folder, number, **how)
         self.text = captured.get()
         self.last = self.text.splitlines()[-1]

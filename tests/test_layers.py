@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "sweeps"
 
 ROOMS = (
     "amounts errors masking stop_request version",
-    "environment machine storage user_code",
+    "environment machine origin storage user_code",
     "config datasets",
     "log study training",
     "engine results",
@@ -36,8 +36,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "command": (
         "__init__ data_facts signals terminal",
         "display",
-        "check doctor export plan predict replay show summary",
-        "run",
+        "check doctor export plan show summary trust",
+        "predict replay run",
     ),
     "config": (
         "optax_names other_names",

@@ -11,19 +11,26 @@ from rich.console import Console
 import sweeps
 from sweeps.amounts import count
 from sweeps.command import display
+from sweeps.command.trust import require_trust
+from sweeps.results.best import describe, signed_text
 from sweeps.results.columns import TableColumn
 from sweeps.results.csv_text import header, rows
 from sweeps.results.predictor import BestModel
 from sweeps.storage.files import replace_bytes
+from sweeps.storage.paths import RunFolder
 
 
-def command(console: Console, folder: Path, inputs: Path, output: Path) -> None:
+def command(console: Console, folder: Path, inputs: Path, output: Path, *, trusts: bool = False) -> None:
     """Write what the best model of a sweep predicts for the rows of a file.
 
     Raises:
-        SweepError: there is no such model or file, or the rows are not what the model takes.
+        SweepError: there is no such model or file, the folder is another person's and not trusted, or the rows are not
+            what the model takes.
     """
-    model = sweeps.load(folder).best_model()
+    results = sweeps.load(folder)
+    described = describe(RunFolder(folder).best) if results.best is not None else {}
+    require_trust(folder, signed_text(described), [described.get("signature")], trusts=trusts or not described)
+    model = results.best_model()
     given = model.inputs(inputs)
     outputs = model(given.x)
     columns = [*(TableColumn(name, "string", values) for name, values in given.names.items())]

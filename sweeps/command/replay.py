@@ -11,6 +11,7 @@ from rich.console import Console
 from sweeps import environment
 from sweeps.amounts import count
 from sweeps.command import display
+from sweeps.command.trust import require_trust
 from sweeps.config import Draft, SweepConfig, as_draft
 from sweeps.config.changes import Change, checksum_changes, fingerprint
 from sweeps.config.code_fingerprint import sources
@@ -32,13 +33,14 @@ from sweeps.user_code import project_folders
 from sweeps.validation import validate
 
 
-def command(console: Console, folder: Path, number: int) -> bool:
+def command(console: Console, folder: Path, number: int, *, trusts: bool = False) -> bool:
     """Print how a finished trial does when it is trained again; whether it is the same, within tolerance.
 
     Raises:
-        SweepError: there is no such trial, or it cannot be trained any more.
+        SweepError: there is no such trial, the folder is another's and not trusted, or it cannot be trained any more.
     """
     trial = recorded(folder, number)
+    require_trust(folder, trial.config_text, trial.signatures, trusts=trusts)
     draft, datasets = as_draft(trial.config_text, where=f"the config of {folder}"), Datasets()
     with project_folders(None):
         config = _checked(draft, trial, folder, datasets)

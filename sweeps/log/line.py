@@ -35,7 +35,7 @@ _MUST = {
         ("number", "attempt", "repeat", "epoch", "epochs", "iterations", "examples", "group", "lane", "format"), WHOLE
     ),
     **dict.fromkeys((*FLOAT_FIELDS, "virtual_time", "elapsed"), NUMBER),
-    **dict.fromkeys(("kind", "time", "outcome", "reason", "yaml"), TEXT),
+    **dict.fromkeys(("kind", "time", "outcome", "reason", "yaml", "signature"), TEXT),
     **dict.fromkeys(("params", "metrics", "environment", "code", "data", "lanes"), MAPPING),
 }
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

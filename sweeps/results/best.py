@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.errors import ResultsError
+from sweeps.origin import signature
 from sweeps.storage import npz
 from sweeps.storage.files import replace_text
 from sweeps.storage.paths import RunFolder
@@ -24,7 +25,8 @@ def keep(folder: RunFolder, params: Any, description: Mapping[str, Any]) -> None
     from sweeps.training.pytrees import named  # imports JAX, which a reader does not need
 
     digest = npz.write(folder.parameters, named(params))
-    replace_text(folder.best, text({**description, "parameters_sha256": digest}))
+    signed = {"signature": signature(signed_text(description))}
+    replace_text(folder.best, text({**description, **signed, "parameters_sha256": digest}))
 
 
 def restore(folder: RunFolder, like: Any) -> Any:
@@ -43,6 +45,11 @@ def restore(folder: RunFolder, like: Any) -> Any:
     except KeyError as error:
         raise ResultsError(f"{folder.parameters} does not hold this model's parameters: {error}") from error
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def signed_text(description: Mapping[str, Any]) -> str:
+    """What of a description a `signature` is of: the model, which is called when the parameters are used."""
+    return json.dumps(description.get("model"), sort_keys=True)
 
 
 def text(description: Mapping[str, Any]) -> str:

@@ -68,6 +68,8 @@ class Recorded:
     """The checksums of the user's modules by their names, when it was trained; empty where that is not known."""
     data: Mapping[str, str]
     """The same of the datasets."""
+    signatures: tuple[str, ...] = ()
+    """Of the configs of all runs: one of them is that of `config_text`, unless a foreign hand has changed it."""
 
 
 def recorded(folder: Path, number: int) -> Recorded:
@@ -94,9 +96,12 @@ def recorded(folder: Path, number: int) -> Recorded:
     environments = [run["environment"] for run in runs if run.get("environment")]
     if runs and runs[-1].get("yaml"):
         code, data = runs[-1].get("code") or {}, runs[-1].get("data") or {}
-        return Recorded(number, entry.outcome, entry.params, "", runs[-1]["yaml"], epochs, environments, code, data)
-    config, text = str(entry.start.get("config") or ""), read_config(files, records).text
-    return Recorded(number, entry.outcome, entry.params, config, text, epochs, environments, {}, {})
+        config, text = "", runs[-1]["yaml"]
+    else:
+        code, data = {}, {}
+        config, text = str(entry.start.get("config") or ""), read_config(files, records).text
+    signed = tuple(record["signature"] for record in records if record.get("signature"))
+    return Recorded(number, entry.outcome, entry.params, config, text, epochs, environments, code, data, signed)
 
 
 def replay(trial: Recorded, config: SweepConfig, programs: Programs) -> Iterator[list[Difference]]:

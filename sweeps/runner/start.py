@@ -17,6 +17,7 @@ from sweeps.config.changes import Change
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import FolderGoneError
 from sweeps.log.placement import FORMAT
+from sweeps.origin import signature
 from sweeps.runner import resume
 from sweeps.runner.budget import is_used_up
 from sweeps.runner.earlier_runs import EarlierRuns
@@ -184,6 +185,7 @@ def _begin(
         changes=[str(each) for each in changed],
         environment=described,
         yaml=resolved,
+        signature=signature(resolved),
         code=journal.code,
         data=journal.data,
         **chosen,

@@ -171,8 +171,10 @@ def test_without_that_config_such_a_trial_is_refused(folder: Path, tmp_path: Pat
     assert Said(changed, 0).last == "identical"
     text = (changed / "config.yaml").read_text().replace("seed: 0", "seed: 1")
     (changed / "config.yaml").write_text(text)
-    with pytest.raises(ResultsError, match="was trained under another config"):
+    with pytest.raises(ResultsError, match=r"was not made by you.*--trust"):
         Said(changed, 0)
+    with pytest.raises(ResultsError, match="was trained under another config"):
+        Said(changed, 0, trusts=True)
 
 
 def test_what_differs_in_the_environment_is_named(folder: Path, tmp_path: Path) -> None:
