@@ -22,11 +22,12 @@ from rich.text import Text
 from sweeps.amounts import clock
 from sweeps.command.terminal import clean, clean_lines
 from sweeps.masking import masked
-from sweeps.runner.progress import Progress
+from sweeps.runner.progress import Progress, Running
 
 PLAIN_LINE_SECONDS = 10.0
 REDRAWS_PER_SECOND = 8
 MOST_BEST_LINES = 6
+MOST_RUNNING = 3
 INDENT = " " * 10
 
 
@@ -58,11 +59,13 @@ def _watch_plain(console: Console, metric: str, updates: Iterable[Progress]) -> 
         if latest.best is not None and latest.best != best:
             which = which if any(latest.continued) else "new best"
             best = latest.best
-            line(console, f"{_done(latest)} trials, {which} {_best(latest, metric)}: {parameters(best.params)}")
+            text = f"{_done(latest)} trials, {which} {_best(latest, metric)}: {parameters(best.params)}"
+            line(console, f"{time_of_day()} {text}")
         which = "new best"
         if time.monotonic() - printed >= PLAIN_LINE_SECONDS:
             printed = time.monotonic()
-            line(console, ", ".join([f"{_done(latest)} trials", *_figures(latest)]))
+            under_way = [_under_way(each, metric) for each in latest.running[:MOST_RUNNING]]
+            line(console, f"{time_of_day()} {', '.join([f'{_done(latest)} trials', *_figures(latest), *under_way])}")
     return latest
 
 
@@ -81,10 +84,11 @@ def picture(progress: Progress, metric: str, width: int) -> Group:
         Text(_done(progress), style="bold"),
         Text(left, style="dim"),
     )
-    lines: list[Any] = [
-        bar,
-        _row("", "   ".join([*_figures(progress, with_time=False), _outcomes(progress)]).rstrip(), "dim"),
-    ]
+    took = [clock(progress.elapsed_s)] if progress.elapsed_s >= 1 and progress.examples_per_second else []
+    figures = [*_figures(progress, with_time=False), *took, _outcomes(progress)]
+    lines: list[Any] = [bar, _row("", "   ".join(figures).rstrip(), "dim")]
+    for place, each in enumerate(progress.running[:MOST_RUNNING]):
+        lines.append(_row("" if place else "running", _under_way(each, metric), "dim"))
     if progress.best is None:
         lines.append(_row("best", "none yet", "dim"))
     else:
@@ -105,8 +109,18 @@ def _done(progress: Progress) -> str:
 
 def _figures(progress: Progress, *, with_time: bool = True) -> list[str]:
     left = [f"{clock(progress.seconds_left)} left"] if with_time and progress.seconds_left is not None else []
-    speed = f"{progress.examples_per_second:,.0f} examples/s" if progress.examples_per_second else "compiling"
+    compiling = f"compiling {clock(progress.elapsed_s)}" if progress.elapsed_s >= 1 else "compiling"
+    speed = f"{progress.examples_per_second:,.0f} examples/s" if progress.examples_per_second else compiling
     return [f"lanes {progress.busy}/{progress.lanes}", speed, *left]
+
+
+def _under_way(each: Running, metric: str) -> str:
+    return f"trial {each.number}: epoch {each.epoch} of {each.epochs}, {metric} {each.value:.5g}"
+
+
+def time_of_day() -> str:
+    """Now, by the machine's clock, as a line of a long run begins."""
+    return time.strftime("%H:%M:%S")
 
 
 def _outcomes(progress: Progress) -> str:

@@ -45,6 +45,7 @@ class DeviceLanes:
         self._programs, self._device = programs, device
         self._stop = stop or threading.Event()
         self._notes: list[str] = []
+        self._rows_again = 0
         self._forget()
 
     def advance(self, orders: Orders) -> Answer:
@@ -65,8 +66,9 @@ class DeviceLanes:
         is_whole = len(epochs) == len(orders.awaited)
         if is_whole and time.monotonic() >= began + orders.snapshots_after_s:
             snapshots = self._snapshots()
-        notes, self._notes = self._notes, []
-        return Answer(epochs, snapshots, notes)
+        answer = Answer(epochs, snapshots, self._notes, self._rows_again)
+        self._notes, self._rows_again = [], 0
+        return answer
 
     def params(self, lane: int) -> Any:
         """A lane's parameters, with its model's state where it has one, as NumPy arrays: see `Variables.tree`."""
@@ -127,6 +129,8 @@ class DeviceLanes:
         ):
             for lane in self._train(behind):
                 self._compare(lane)
+                trial = self._trials[lane]
+                self._rows_again += 0 if trial is None else trial.examples
         for lane, epoch in awaited.items():
             if self._trained[lane] >= epoch - 1:
                 self._pasts.pop(lane, None)

@@ -58,7 +58,7 @@ class LaneEpoch(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the orders came to. `notes` are lines for the user.
+    """What the orders came to. `notes` are lines for the user; `rows_again` were trained that the log had already.
 
     `epochs` are those that were awaited: all of them, or none where the lanes were stopped before they ended.
     """
@@ -66,6 +66,7 @@ class Answer(NamedTuple):
     epochs: Sequence[LaneEpoch]
     snapshots: Sequence[Snapshot]
     notes: Sequence[str]
+    rows_again: int = 0
 
 
 class LaneTrainer(Protocol):

@@ -20,6 +20,10 @@ from sweeps.training.lane import LaneState
 
 DRIFT = {"rtol": 1e-3, "atol": 1e-4}
 """How far an epoch that is trained once more may be from what was recorded before the user gets a line about it."""
+CAUSES = (
+    "Another machine or version of a library rounds otherwise; other data or code than then, or a model that draws "
+    "random numbers by itself, can be the cause of more"
+)
 
 _PROGRESS = re.compile(r"\d+\.progress")  # a model's own leaves are further down
 
@@ -75,15 +79,15 @@ def drift(number: int, epoch: int, scores: np.ndarray, recorded: Sequence[float]
 
     >>> drift(3, 2, np.float32([0.5, 0.7]), [0.5, 0.7]), drift(3, 2, np.float32([0.5, 0.7]), None)
     ('', '')
-    >>> drift(3, 2, np.float32([0.5, 0.7]), [0.5, 0.8])
-    'epoch 2 of trial 3 has a validation loss of 0.8 in the log, and came to 0.7 when it was trained once more'
+    >>> drift(3, 2, np.float32([0.5, 0.7]), [0.5, 0.8])  # doctest: +ELLIPSIS
+    'epoch 2 of trial 3 has a validation loss of 0.8 in the log, and came to 0.7 when it was trained once more. ...'
     """
     if recorded is None or np.allclose(scores, recorded, equal_nan=True, **DRIFT):
         return ""
     before, now = recorded[1], float(scores[1])
     return (
         f"epoch {epoch} of trial {number} has a validation loss of {before:.6g} in the log, and came to {now:.6g} when "
-        f"it was trained once more"
+        f"it was trained once more. {CAUSES}"
     )
 
 

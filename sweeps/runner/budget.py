@@ -59,6 +59,10 @@ class Timer:
         """Whether the budget of minutes is used up."""
         return self._minutes is not None and self._minutes_used() >= self._minutes
 
+    def elapsed_s(self) -> float:
+        """Since this run began."""
+        return time.monotonic() - self._started
+
     def examples_per_second(self) -> float:
         return self._examples / max(self._training_s(), 1e-9)
 

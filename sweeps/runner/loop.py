@@ -6,6 +6,7 @@ Everything is called from here and calls nothing back; whoever runs the sweep pu
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeAlias
@@ -27,7 +28,7 @@ from sweeps.runner.budget import Timer, reaches_target, total_trials
 from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
 from sweeps.runner.outcomes import Tally, TrialEnd, ending_of, not_finite
-from sweeps.runner.progress import Progress
+from sweeps.runner.progress import Progress, Running
 from sweeps.runner.recorder import Recorder
 from sweeps.stop_request import StopRequest
 from sweeps.storage.paths import RunFolder
@@ -35,6 +36,8 @@ from sweeps.study import Study
 from sweeps.user_code import reason_with_place
 
 REFRESH_S = 0.1
+LONG_S = 5.0
+"""Where no trial has ended for so long, the display is told of those that are under way."""
 LaneParams: TypeAlias = Callable[[int], Any]
 """Answers a trial's parameters after an epoch; None where its lane holds those of another, or it has none."""
 
@@ -71,6 +74,7 @@ class Sweep:
         self._best_trial = BestTrial(config.objective, journal.best())
         self._tally = Tally(Counter(entry.outcome for entry in journal.trials.values() if entry.ending))
         self._continued = self._tally.counts.total(), len(self._placement.places)
+        self._last_end = time.monotonic()
         self._timer = Timer(config.budget.minutes, earlier.seconds_used(), self._tally.counts.total())
 
     def tell(self, news: Iterable[str]) -> None:
@@ -208,6 +212,19 @@ class Sweep:
             warnings=warnings,
             continued=self._continued,
             under_way=self._under_way() if is_stopped else (0, 0),
+            elapsed_s=self._timer.elapsed_s(),
+            running=self._running(scheduler) if time.monotonic() - self._last_end > LONG_S else (),
+        )
+
+    def _running(self, scheduler: Scheduler) -> tuple[Running, ...]:
+        """The trials in lanes that have an epoch, by number."""
+        in_lanes = sorted((each.number, each.epochs) for group in scheduler.groups for each in group.occupied)
+        entries = ((self._journal.trials[number], epochs) for number, epochs in in_lanes)
+        metric = self._config.objective.metric
+        return tuple(
+            Running(entry.number, entry.epochs_run, epochs, entry.last.figure(metric))
+            for entry, epochs in entries
+            if entry.last is not None
         )
 
     def _under_way(self) -> tuple[int, int]:
@@ -310,6 +327,7 @@ class Sweep:
             self._fail(lane_trials, TrialEnd(outcome, reason_with_place(error)), group.virtual_time)
         else:
             self._tally.warn(answer.notes)
+            self._timer.count(answer.rows_again, 0.0)
             for epoch in answer.epochs:
                 self._settle_epoch(scheduler, group, epoch)
             self._keep(group, answer.snapshots)
@@ -381,6 +399,7 @@ class Sweep:
         self._study.tell(number, ending.outcome, ending.value)
         self._recorder.outcome(number, ending, virtual_time)
         self._tally.add(number, ending, self._config.objective.metric)
+        self._last_end = time.monotonic()
         value = ending.value if ending.outcome == "completed" else None
         if value is not None and self._best_trial.would_be(number, value):
             self._replace_best(self._journal.trials[number], lane_params)

@@ -15,6 +15,15 @@ class BestSoFar(NamedTuple):
     params: Mapping[str, Any]
 
 
+class Running(NamedTuple):
+    """A trial under way that has come to the end of `epoch`, the objective after it, and how many it has to train."""
+
+    number: int
+    epoch: int
+    epochs: int
+    value: float
+
+
 @dataclass(frozen=True)
 class Progress:
     """One look at a running sweep. `total` and `seconds_left` are None where they cannot be known."""
@@ -33,3 +42,5 @@ class Progress:
     warnings: tuple[str, ...] = ()  # of the news, what went wrong; of each reason of a failure the first
     continued: tuple[int, int] = (0, 0)  # trials that had ended, and that were under way, when this run began
     under_way: tuple[int, int] = (0, 0)  # trials that a stop has interrupted, and their epochs
+    elapsed_s: float = 0.0  # since this run began
+    running: tuple[Running, ...] = ()  # where no trial has ended for a while, those that are under way

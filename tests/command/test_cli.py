@@ -228,7 +228,9 @@ def test_a_sweep_runs_says_where_its_tables_are_and_is_complete(sweep: Sweep, fi
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert lines[0] == "sweep small: random, 2 trials -> results/small"
-    assert re.fullmatch(r"\d/2 trials, new best valid_loss [\d.e-]+, trial \d: learning_rate=[\d.e-]+", lines[1])
+    time, _, best = lines[1].partition(" ")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", time)
+    assert re.fullmatch(r"\d/2 trials, new best valid_loss [\d.e-]+, trial \d: learning_rate=[\d.e-]+", best)
     assert any(re.fullmatch(r"2 trials in 0:\d\d: 2 completed", line) for line in lines)
     assert any(line.startswith("training program compiled once") for line in lines)
     snippet = "\n".join(line.strip() for line in lines[-3:])
@@ -458,7 +460,7 @@ def test_a_sweep_without_a_completed_trial_ends_with_3_and_says_why_once_and_wit
 ) -> None:
     ended = sweep("run", "small.yaml", "--set", f"model={{use: 'own_code:{name}'}}")
     assert (ended.code, ended.err) == (3, "")
-    lines = [each for each in ended.out.splitlines() if not each.endswith("compiling")]
+    lines = [each for each in ended.out.splitlines() if not re.search(r"compiling( [\d:]+)?$", each)]
     place = f"{tmp_path}/own_code.py:{own(line)}"
     why = f"{reason} ({place})"
     if name == "exits_in_training":

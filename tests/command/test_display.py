@@ -13,7 +13,7 @@ from rich.console import Console
 from sweeps.command import display
 from sweeps.command import show as command_show
 from sweeps.log.trials import LoggedTrial
-from sweeps.runner.progress import BestSoFar, Progress
+from sweeps.runner.progress import BestSoFar, Progress, Running
 
 MANY: dict[str, Any] = {f"optimizer.argument_{number}": number / 7 for number in range(12)}
 LONG: dict[str, Any] = {"model.hidden": tuple(range(100)), "epochs": 3}
@@ -33,6 +33,11 @@ def progress(**changes: Any) -> Progress:
         "news": (),
     }
     return Progress(**{**fields, **changes})
+
+
+@pytest.fixture(autouse=True)
+def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display, "time_of_day", lambda: "12:00:00")
 
 
 def drawn(look: Progress, width: int = 80) -> list[str]:
@@ -63,6 +68,21 @@ def test_before_the_first_epoch_it_says_that_it_compiles() -> None:
     assert lines[1:] == ["          lanes 3/4   compiling", "  best    none yet"]
 
 
+def test_what_takes_long_shows_how_long_it_has_taken_and_how_the_trials_under_way_stand() -> None:
+    nothing = {"done": 0, "best": None, "seconds_left": None, "outcomes": {}}
+    lines = drawn(progress(**nothing, examples_per_second=0.0, elapsed_s=35.2))
+    assert lines[1] == "          lanes 3/4   compiling 0:35"
+    running = tuple(Running(number, 4, 10, 0.75) for number in (3, 5, 6, 8))
+    lines = drawn(progress(**nothing, elapsed_s=95.0, running=running))
+    assert lines[1:] == [
+        "          lanes 3/4   25,377 examples/s   1:35",
+        "  running trial 3: epoch 4 of 10, valid_accuracy 0.75",
+        "          trial 5: epoch 4 of 10, valid_accuracy 0.75",
+        "          trial 6: epoch 4 of 10, valid_accuracy 0.75",
+        "  best    none yet",
+    ]
+
+
 def test_without_a_number_of_trials_there_is_no_bar() -> None:
     assert drawn(progress(total=None))[0].split() == ["trials", "12", "1:07", "left"]
 
@@ -85,8 +105,8 @@ def test_what_was_the_best_before_a_continued_run_is_not_new() -> None:
     better = progress(continued=(12, 1), done=13, best=BestSoFar(9, 0.97, {"epochs": 1}))
     lines = watched([before, before, better], terminal=False).splitlines()
     assert [line.partition(" valid_accuracy")[0] for line in lines] == [
-        "12/32 trials, best so far",
-        "13/32 trials, new best",
+        "12:00:00 12/32 trials, best so far",
+        "12:00:00 13/32 trials, new best",
     ]
 
 
@@ -113,9 +133,10 @@ def test_plain_output_has_a_line_for_each_new_best_only() -> None:
         progress(done=13, best=better),
         progress(done=14, best=better),
     ]
+    words = "epochs=20 learning_rate=0.03205 model.hidden=[64, 64]"
     assert watched(looks, terminal=False).splitlines() == [
-        "12/32 trials, new best valid_accuracy 0.96379, trial 7: epochs=20 learning_rate=0.03205 model.hidden=[64, 64]",
-        "13/32 trials, new best valid_accuracy 0.97, trial 9: epochs=1",
+        f"12:00:00 12/32 trials, new best valid_accuracy 0.96379, trial 7: {words}",
+        "12:00:00 13/32 trials, new best valid_accuracy 0.97, trial 9: epochs=1",
     ]
 
 
@@ -126,7 +147,7 @@ def test_plain_output_tells_how_it_stands_every_ten_seconds(monkeypatch: pytest.
     clock = ticks()
     monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
     lines = watched([progress(best=None)] * 6, terminal=False).splitlines()
-    assert lines == ["12/32 trials, lanes 3/4, 25,377 examples/s, 1:07 left"] * len(lines)
+    assert lines == ["12:00:00 12/32 trials, lanes 3/4, 25,377 examples/s, 1:07 left"] * len(lines)
     assert 1 <= len(lines) <= 3
 
 

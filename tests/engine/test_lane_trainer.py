@@ -144,6 +144,8 @@ def test_epochs_of_the_log_that_are_trained_once_more_are_compared_and_not_answe
     assert [each.epoch for each in answer.epochs] == [3]
     (note,) = answer.notes
     assert note.startswith("epoch 2 of trial 0 has a validation loss of 9 in the log")
+    assert answer.rows_again == 2 * case.trials[0].examples
+    assert case.trainer.advance(Orders(awaited={0: 4})).rows_again == 0
 
 
 def test_snapshots_come_once_their_time_has_passed_and_without_an_epoch_too(kind: str) -> None:
