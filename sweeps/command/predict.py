@@ -12,10 +12,11 @@ import sweeps
 from sweeps.amounts import count
 from sweeps.command import display
 from sweeps.command.trust import require_trust
+from sweeps.errors import ModelError
 from sweeps.results.best import describe, signed_text
 from sweeps.results.columns import TableColumn
 from sweeps.results.csv_text import header, rows
-from sweeps.results.predictor import BestModel
+from sweeps.results.predictor import ROWS, BestModel
 from sweeps.storage.files import replace_bytes
 from sweeps.storage.paths import RunFolder
 
@@ -32,7 +33,7 @@ def command(console: Console, folder: Path, inputs: Path, output: Path, *, trust
     require_trust(folder, signed_text(described), [described.get("signature")], trusts=trusts or not described)
     model = results.best_model()
     given = model.inputs(inputs)
-    outputs = model(given.x)
+    outputs = _outputs(model, given.x)
     columns = [*(TableColumn(name, "string", values) for name, values in given.names.items())]
     columns += predicted_columns(model, outputs)
     replace_bytes(output, header(column.name for column in columns) + rows(columns))
@@ -41,6 +42,18 @@ def command(console: Console, folder: Path, inputs: Path, output: Path, *, trust
         display.line(console, f"note: {rule}: they are no probabilities, and the columns are called `output_…`")
     number = model.description["number"]
     display.line(console, f"{output}: {count(len(outputs), 'row')}, by trial {number} of {folder}")
+
+
+def _outputs(model: BestModel, rows: np.ndarray) -> np.ndarray:
+    from sweeps.engine.memory import is_out_of_memory  # JAX, as the model has it
+
+    try:
+        return model(rows)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        use = model.description["model"]["use"]
+        raise ModelError(f"there is no memory to predict {ROWS} rows at once with {use}") from error
 
 
 def predicted_columns(model: BestModel, outputs: np.ndarray) -> Iterator[TableColumn]:

@@ -17,6 +17,7 @@ from sweeps.config import SweepConfig, metric_column, space
 from sweeps.config.schema import Objective
 from sweeps.datasets.dataset import Dataset
 from sweeps.engine.device_lanes import alone
+from sweeps.engine.memory import is_out_of_memory
 from sweeps.engine.orders import Orders
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.log.early_stopping import kept_epoch
@@ -27,6 +28,7 @@ from sweeps.runner.progress import BestSoFar
 from sweeps.runner.resume import lacks_parameters
 from sweeps.stop_request import StopRequest
 from sweeps.storage.paths import RunFolder
+from sweeps.storage.retry import LOGGER
 from sweeps.training.lane import LaneValues
 from sweeps.training.losses import meaning, outputs_needed
 from sweeps.training.program_key import ProgramKey, frozen
@@ -119,7 +121,13 @@ def finish_best(
     if journal.kept != entry.number:
         journal.record("best", number=entry.number, value=entry.value)
     if dataset.test is not None and not entry.test:
-        scores = _test_scores(config, folder, programs, lane_trial, dataset)
+        try:
+            scores = _test_scores(config, folder, programs, lane_trial, dataset)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            LOGGER.warning("there is no memory to evaluate the best trial on the test split: it has no test scores")
+            return True
         journal.record("test", number=entry.number, metrics=scores)
     return True
 

@@ -11,9 +11,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
+from rich.console import Console
+from sweeping import finish, follow, small
 
+import sweeps
+from sweeps.command import predict
+from sweeps.engine import device_lanes
+from sweeps.engine.program import Program
+from sweeps.errors import ModelError
+from sweeps.results.predictor import BestModel
 from sweeps.training.pytrees import on_host, to_host
 
 TESTS = Path(__file__).parents[1]
@@ -81,8 +90,41 @@ def test_a_trial_whose_allocation_fails_is_out_of_memory(where: str, tmp_path: P
 
 
 def test_what_copies_arrays_to_the_host_raises_instead_of_waiting() -> None:
-    shape = (FAR_TOO_MANY, FAR_TOO_MANY)
-    failing, _ = jax.jit(lambda key: (jnp.zeros(2), jax.random.normal(key, shape)))(jax.random.key(0))
     for copy in (on_host, lambda array: to_host({"loss": array})):
         with pytest.raises(jax.errors.JaxRuntimeError, match=r"RESOURCE_EXHAUSTED|Out of memory"):
-            copy(failing)
+            copy(failing())
+
+
+def failing() -> Any:
+    """An array that a call has returned which had no memory for another of its results."""
+    return jax.jit(lambda key: (jnp.zeros(2), jax.random.normal(key, (FAR_TOO_MANY, FAR_TOO_MANY))))(jax.random.key(0))[
+        0
+    ]
+
+
+def test_a_copy_for_a_checkpoint_that_finds_no_memory_costs_the_checkpoint_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = small(budget={"trials": 2}, checkpoints={"seconds": 1e-9})
+    expected = finish(swept, tmp_path / "whole").trials["value"].tolist()
+    monkeypatch.setattr(device_lanes, "held", lambda *_: {"0.progress": on_host(failing())})
+    warnings = [warning for look in follow(swept, tmp_path) for warning in look.warnings]
+    assert warnings
+    assert all("no memory to copy trial" in warning for warning in warnings)
+    assert sweeps.load(tmp_path / "small").trials["value"].tolist() == expected
+
+
+def test_a_prediction_and_a_test_that_find_no_memory_are_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Program, "test", lambda *_: on_host(failing()))
+        results = finish(small(budget={"trials": 1}), tmp_path)
+    assert "there is no memory to evaluate the best trial on the test split" in caplog.text
+    assert results.best is not None
+    assert (results.best.test, results.trials["outcome"].tolist()) == ({}, ["completed"])
+    np.save(tmp_path / "rows.npy", np.zeros((2, 4), np.float32))
+    monkeypatch.setattr(BestModel, "_compiled", lambda *_: failing())
+    with pytest.raises(ModelError, match="there is no memory to predict 512 rows at once with sweeping:flat"):
+        predict.command(Console(), tmp_path / "small", tmp_path / "rows.npy", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
