@@ -8,6 +8,7 @@ composed, and again while values are built, where aliases have been followed: so
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -63,12 +64,7 @@ def read(text: str, path: Path = ()) -> Reading:
     >>> read("a: 1\na: 2").flaws[0].fault.rule
     'a key must appear once'
     """
-    built, value = _Values(), None
-    try:
-        value = built.value(_root(text), path)
-    except StopError as stop:
-        built.flaws.append(stop.flaw)
-    return Reading(value, built.lines, built.flaws)
+    return Values().read(lambda: _root(text), path)
 
 
 def check_size(line: int, depth: int, values: int) -> None:
@@ -106,7 +102,7 @@ def _root(text: str) -> Any:
 
 
 class _Composer(yaml.SafeLoader):
-    """Composes within the limits. A node's tag is "" unless one is written."""
+    """Composes within the limits. A node's tag is "" unless one is written; an alias of nothing stays as it is."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  # a table of the class, as PyYAML has it
     DEFAULT_SCALAR_TAG = DEFAULT_SEQUENCE_TAG = DEFAULT_MAPPING_TAG = ""  # type: ignore[misc]  # PyYAML means them to be
@@ -118,7 +114,11 @@ class _Composer(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # it has no types
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event)
+            self._aliases += 1
+            if self._aliases > MAX_ALIASES:
+                rule = f"there must be at most {MAX_ALIASES} aliases"
+                raise StopError(_line(event), rule, "more", "Write the values out")
+            return self.anchors.get(event.anchor, self.get_event())  # type: ignore[no-untyped-call]  # it has no types
         self._depth, self._values = self._depth + 1, self._values + 1
         check_size(_line(event), self._depth, self._values)
         if event.tag == "!":  # which PyYAML takes for none
@@ -130,54 +130,61 @@ class _Composer(yaml.SafeLoader):
         self._depth -= 1
         return node
 
-    def _alias(self, event: Any) -> Any:
-        self._aliases += 1
-        if self._aliases > MAX_ALIASES:
-            raise StopError(
-                _line(event), f"there must be at most {MAX_ALIASES} aliases", "more", "Write the values out"
-            )
-        self.get_event()  # type: ignore[no-untyped-call]  # it has no types
-        return self.anchors.get(event.anchor, yaml.ScalarNode("*", event.anchor, event.start_mark))
 
-
-class _Values:
-    """Builds the values of nodes."""
+class Values:
+    """Builds the values of nodes; a mapping, a list or a tuple of Python is as good as a node."""
 
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
         self.flaws: list[Flaw] = []
         self._count = 0
 
-    def value(self, node: Any, path: Path, depth: int = 1) -> object:
+    def read(self, root: Callable[[], Any], path: Path = ()) -> Reading:
+        """The value of a node at a path, with all flaws up to one that stops the reading."""
+        value = None
+        try:
+            value = self.value(root(), path, 1)
+        except StopError as stop:
+            self.flaws.append(stop.flaw)
+        return Reading(value, self.lines, self.flaws)
+
+    def value(self, node: Any, path: Path, depth: int) -> object:
+        """The value of a node, in dicts, lists and scalars."""
         self.lines.setdefault(path, _line(node))
         self._count += 1
         check_size(_line(node), depth, self._count)
-        if node.tag == "*":
-            self._flaw(node, path, "an alias must repeat a value that ends before it", f"`*{one_line(node.value)}`")
-            return None
-        if node.tag:
-            tag = one_line(node.tag.replace("tag:yaml.org,2002:", "!!").strip())
-            self._flaw(node, path, "tags are not allowed", f"`{tag}`", "Remove it; quotes make a value text")
-        if isinstance(node, yaml.MappingNode):
+        if tag := getattr(node, "tag", ""):
+            said = one_line(tag.replace("tag:yaml.org,2002:", "!!").strip())
+            self.flaw(node, path, "tags are not allowed", f"`{said}`", "Remove it; quotes make a value text")
+        if isinstance(node, yaml.MappingNode | Mapping):
             return self._mapping(node, path, depth + 1)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.SequenceNode | list | tuple):
+            items = node.value if isinstance(node, yaml.Node) else node
+            return [self.value(item, (*path, index), depth + 1) for index, item in enumerate(items)]
+        return self.scalar(node, path)
+
+    def scalar(self, node: Any, path: Path) -> object:
+        """The value of a node that is no mapping and no list."""
+        if isinstance(node, yaml.AliasEvent):
+            rule, alias = "an alias must repeat a value that ends before it", f"`*{one_line(str(node.anchor))}`"
+            self.flaw(node, path, rule, alias)
+            return None
         if found := FORBIDDEN.search(node.value):
-            self._flaw(node, path, "text must hold no control characters", _code(found[0]), "Remove it")
+            self.flaw(node, path, "text must hold no control characters", _code(found[0]), "Remove it")
         try:
             return scalar(node.value) if node.style is None else node.value
         except OverflowError as error:
-            self._flaw(node, path, str(error), one_line(node.value))
+            self.flaw(node, path, str(error), one_line(node.value))
             return None
 
     def _mapping(self, node: Any, path: Path, depth: int) -> dict[str, object]:
         values: dict[str, object] = {}
-        for key_node, value_node in node.value:
+        for key_node, value_node in node.items() if isinstance(node, Mapping) else node.value:
             key = self._key(key_node, path, depth)
             below = (*path, key)
             if key in values:
                 lines = f"it at lines {self.lines[below]} and {_line(key_node)}"
-                self._flaw(key_node, below, "a key must appear once", lines, "Remove one", spoils=False)
+                self.flaw(key_node, below, "a key must appear once", lines, "Remove one", spoils=False)
             elif key:
                 self.lines.setdefault(below, _line(key_node))
                 values[key] = self.value(value_node, below, depth)
@@ -187,24 +194,26 @@ class _Values:
         """The key that a node is, or "" after a flaw when it is none."""
         key = self.value(node, path, depth)
         if path[-1:] == ("class_weight",) and isinstance(key, int):
-            return str(node.value)  # a class by its label
-        if key == "<<" and node.style is None:
-            self._flaw(node, path, "merge keys (`<<`) are not allowed", "", "Write the keys out", spoils=False)
+            return str(getattr(node, "value", key))  # a class by its label
+        if key == "<<" and getattr(node, "style", "") is None:
+            self.flaw(node, path, "merge keys (`<<`) are not allowed", "", "Write the keys out", spoils=False)
         elif isinstance(key, str) and key:
-            return key
+            return str(key)
         else:
-            self._flaw(node, path, "keys must be text", show(key), "Quote it", spoils=False)
+            self.flaw(node, path, "keys must be text", show(key), "Quote it", spoils=False)
         return ""
 
-    def _flaw(self, node: Any, path: Path, rule: str, got: str, advice: str = "", *, spoils: bool = True) -> None:
+    def flaw(self, node: Any, path: Path, rule: str, got: str, advice: str = "", *, spoils: bool = True) -> None:
+        """Note what is wrong at a node."""
         self.flaws.append(Flaw(_line(node), Fault(path, rule, got, advice), spoils))
         if len(self.flaws) == MAX_FLAWS:
             raise StopError(_line(node), f"there may be more mistakes; these are the first {MAX_FLAWS}")
 
 
 def _line(place: Any) -> int:
-    """The line that an event or a node begins at, from 1."""
-    return int(place.start_mark.line) + 1
+    """The line that an event or a node begins at, from 1; 0 for a value of Python."""
+    mark = getattr(place, "start_mark", None)
+    return mark.line + 1 if mark is not None else 0
 
 
 def _code(character: str) -> str:
