@@ -12,13 +12,15 @@ import pytest
 
 import sweeps
 from sweeps.config import read_draft
-from sweeps.datasets.builtin import fashion_mnist
+from sweeps.datasets.builtin import fashion_mnist, mnist
 from sweeps.datasets.loading import Datasets
 from sweeps.results.results import Results
 from sweeps.user_code import project_folders
 from sweeps.validation import validate
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+BEST_POSSIBLE_ERROR = 0.1**2 * (1 + (4 * 24 + 2) / (24 * 23))
+"""Of any model on the noisy sine of `lstm.yaml`: the noise's variance, and what 24 steps leave unknown of the sine."""
 
 
 def finished(name: str, tmp_path: Path, *overrides: str) -> Results:
@@ -117,7 +119,43 @@ def test_a_trial_of_clothes_runs(tmp_path: Path) -> None:
     assert set(results.best.test) == {"test_loss", "test_accuracy", "test_top_2"}
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("ordinary_promotion", "compiled_as_shipped")
+def test_eight_epochs_of_the_lstm_come_near_the_best_possible_error(tmp_path: Path) -> None:
+    known = "enqueue=[{batch_size: 16, learning_rate: 1e-2}]"
+    results = finished("lstm", tmp_path, "budget.trials=1", "search_space.epochs=8", known)
+    assert results.best is not None
+    assert results.best.value <= 1.6 * BEST_POSSIBLE_ERROR
+
+
+@pytest.fixture
+def fewer_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first fifth of MNIST."""
+    monkeypatch.setattr(
+        mnist, "read", lambda name, read=mnist.read: tuple(each[: len(each) // 5] for each in read(name))
+    )
+
+
+@pytest.mark.usefixtures("ordinary_promotion", "fewer_digits", "compiled_as_shipped")
+@pytest.mark.parametrize(
+    ("name", "accuracy", "overrides"),
+    [
+        ("cnn", 0.92, ()),
+        ("mnist_rows", 0.7, ()),
+        ("transformer", 0.7, ("enqueue=[{batch_size: 64, learning_rate: 2e-3}]",)),
+    ],
+)
+def test_an_epoch_of_a_fifth_of_the_digits_teaches_a_network_most_of_them(
+    name: str, accuracy: float, overrides: tuple[str, ...], tmp_path: Path
+) -> None:
+    results = finished(name, tmp_path, "budget.trials=1", "search_space.epochs=1", *overrides)
+    assert results.best is not None
+    assert results.best.test["test_accuracy"] >= accuracy
+
+
+# ---- full trainings --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
 def test_digits_reach_96_percent(tmp_path: Path) -> None:
     results = finished("digits", tmp_path)
     assert results.best is not None
@@ -125,15 +163,15 @@ def test_digits_reach_96_percent(tmp_path: Path) -> None:
     assert results.best.test["test_accuracy"] >= 0.95
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ordinary_promotion")
 def test_the_lstm_comes_near_the_best_possible_error(tmp_path: Path) -> None:
     results = finished("lstm", tmp_path)
     assert results.best is not None
-    assert results.best.value <= 1.15 * 0.1**2 * (1 + (4 * 24 + 2) / (24 * 23))
+    assert results.best.value <= 1.15 * BEST_POSSIBLE_ERROR
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ordinary_promotion")
 def test_the_first_trial_of_the_cnn_reaches_99_percent(tmp_path: Path) -> None:
     results = finished("cnn", tmp_path, "budget.trials=1")
@@ -141,7 +179,7 @@ def test_the_first_trial_of_the_cnn_reaches_99_percent(tmp_path: Path) -> None:
     assert results.best.test["test_accuracy"] >= 0.99
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ordinary_promotion")
 def test_the_first_trial_that_reads_row_by_row_reaches_97_percent(tmp_path: Path) -> None:
     results = finished("mnist_rows", tmp_path, "budget.trials=1", "search_space.epochs=4")
@@ -149,7 +187,7 @@ def test_the_first_trial_that_reads_row_by_row_reaches_97_percent(tmp_path: Path
     assert results.best.test["test_accuracy"] >= 0.97
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ordinary_promotion")
 def test_an_epoch_of_the_transformer_reaches_90_percent(tmp_path: Path) -> None:
     known = "enqueue=[{batch_size: 64, learning_rate: 2e-3}]"
