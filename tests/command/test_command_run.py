@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from sweeping.commands import environment, short_config
 
 from sweeps.command.run import MOST_WARNINGS, attended, compiled, summary
 from sweeps.config import parse_config
@@ -18,20 +18,6 @@ from sweeps.log.trials import LoggedTrials
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
 
-PROJECT = Path(__file__).parents[2]
-CONFIG = """\
-name: small
-dataset: {use: linear_regression, rows: 200, features: 3}
-model: {use: "models.linear:Linear"}
-loss: mean_squared_error
-optimizer: {use: sgd}
-search_space:
-  epochs: 2
-  batch_size: 20
-  learning_rate: {type: float, low: 0.01, high: 0.1, log: true}
-objective: {metric: valid_loss, direction: minimize}
-budget: {trials: 2}
-"""
 PROGRAM = """\
 import contextlib, sys
 from sweeps.cli import main
@@ -46,7 +32,7 @@ def loaded(folder: Path, *arguments: str) -> list[str]:
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=120,
@@ -57,7 +43,7 @@ def loaded(folder: Path, *arguments: str) -> list[str]:
 
 
 def test_pandas_is_never_loaded_from_the_check_to_the_last_look(tmp_path: Path) -> None:
-    (tmp_path / "small.yaml").write_text(CONFIG)
+    (tmp_path / "small.yaml").write_text(short_config())
     assert loaded(tmp_path, "check", "small.yaml") == []
     assert loaded(tmp_path, "run", "small.yaml") == ["pyarrow"]
     assert (tmp_path / "results" / "small" / "trials.parquet").exists()
@@ -82,13 +68,13 @@ def test_a_program_that_trained_without_being_compiled_came_from_the_cache(
 
 
 def test_a_second_sweep_of_the_same_programs_takes_them_from_the_cache(tmp_path: Path) -> None:
-    (tmp_path / "small.yaml").write_text(CONFIG)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    (tmp_path / "small.yaml").write_text(short_config())
+    ordinary = {name: value for name, value in environment().items() if not name.startswith("JAX_")}
     for name, said in [("first", "compiled once"), ("second", "taken from the cache")]:
         ended = subprocess.run(
             [sys.executable, "-c", PROGRAM, "run", "small.yaml", "--set", f"name={name}"],
             cwd=tmp_path,
-            env={**environment, "PYTHONPATH": str(PROJECT), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+            env={**ordinary, "XDG_CACHE_HOME": str(tmp_path / "cache")},
             capture_output=True,
             text=True,
             timeout=120,
@@ -120,7 +106,7 @@ def test_what_went_wrong_is_a_line_and_many_such_lines_are_cut() -> None:
 
 
 def test_a_run_that_was_stopped_counts_what_will_go_on() -> None:
-    config = parse_config(CONFIG)
+    config = parse_config(short_config())
     stopped = progress(outcomes={"completed": 3}, done=3, is_stopped=True, under_way=(4, 64))
     console = Console(file=io.StringIO(), width=200)
     summary(console, config, Path("results/small"), LoggedTrials(), stopped, 13.0)

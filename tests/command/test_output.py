@@ -12,41 +12,25 @@ import time
 from pathlib import Path
 
 import pytest
+from sweeping.commands import environment, make_project, short_config
 
 from sweeps.doctor import examine
 from sweeps.log.jsonl import read_log
 
-PROJECT = Path(__file__).parents[2]
-CONFIG = """\
-name: small
-dataset: {use: linear_regression, rows: 200, features: 3}
-model: {use: "models.linear:Linear"}
-loss: mean_squared_error
-optimizer: {use: sgd}
-search_space:
-  epochs: 2
-  batch_size: 20
-  learning_rate: {type: float, low: 0.01, high: 0.1, log: true}
-objective: {metric: valid_loss, direction: minimize}
-budget: {trials: 3}
-"""
 SWEEP = f"{sys.executable} -m sweeps"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "models").symlink_to(PROJECT / "models")
-    (tmp_path / "small.yaml").write_text(CONFIG)
-    return tmp_path
+    return make_project(tmp_path, short_config(trials=3))
 
 
 def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     """What a person types, in bash, with a pipe's exit code that of the first of its commands which fails."""
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         cwd=folder,
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=200,
@@ -97,11 +81,11 @@ def test_a_reader_that_has_seen_enough_is_no_failure(folder: Path, command: str)
 
 def test_a_sweep_of_a_terminal_that_is_closed_stops_cleanly_and_its_cursor_is_never_missing(folder: Path) -> None:
     own, given = pty.openpty()
-    (folder / "long.yaml").write_text(CONFIG.replace("trials: 3", "trials: 100000"))
+    (folder / "long.yaml").write_text(short_config(trials=100_000))
     with subprocess.Popen(
         [sys.executable, "-m", "sweeps", "run", "long.yaml"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "TERM": "xterm"},
+        env=environment(TERM="xterm"),
         stdin=given,
         stdout=given,
         stderr=given,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from rich.console import Console
+from sweeping.commands import environment, make_project, short_config
 
 import sweeps
 from sweeps.command.run import attended
@@ -23,21 +23,6 @@ from sweeps.log.jsonl import read_log
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
 
-PROJECT = Path(__file__).parents[2]
-CONFIG = """\
-name: small
-dataset: {use: linear_regression, rows: 200, features: 3}
-model: {use: "models.linear:Linear"}
-loss: mean_squared_error
-optimizer: {use: sgd}
-search_space:
-  epochs: 50
-  batch_size: 20
-  learning_rate: {type: float, low: 0.01, high: 0.1, log: true}
-objective: {metric: valid_loss, direction: minimize}
-sampler: {use: random}
-budget: {trials: 100000}
-"""
 LONG_EPOCHS = [
     word
     for override in (
@@ -52,18 +37,15 @@ LOOK = Progress(0, 2, 1, 2, None, 0.0, None, {}, 0, ())
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "models").symlink_to(PROJECT / "models")
-    (tmp_path / "small.yaml").write_text(CONFIG)
-    return tmp_path
+    return make_project(tmp_path, short_config(trials=100_000, epochs=50, more="sampler: {use: random}\n"))
 
 
 @contextmanager
 def sweep(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """`sweep run small.yaml` in a process of its own, which does not outlive the test."""
     command = [sys.executable, "-c", "from sweeps.cli import entry; entry()", "run", "small.yaml", *arguments]
-    environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
     with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             yield process
