@@ -123,13 +123,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_peaks_mib] = {}
 
 
+FIRST = ("slurm/", "crash/", "end_to_end/", "fuzz/", "engine/test_restore", "validation/test_configs", "training/")
+"""The files that take longest: two processes take files in order, and neither is to have a long one left at the end."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests out that are for a long run alone."""
+    """The longest files first; and those tests are left out that are for a long run alone."""
+    items.sort(key=_place)
     if os.environ["SWEEP_LONG"] != "1":
         left_out = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if not item.get_closest_marker("long")]
         if left_out:
             config.hook.pytest_deselected(items=left_out)
+
+
+def _place(item: pytest.Item) -> int:
+    """A sort by it keeps the order of a file's tests."""
+    return next((place for place, name in enumerate(FIRST) if f"tests/{name}" in item.path.as_posix()), len(FIRST))
 
 
 @pytest.hookimpl(optionalhook=True)
