@@ -23,7 +23,7 @@ from crash.pace import SWEEP
 from crash.verdict import Reference
 
 PROJECT = Path(__file__).parents[2]
-SCHEDULES, AT_A_TIME, KILLS = (100, 2, 10) if IS_LONG else (16, 2, 4)
+SCHEDULES, AT_A_TIME, KILLS = (100, 2, 10) if IS_LONG else (10, 2, 3)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
 pytestmark = [
     pytest.mark.slow,

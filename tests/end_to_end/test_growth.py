@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counts import IS_LONG
 
 from sweeps.config import parse_config
 from sweeps.config.schema import SweepConfig
@@ -152,10 +153,11 @@ def test_ten_thousand_trials_are_replayed_in_seconds(sampler: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["random", "tpe_hyperband"])
-def test_the_growth_benchmark_says_what_a_thousand_trials_took(variant: str) -> None:
-    command = [sys.executable, "-m", "benchmarks.growth", variant, "--trials", "1000"]
+def test_the_growth_benchmark_says_what_its_trials_took(variant: str) -> None:
+    trials = 1000 if IS_LONG else 200
+    command = [sys.executable, "-m", "benchmarks.growth", variant, "--trials", str(trials)]
     output = subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True, text=True).stdout
     result = json.loads(output.splitlines()[-1])
-    assert sum(result["outcomes"].values()) == result["trials"] == 1000
+    assert sum(result["outcomes"].values()) == result["trials"] == trials
     assert len(result["rates"]) == 10
-    assert result["memory_growth_mib"] < 50
+    assert result["memory_growth_mib"] < 0.05 * trials
