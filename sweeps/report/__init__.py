@@ -1,0 +1,1 @@
+"""Something to look at: figures of a sweep, and the page of HTML that shows them all."""

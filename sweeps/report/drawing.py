@@ -1,0 +1,90 @@
+"""What the figures are made of: blank ones, axes, and what is shown of a trial when one points at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bokeh.models import (
+    Axis,
+    BoxSelectTool,
+    CustomJSHover,
+    FixedTicker,
+    GlyphRenderer,
+    HoverTool,
+    Legend,
+    LegendItem,
+    NoOverlap,
+    PanTool,
+    Range1d,
+    ResetTool,
+    SaveTool,
+    TapTool,
+    WheelZoomTool,
+)
+from bokeh.plotting import figure as Figure  # noqa: N812  (it is a class)
+
+from sweeps.report.dimensions import Dimension, ObjectiveScale
+from sweeps.report.overview import Overview
+
+HEIGHT = 320
+MOST_IN_HOVER = 10
+_NUMBER = "return Number.isFinite(value) ? String(Number(value.toPrecision(5))) : 'none'"
+_LABEL = "return value < 0 ? 'none' : labels[value]"
+
+
+def blank(x_label: str, y_label: str, **ranges: Any) -> Figure:
+    """A figure as wide as its place, without anything drawn in it."""
+    select = BoxSelectTool()
+    figure = Figure(
+        height=HEIGHT,
+        sizing_mode="stretch_width",
+        toolbar_location="above",
+        tools=[select, TapTool(visible=False), PanTool(), WheelZoomTool(), ResetTool(), SaveTool()],
+        x_axis_label=x_label,
+        y_axis_label=y_label,
+        **ranges,
+    )
+    figure.toolbar.logo = None
+    figure.toolbar.active_drag = select
+    figure.toolbar.active_scroll = None  # a page is scrolled past a figure
+    return figure
+
+
+def objective_axis(scale: ObjectiveScale) -> dict[str, Any]:
+    """The vertical axis of a figure of the objective."""
+    kind = "log" if scale.is_log else "linear"
+    return {"y_axis_type": kind, "y_range": Range1d(*scale.ends)}
+
+
+def parameter_axis(dimension: Dimension, side: str) -> dict[str, Any]:
+    """The axis of a parameter; `side` is `x` or `y`."""
+    kind = "log" if dimension.kind == "log" else "linear"
+    return {f"{side}_axis_type": kind, f"{side}_range": Range1d(*dimension.ends)}
+
+
+def set_labels(axis: Axis, labels: Sequence[str]) -> None:
+    """Put texts at 0, 1, 2, … on an axis, as many as have room."""
+    axis.ticker = FixedTicker(ticks=list(range(len(labels))))
+    axis.major_label_overrides = dict(enumerate(labels))
+    axis.major_label_policy = NoOverlap()
+
+
+def hover(overview: Overview, renderers: list[GlyphRenderer]) -> HoverTool:
+    """Shows a trial's number, objective, outcome and parameters."""
+    number = CustomJSHover(code=_NUMBER)
+    rows, formatters = [("trial", "@number"), (overview.metric, "@value{custom}"), ("outcome", "@outcome")], {}
+    formatters["@value"] = number
+    for each in overview.dimensions[:MOST_IN_HOVER]:
+        rows.append((each.name, f"@{each.field}{{custom}}"))
+        is_text = each.kind == "categorical"
+        labels = CustomJSHover(args={"labels": list(each.labels)}, code=_LABEL)
+        formatters[f"@{each.field}"] = labels if is_text else number
+    return HoverTool(renderers=renderers, tooltips=rows, formatters=formatters, point_policy="follow_mouse", visible=False)
+
+
+def write_legend(figure: Figure, items: list[LegendItem]) -> None:
+    """A legend above the figure, where it hides nothing."""
+    legend = Legend(items=items, orientation="horizontal", border_line_color=None, padding=0, spacing=8, margin=0)
+    figure.add_layout(legend, "above")
+
