@@ -150,6 +150,22 @@ def show(
 
 
 @app.command()
+def report(
+    folder: Folder,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it, if not in DIR.")
+    ] = None,
+) -> None:
+    """Write a page with figures and tables of a sweep, for any browser, also while it runs.
+
+    Example: sweep report results/mnist
+    """
+    from sweeps.command import report as command_report
+
+    command_report.command(_console(), folder, output)
+
+
+@app.command()
 def doctor(
     folder: Folder,
     rebuild: Annotated[

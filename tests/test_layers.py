@@ -22,7 +22,8 @@ ROOMS = (
     "environment machine origin storage user_code",
     "config datasets",
     "log study training",
-    "engine results",
+    "engine report",
+    "results",
     "doctor validation",
     "runner",
     "__init__",
@@ -36,7 +37,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "command": (
         "__init__ data_facts signals terminal",
         "display",
-        "check doctor export plan show summary trust",
+        "check doctor export plan report show summary trust",
         "predict replay run",
     ),
     "config": (
@@ -104,6 +105,14 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "jsonl placement trials",
         "early_stopping",
     ),
+    "report": (
+        "__init__ markup scales style timeline",
+        "drawing overview",
+        "sections sources",
+        "plots",
+        "panels",
+        "page",
+    ),
     "results": (
         "__init__ best columns folder manifest predictor",
         "as_optuna csv_text parquet",
@@ -159,11 +168,13 @@ INSIDE: dict[str, tuple[str, ...]] = {
 
 LIBRARIES = {
     "PIL": "datasets.images",
+    "bokeh": "report.drawing report.page report.panels report.plots report.sources report.style",
     "equinox": "training.adapters.equinox",
     "flax": "training.adapters.linen training.adapters.nnx",
     "jax": "engine results.best results.predictor runner.best_trial training",
     "keras": "training.adapters.compiled_keras training.adapters.keras",
-    "numpy": "command.data_facts command.predict datasets engine results runner.best_trial storage.npz study training",
+    "numpy": "command.data_facts command.predict datasets engine report results runner.best_trial storage.npz study "
+    "training",
     "optax": "training",
     "optuna": "results.as_optuna results.export results.results study.distributions study.optuna_study",
     "pandas": "results.results",
@@ -177,7 +188,7 @@ LIBRARIES = {
 }
 """Where each third-party library may be imported: in files, or in all files of a folder."""
 
-SLOW = {"jax", "optax", "flax", "optuna", "pandas", "pyarrow", "numpy", "pydantic"}
+SLOW = {"bokeh", "jax", "optax", "flax", "optuna", "pandas", "pyarrow", "numpy", "pydantic"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

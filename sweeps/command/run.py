@@ -15,7 +15,7 @@ from typing import cast
 from rich.console import Console
 
 from sweeps.amounts import clock, count
-from sweeps.command import display
+from sweeps.command import display, report
 from sweeps.command.display import line
 from sweeps.command.show import failures
 from sweeps.command.signals import Signals
@@ -25,6 +25,7 @@ from sweeps.log.trials import LoggedTrials
 from sweeps.results.summary import read_summary
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
+from sweeps.storage.paths import RunFolder
 from sweeps.storage.retry import LOGGER
 from sweeps.user_code import project_folders
 
@@ -70,7 +71,9 @@ def run(
     logged = read_summary(results / config.name).logged
     summary(console, config, results / config.name, logged, last, time.monotonic() - started)
     if last is not None and last.is_stopped:
-        return End.STOPPED
+        return End.STOPPED  # at once: whoever stops a run waits for it, or will not wait long
+    if last is not None or not report.is_current(RunFolder(results / config.name)):
+        report.after_a_run(console, results / config.name)
     return End.COMPLETE if logged.best(config.objective.direction) else End.NOTHING_COMPLETED
 
 

@@ -1,4 +1,4 @@
-"""What the figures are made of: blank ones, axes, and what is shown of a trial when one points at it."""
+"""What the figures are made of: blank ones, axes and legends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import Any
 from bokeh.models import (
     Axis,
     BoxSelectTool,
-    CustomJSHover,
     FixedTicker,
-    GlyphRenderer,
-    HoverTool,
     Legend,
     LegendItem,
     NoOverlap,
@@ -24,13 +21,9 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure as Figure  # noqa: N812  (it is a class)
 
-from sweeps.report.dimensions import Dimension, ObjectiveScale
-from sweeps.report.overview import Overview
+from sweeps.report.scales import ObjectiveScale, ParameterScale
 
 HEIGHT = 320
-MOST_IN_HOVER = 10
-_NUMBER = "return Number.isFinite(value) ? String(Number(value.toPrecision(5))) : 'none'"
-_LABEL = "return value < 0 ? 'none' : labels[value]"
 
 
 def blank(x_label: str, y_label: str, **ranges: Any) -> Figure:
@@ -57,10 +50,10 @@ def objective_axis(scale: ObjectiveScale) -> dict[str, Any]:
     return {"y_axis_type": kind, "y_range": Range1d(*scale.ends)}
 
 
-def parameter_axis(dimension: Dimension, side: str) -> dict[str, Any]:
+def parameter_axis(parameter: ParameterScale, side: str) -> dict[str, Any]:
     """The axis of a parameter; `side` is `x` or `y`."""
-    kind = "log" if dimension.kind == "log" else "linear"
-    return {f"{side}_axis_type": kind, f"{side}_range": Range1d(*dimension.ends)}
+    kind = "log" if parameter.kind == "log" else "linear"
+    return {f"{side}_axis_type": kind, f"{side}_range": Range1d(*parameter.ends)}
 
 
 def set_labels(axis: Axis, labels: Sequence[str]) -> None:
@@ -70,21 +63,8 @@ def set_labels(axis: Axis, labels: Sequence[str]) -> None:
     axis.major_label_policy = NoOverlap()
 
 
-def hover(overview: Overview, renderers: list[GlyphRenderer]) -> HoverTool:
-    """Shows a trial's number, objective, outcome and parameters."""
-    number = CustomJSHover(code=_NUMBER)
-    rows, formatters = [("trial", "@number"), (overview.metric, "@value{custom}"), ("outcome", "@outcome")], {}
-    formatters["@value"] = number
-    for each in overview.dimensions[:MOST_IN_HOVER]:
-        rows.append((each.name, f"@{each.field}{{custom}}"))
-        is_text = each.kind == "categorical"
-        labels = CustomJSHover(args={"labels": list(each.labels)}, code=_LABEL)
-        formatters[f"@{each.field}"] = labels if is_text else number
-    return HoverTool(renderers=renderers, tooltips=rows, formatters=formatters, point_policy="follow_mouse", visible=False)
-
-
 def write_legend(figure: Figure, items: list[LegendItem]) -> None:
     """A legend above the figure, where it hides nothing."""
-    legend = Legend(items=items, orientation="horizontal", border_line_color=None, padding=0, spacing=8, margin=0)
+    legend = Legend(items=items, orientation="horizontal", border_line_color=None, padding=0, spacing=6, margin=0)
+    legend.glyph_width, legend.label_standoff, legend.label_text_font_size = 16, 2, "12px"
     figure.add_layout(legend, "above")
-

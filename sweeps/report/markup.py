@@ -46,7 +46,7 @@ def table(heading: tuple[str, ...], rows: list[tuple[Any, ...]], caption: str = 
     ]
     title = [element("caption", caption)] if caption else []
     inside = element("table", *title, element("thead", head), element("tbody", *body))
-    return element("div", inside, class_="scroll")
+    return element("div", inside, class_="scroll", tabindex=0)
 
 
 def script_data(name: str, content: str | dict[str, Any]) -> Markup:

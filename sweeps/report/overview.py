@@ -14,8 +14,8 @@ import numpy as np
 
 from sweeps.config import SweepConfig
 from sweeps.log.trials import SIGNS, LoggedTrial, LoggedTrials
-from sweeps.report.dimensions import Dimension, ObjectiveScale, dimension, objective_scale
-from sweeps.report.timeline import Lane, Timeline
+from sweeps.report.scales import ObjectiveScale, ParameterScale, objective_scale, parameter_scale
+from sweeps.report.timeline import LanePlace, Timeline
 
 MOST_CURVES = 300
 MOST_POINTS = 64
@@ -37,12 +37,12 @@ class Overview:
         self.best = logged.best(self.direction)
 
     @cached_property
-    def dimensions(self) -> Sequence[Dimension]:
+    def parameters(self) -> Sequence[ParameterScale]:
         """The axes of the searched parameters, in the order of the config."""
         searched = self.config.parameters()
         names = dict.fromkeys([*searched, *(name for trial in self.trials for name in trial.params)])
         return [
-            dimension(name, f"p{place}", searched.get(name), (trial.params.get(name) for trial in self.trials))
+            parameter_scale(name, f"p{place}", searched.get(name), (trial.params.get(name) for trial in self.trials))
             for place, name in enumerate(names)
         ]
 
@@ -78,7 +78,7 @@ class Overview:
         return np.where(np.isnan(self.ended), np.nan, by_then)
 
     @cached_property
-    def lanes(self) -> Sequence[Lane]:
+    def lanes(self) -> Sequence[LanePlace]:
         """Every lane that trained, in order."""
         return sorted(set(self.timeline.lanes.values()))
 
@@ -93,7 +93,7 @@ class Overview:
         return list(dict.fromkeys(map(reason_of, self.trials)))
 
     def columns(self) -> dict[str, Any]:
-        """A column each, `[trials]`. What `field` of a dimension names, and `position`, are among them."""
+        """A column each, `[trials]`. What `field` of a parameter names, and `position`, are among them."""
         params = [dict(trial.params) for trial in self.trials]
         reasons = {reason: place for place, reason in enumerate(self.reasons)}
         found = {
@@ -109,7 +109,7 @@ class Overview:
             "lane": _narrow(self._lane_places()),
             "reason": _narrow([reasons[reason_of(trial)] for trial in self.trials]),
         }
-        for each in self.dimensions:
+        for each in self.parameters:
             found[each.field] = _narrow(each.values(params))
             found[each.position] = _narrow(each.places(params))
         last = [trial.last for trial in self.trials]
@@ -126,9 +126,9 @@ class Overview:
         found: list[tuple[float, float]] = []
         for place in np.argsort(along, kind="stable"):
             trial, value = self.trials[place], self.values[place]
-            if trial.state == "COMPLETE" and not math.isnan(value) and not math.isnan(along[place]):
-                if not found or sign * value < sign * found[-1][1]:
-                    found.append((float(along[place]), float(value)))
+            counts = trial.state == "COMPLETE" and not math.isnan(value) and not math.isnan(along[place])
+            if counts and (not found or sign * value < sign * found[-1][1]):
+                found.append((float(along[place]), float(value)))
         if found:
             found.append((float(np.nanmax(along)), found[-1][1]))
         steps = np.array(found, np.float64).reshape(-1, 2)
@@ -155,6 +155,11 @@ class Overview:
         known = "minimize" if is_loss else self.direction if list(names) == [self.metric] else None
         return objective_scale(np.array(values, np.float64), known)
 
+    @property
+    def beyond(self) -> int:
+        """How many trials have ended without a value that the objective's scale holds."""
+        return sum(not math.isnan(self.shown[place]) and not self.is_sound(place) for place in range(len(self.trials)))
+
     def is_sound(self, place: int) -> bool:
         """Whether the trial at a place in `trials` has a value that the objective's scale holds."""
         return bool(self.scale.low <= self.values[place] <= self.scale.high)
@@ -164,7 +169,7 @@ class Overview:
         return np.array([math.nan if each is None else each for each in seconds], np.float64)
 
     def _lane_places(self) -> list[float]:
-        places: Mapping[Lane, int] = {lane: place for place, lane in enumerate(self.lanes)}
+        places: Mapping[LanePlace, int] = {lane: place for place, lane in enumerate(self.lanes)}
         lanes = self.timeline.lanes
         return [places[lanes[trial.number]] if trial.number in lanes else math.nan for trial in self.trials]
 

@@ -8,17 +8,45 @@
 
   await Bokeh.embed.embed_items({ report: read("report-figures") }, []) // made, but not drawn before it has its colours
   const report = Bokeh.documents[0]
+  const models = [...report.all_models]
   const figures = Object.fromEntries(report.roots().map((figure) => [roots[figure.id], figure]))
-  const trials = [...report.all_models].find((model) => model.name === "trials")
+  const trials = models.find((model) => model.name === "trials")
 
   paint()
   darkness().addEventListener("change", paint)
-  if (matchMedia("(pointer: coarse)").matches) for (const figure of report.roots()) figure.toolbar.active_drag = null
+  if (matchMedia("(pointer: coarse)").matches) for (const figure of Object.values(figures)) figure.toolbar.active_drag = null
   chooseAxes()
   fillTable()
-  const places = report.roots().map((figure) => document.getElementById(roots[figure.id]))
-  await Bokeh.embed.add_document_standalone(report, document.body, places)
-  document.documentElement.dataset.drawn = "yes"
+  await drawWhenSeen()
+
+  // ---- drawing -----------------------------------------------------------------------------------------------------
+
+  // Draws what is on the screen at once, and the rest when nothing else is to be done, or when it comes near.
+  async function drawWhenSeen() {
+    const waiting = new Map(Object.entries(figures).map(([name, figure]) => [document.getElementById(name), figure]))
+    report.freeze_all_models(() => Object.values(figures).forEach((figure) => report.remove_root(figure)))
+    const places = []
+    await Bokeh.embed.add_document_standalone(report, document.body, places)
+    const draw = (place) => {
+      const figure = waiting.get(place)
+      if (!figure) return
+      waiting.delete(place)
+      places[report.roots().length] = place
+      for (const legend of figure.above.filter((part) => part.type === "Legend"))
+        legend.ncols = Math.max(2, Math.floor(place.clientWidth / 92))
+      report.add_root(figure)
+    }
+    const near = new IntersectionObserver((seen) => seen.filter((each) => each.isIntersecting).forEach((each) => draw(each.target)))
+    for (const place of waiting.keys()) near.observe(place)
+    const whenIdle = window.requestIdleCallback ?? ((then) => setTimeout(then, 50))
+    const drawNext = () => {
+      if (waiting.size === 0) return
+      draw(waiting.keys().next().value)
+      whenIdle(drawNext)
+    }
+    whenIdle(drawNext)
+    addEventListener("beforeprint", () => [...waiting.keys()].forEach(draw))
+  }
 
   // ---- light and dark ----------------------------------------------------------------------------------------------
 
@@ -36,7 +64,7 @@
       axis_line_color: faint, major_tick_line_color: faint, minor_tick_line_color: faint, bar_line_color: null,
       axis_label_text_color: text, major_label_text_color: text, label_text_color: text, title_text_color: text,
     }
-    for (const model of report.all_models) {
+    for (const model of models) {
       const pair = model.tags
       if (pair.length === 2 && model.type.endsWith("Mapper")) model.palette = pair[shade]
       else if (pair.length === 2) recolour(model, pair[shade])
@@ -71,8 +99,8 @@
     axis.axis_label = wanted.name
     figure[`${side}_scale`] = isLog ? new LogScale() : new LinearScale()
     figure[`${side}_range`].setv({ start, end, reset_start: start, reset_end: end })
-    const { glyph, selection_glyph, nonselection_glyph } = figure.renderers.find((each) => each.name === "marks")
-    for (const each of [glyph, selection_glyph, nonselection_glyph]) if (each.properties) each[side] = { field: wanted.field }
+    for (const { glyph, selection_glyph, nonselection_glyph } of figure.renderers)
+      for (const each of [glyph, selection_glyph, nonselection_glyph]) if (each.properties) each[side] = { field: wanted.field }
   }
 
   // ---- the table of trials -----------------------------------------------------------------------------------------
@@ -89,7 +117,7 @@
       const found = value(column, row)
       if (column.labels) return column.labels[found] ?? ""
       if (typeof found !== "number") return found
-      return Number.isFinite(found) ? String(Number(found.toPrecision(6))) : ""
+      return !Number.isFinite(found) ? "" : String(Number.isInteger(found) ? found : Number(found.toPrecision(6)))
     }
     const texts = new Map()
     const line = (row) => {
@@ -157,7 +185,7 @@
       for (const column of table) {
         const td = made.appendChild(document.createElement("td"))
         td.textContent = cell(column, row)
-        td.className = column.field === "reason" ? "long" : typeof value(column, row) === "number" && !column.labels ? "number" : ""
+        td.className = column.field === "reason" ? "long" : typeof value(column, row) === "number" && (column.labels ?? []).every((label) => !Number.isNaN(Number(label))) ? "number" : ""
       }
       return made
     }

@@ -13,18 +13,17 @@ from typing import Any, NamedTuple
 
 from bokeh.core.json_encoder import serialize_json
 from bokeh.document import Document
-from bokeh.plotting import figure as Figure  # noqa: N812  (it is a class)
 from bokeh.resources import Resources
 
-from sweeps.report import sections
-from sweeps.report.dimensions import Dimension
+from sweeps.report import panels, sections
 from sweeps.report.markup import Markup, element, joined, script_data
 from sweeps.report.overview import Overview
-from sweeps.report.plots import ALONG, LOSS, Plots
+from sweeps.report.panels import Drawn
+from sweeps.report.plots import Plots
+from sweeps.report.scales import ParameterScale
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 """The browser itself refuses to load anything. Bokeh makes functions of the code that figures bring."""
-MOST_SLICES = 24
 
 
 class Subject(NamedTuple):
@@ -36,19 +35,10 @@ class Subject(NamedTuple):
     best_figures: Mapping[str, float]
 
 
-class _Drawn(NamedTuple):
-    """A figure with the name of its place in the page, and what is said to those who cannot see it."""
-
-    place: str
-    figure: Figure
-    alt: str
-    caption: str
-
-
 def page(plots: Plots, subject: Subject) -> str:
     """The whole page."""
     overview = plots.overview
-    drawn: list[_Drawn] = []
+    drawn: list[Drawn] = []
     parts = list(_sections(plots, subject, drawn))
     links = [element("a", title, href=f"#{place}") for place, title, _ in parts]
     main = [
@@ -58,15 +48,20 @@ def page(plots: Plots, subject: Subject) -> str:
     with document.models.freeze():
         for each in drawn:
             document.add_root(each.figure)
-    roots = {str(each.figure.id): each.place for each in drawn}
-    data = {"roots": roots, "table": _table(overview), "axes": [_axis(each) for each in overview.dimensions]}
-    data["lowIsBest"] = overview.direction == "minimize"
+    data = {
+        "roots": {str(each.figure.id): each.place for each in drawn},
+        "table": _table(overview),
+        "axes": [_axis(each) for each in overview.parameters],
+        "lowIsBest": overview.direction == "minimize",
+    }
     return "<!DOCTYPE html>\n" + element(
         "html",
         _head(subject.name),
         element(
             "body",
-            element("header", element("h1", subject.name), _summary(overview), element("nav", *links, aria_label="Sections")),
+            element(
+                "header", element("h1", subject.name), _summary(overview), element("nav", *links, aria_label="Sections")
+            ),
             element("noscript", element("p", "The figures and the table of trials need JavaScript.")),
             element("main", *main),
             script_data("report-figures", str(serialize_json(document.to_json(deferred=False)))),
@@ -77,18 +72,17 @@ def page(plots: Plots, subject: Subject) -> str:
     )
 
 
-def _sections(plots: Plots, subject: Subject, drawn: list[_Drawn]) -> Iterable[tuple[str, str, Markup]]:
+def _sections(plots: Plots, subject: Subject, drawn: list[Drawn]) -> Iterable[tuple[str, str, Markup]]:
     """The place, the title and the content of each section; its figures are added to `drawn`."""
     overview = plots.overview
     yield "answer", "The best trial", sections.answer(overview, subject.folder, subject.best_figures)
     if overview.trials:
-        yield "progress", "How it went", _shown(drawn, _progress(plots))
-        yield "curves", "Learning curves", _shown(drawn, _curves(plots))
-        if overview.dimensions:
-            yield "parameters", "Parameters", _parameters(plots, drawn)
+        yield "progress", "How it went", panels.shown(drawn, panels.progress(plots))
+        yield "curves", "Learning curves", panels.shown(drawn, panels.curves(plots))
+        if overview.parameters:
+            yield "parameters", "Parameters", panels.parameters(plots, drawn)
         yield "outcomes", "Outcomes", sections.outcomes(overview)
-        lanes = _Drawn("lanes", plots.lanes(), f"Which of {len(overview.lanes)} lanes trained which trial when.", "Each bar is a trial, coloured by its outcome.")
-        yield "time", "Time", joined(sections.time_spent(overview), _shown(drawn, [lanes]))
+        yield "time", "Time", joined(sections.time_spent(overview), panels.shown(drawn, panels.lanes(plots)))
         yield "trials", "All trials", _trials()
     yield "settings", "Config and environment", sections.settings(subject.config_text, overview.timeline.environment)
 
@@ -102,91 +96,12 @@ def _summary(overview: Overview) -> Markup:
     return element("p", f"{count:,} {'trial' if count == 1 else 'trials'} to {goal}{when}")
 
 
-def _progress(plots: Plots) -> list[_Drawn]:
-    overview = plots.overview
-    count = sum(not overview.is_sound(place) for place in range(len(overview.trials)))
-    beyond = f"{count:,} of {len(overview.trials):,} without a value on this scale at its edge." if count else ""
-    best = f"The best is {overview.best.value:.5g}, of trial {overview.best.number}." if overview.best else ""
-    return [
-        _Drawn(
-            f"history-{along}",
-            plots.history(along),
-            f"{overview.metric} of each trial against {label}, with the best so far as a line. {best}",
-            beyond,
-        )
-        for along, (_, label) in ALONG.items()
-    ]
-
-
-def _curves(plots: Plots) -> list[_Drawn]:
-    metric = plots.overview.metric
-    drawn = len(plots.overview.drawn())
-    thinned = f" {drawn} of the trials are drawn, evenly spread." if drawn < len(plots.overview.trials) else ""
-    found = [
-        _Drawn(
-            "curves-loss",
-            plots.learning_curves(LOSS),
-            "The losses on the training and the validation rows after each epoch, a line per trial.",
-            "Validation solid, training dashed, the best trial thick. A validation loss that rises while the training "
-            f"loss falls is overfitting; two that stay high are underfitting.{thinned}",
-        )
-    ]
-    if not metric.endswith("_loss"):
-        alt = f"{metric} after each epoch, a line per trial."
-        found.insert(0, _Drawn("curves-objective", plots.learning_curves(), alt, f"{metric}, the best trial thick.{thinned}"))
-    return found
-
-
-def _parameters(plots: Plots, drawn: list[_Drawn]) -> Markup:
-    """Any two parameters, a slice for each, and all of them at once."""
-    overview = plots.overview
-    names = [each.name for each in overview.dimensions]
-    found = []
-    if len(names) > 1:
-        across, up = plots.pair()
-        pair = _Drawn(
-            "contour",
-            plots.contour(),
-            f"Each trial as a point over two parameters, {overview.metric} as its colour.",
-            f"Coloured by {overview.metric}; the best colours are the darkest on a light page, the brightest on a dark one.",
-        )
-        chosen = element("div", _select("across", names, across), _select("up", names, up), class_="controls")
-        found += [chosen, _shown(drawn, [pair])]
-    slices = [
-        _Drawn(f"slice-{each.field}", plots.slice(each.name), f"{overview.metric} of each trial against {each.name}.", "")
-        for each in overview.dimensions[:MOST_SLICES]
-    ]
-    found.append(_shown(drawn, slices))
-    alt = f"Each trial as a line through {overview.metric} and its parameters."
-    caption = f"A line per trial, coloured by {overview.metric}; dotted without a value on the scale. A line is broken where a parameter does not apply."
-    wide = _shown(drawn, [_Drawn("parallel", plots.parallel(), alt, caption)], width=110 * (len(names) + 1))
-    return joined(*found, wide)
-
-
-def _select(place: str, names: Sequence[str], chosen: str) -> Markup:
-    options = [element("option", name, value=index, selected=name == chosen) for index, name in enumerate(names)]
-    return element("label", f"{place} ", element("select", *options, id=f"select-{place}"))
-
-
-def _shown(drawn: list[_Drawn], figures: Sequence[_Drawn], width: int | None = None) -> Markup:
-    """Figures side by side where there is room; one with a `width` is scrolled sideways where there is not."""
-    drawn += figures
-    style = f"min-width:{width}px" if width else None
-    places = [
-        element(
-            "figure",
-            element("div", element("div", id=each.place, role="img", aria_label=each.alt, class_="plot", style=style), class_="scroll"),
-            element("figcaption", each.caption) if each.caption else "",
-        )
-        for each in figures
-    ]
-    return element("div", *places, class_=f"figures of-{min(len(places), 4)}")
-
-
 def _trials() -> Markup:
     """Where `page.js` puts the table, and what it is sorted and filtered by."""
     hint = "words to find, or conditions such as value>0.9 outcome=pruned"
-    find = element("label", "Filter ", element("input", type="search", id="filter", placeholder=hint, spellcheck="false"))
+    find = element(
+        "label", "Filter ", element("input", type="search", id="filter", placeholder=hint, spellcheck="false")
+    )
     only = element("label", element("input", type="checkbox", id="only"), " only selected")
     buttons = [
         element("button", "Select these in the figures", type="button", id="select-shown"),
@@ -210,7 +125,7 @@ def _table(overview: Overview) -> list[dict[str, Any]]:
         ("trial", "number", None),
         (overview.metric, "value", None),
         ("outcome", "outcome", None),
-        *((each.name, each.field, each.labels or None) for each in overview.dimensions),
+        *((each.name, each.field, each.labels or None) for each in overview.parameters),
         ("epochs run", "epochs", None),
         ("seconds", "seconds", None),
         *((name, field, None) for field, name in overview.other_figures.items()),
@@ -219,16 +134,16 @@ def _table(overview: Overview) -> list[dict[str, Any]]:
     return [{"title": title, "field": field, "labels": labels} for title, field, labels in columns]
 
 
-def _axis(dimension: Dimension) -> dict[str, Any]:
+def _axis(parameter: ParameterScale) -> dict[str, Any]:
     """What `page.js` makes an axis of."""
-    start, end = dimension.ends
+    start, end = parameter.ends
     return {
-        "name": dimension.name,
-        "field": dimension.position,
-        "isLog": dimension.kind == "log",
+        "name": parameter.name,
+        "field": parameter.position,
+        "isLog": parameter.kind == "log",
         "start": start,
         "end": end,
-        "labels": dimension.labels,
+        "labels": parameter.labels,
     }
 
 

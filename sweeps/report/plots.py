@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from bokeh.models import (
     CDSView,
     ColorBar,
+    ColorMapper,
     GlyphRenderer,
     HoverTool,
     IndexFilter,
@@ -19,9 +18,9 @@ from bokeh.plotting import figure as Figure  # noqa: N812  (it is a class)
 from sweeps.config import SweepConfig
 from sweeps.errors import ResultsError
 from sweeps.log.trials import LoggedTrials
-from sweeps.report.dimensions import Dimension, text
-from sweeps.report.drawing import blank, hover, objective_axis, parameter_axis, set_labels, write_legend
+from sweeps.report.drawing import blank, objective_axis, parameter_axis, set_labels, write_legend
 from sweeps.report.overview import NOT_ENDED, Overview
+from sweeps.report.scales import ParameterScale, text
 from sweeps.report.sources import Sources
 from sweeps.report.style import BEST, GREY, LOOKS, MUTED, VERMILION
 from sweeps.report.timeline import Timeline
@@ -35,7 +34,6 @@ ALONG = {
 LOSS = "loss"
 USUAL_PAIR = ("learning_rate", "batch_size")
 MOST_LANE_NAMES = 16
-NAN = float("nan")
 
 
 class Plots:
@@ -64,9 +62,10 @@ class Plots:
         overview = self.overview
         figure = blank(label, overview.metric, **objective_axis(overview.scale))
         steps = overview.best_so_far(np.asarray(self._sources.trials.data[column], np.float64))
-        best = figure.step(*steps, mode="after", line_width=2, line_color=BEST.light, tags=[BEST.light, BEST.dark])
-        self._scatter(figure, column, "shown", "outcome", self._sources.colours)
-        write_legend(figure, [*self._outcome_items(figure), LegendItem(label="best so far", renderers=[best])])
+        best = figure.step(*steps, mode="after", line_width=2, line_color=BEST.light)
+        best.tags = list(BEST[:2])
+        marks = self._scatter(figure, column, "shown", "outcome", self._sources.colours)
+        write_legend(figure, [*self._outcome_items(marks), LegendItem(label="best so far", renderers=[best])])
         return figure
 
     def learning_curves(self, of: str | None = None) -> Figure:
@@ -97,11 +96,11 @@ class Plots:
 
         Raises: ResultsError where no such parameter is searched.
         """
-        dimension, overview = self._dimension(name), self.overview
-        figure = blank(name, overview.metric, **objective_axis(overview.scale), **parameter_axis(dimension, "x"))
-        if dimension.labels:
-            set_labels(figure.xaxis[0], dimension.labels)
-        self._scatter(figure, dimension.position, "shown", "outcome", self._sources.colours)
+        parameter, overview = self._parameter(name), self.overview
+        figure = blank(name, overview.metric, **objective_axis(overview.scale), **parameter_axis(parameter, "x"))
+        if parameter.labels:
+            set_labels(figure.xaxis[0], parameter.labels)
+        self._scatter(figure, parameter.position, "shown", "outcome", self._sources.colours)
         return figure
 
     def contour(self, x: str | None = None, y: str | None = None) -> Figure:
@@ -112,12 +111,13 @@ class Plots:
 
         Raises: ResultsError where no such parameters are searched.
         """
-        across, up = map(self._dimension, self.pair(x, y))
+        across, up = map(self._parameter, self.pair(x, y))
         figure = blank(across.name, up.name, **parameter_axis(across, "x"), **parameter_axis(up, "y"))
-        for axis, dimension in ((figure.xaxis[0], across), (figure.yaxis[0], up)):
-            if dimension.labels:
-                set_labels(axis, dimension.labels)
-        self._scatter(figure, across.position, up.position, "shown", self._sources.shades)
+        for axis, parameter in ((figure.xaxis[0], across), (figure.yaxis[0], up)):
+            if parameter.labels:
+                set_labels(axis, parameter.labels)
+        self._scatter(figure, across.position, up.position, "shown", self._sources.shades, is_sound=True)
+        self._scatter(figure, across.position, up.position, "outcome", self._sources.colours, is_sound=False)
         bar = ColorBar(color_mapper=self._sources.shades, title=self.overview.metric, width=12, padding=4)
         figure.add_layout(bar, "right")
         return figure
@@ -128,7 +128,7 @@ class Plots:
         Lines are coloured by the objective; those of trials that have diverged or failed are dotted.
         """
         overview, source = self.overview, self._sources.parallels
-        names = [overview.metric, *(each.name for each in overview.dimensions)]
+        names = [overview.metric, *(each.name for each in overview.parameters)]
         figure = blank("", "", x_range=Range1d(-0.5, len(names) - 0.5), y_range=Range1d(-0.1, 1.1))
         set_labels(figure.xaxis[0], names)
         figure.yaxis.visible = figure.ygrid.visible = False
@@ -141,7 +141,9 @@ class Plots:
                 line_color=shade if is_sound else VERMILION, line_dash="solid" if is_sound else "dotted",
                 line_width=1.5, line_alpha=0.7, nonselection_line_alpha=MUTED,
             )  # fmt: skip
-            figure.add_tools(HoverTool(renderers=[lines], tooltips=[("trial", "@number")], line_policy="interp", visible=False))
+            figure.add_tools(
+                HoverTool(renderers=[lines], tooltips=[("trial", "@number")], line_policy="interp", visible=False)
+            )
         self._write_ends(figure)
         return figure
 
@@ -160,7 +162,7 @@ class Plots:
         if count <= MOST_LANE_NAMES:
             set_labels(figure.yaxis[0], [f"{lane.group}.{lane.lane}" for lane in overview.lanes])
         figure.ygrid.visible = False
-        figure.add_tools(hover(overview, [bars]))
+        figure.add_tools(self._sources.hover([bars]))
         return figure
 
     def pair(self, x: str | None = None, y: str | None = None) -> tuple[str, str]:
@@ -168,7 +170,7 @@ class Plots:
 
         Raises: ResultsError where fewer than two are searched.
         """
-        names = [each.name for each in self.overview.dimensions]
+        names = [each.name for each in self.overview.parameters]
         if len(names) < 2:
             raise ResultsError(f"two parameters must be searched, but there is {', '.join(names) or 'none'}")
         names = [name for name in USUAL_PAIR if name in names] + names
@@ -177,26 +179,29 @@ class Plots:
 
     # ---- what figures share ------------------------------------------------------------------------------------------
 
-    def _scatter(self, figure: Figure, x: str, y: str, colour: str, mapper: Any) -> None:
-        """A mark per trial that has ended, its form by the outcome."""
+    def _scatter(
+        self, figure: Figure, x: str, y: str, colour: str, mapper: ColorMapper, *, is_sound: bool | None = None
+    ) -> GlyphRenderer:
+        """A mark per trial that has ended, its form by the outcome; only those with a sound value, or without one."""
         ended = [row for row, trial in enumerate(self.overview.trials) if trial.outcome not in NOT_ENDED]
+        if is_sound is not None:
+            ended = [row for row in ended if self.overview.is_sound(row) == is_sound]
         shade = {"field": colour, "transform": mapper}
         marks = figure.scatter(
             x, y, source=self._sources.trials, view=CDSView(filter=IndexFilter(ended)), size=8,
             marker={"field": "outcome", "transform": self._sources.marks},
-            fill_color=shade, line_color=shade, fill_alpha=0.6, line_alpha=0.9, nonselection_alpha=MUTED, name="marks",
+            fill_color=shade, line_color=shade, fill_alpha=0.6, line_width=1.5, nonselection_alpha=MUTED,
         )  # fmt: skip
-        figure.add_tools(hover(self.overview, [marks]))
+        figure.add_tools(self._sources.hover([marks]))
+        return marks
 
-    def _outcome_items(self, figure: Figure) -> list[LegendItem]:
-        """What the marks mean that are there."""
-        there = dict.fromkeys(trial.outcome for trial in self.overview.trials if trial.outcome not in NOT_ENDED)
-        items = []
-        for outcome in (outcome for outcome in LOOKS if outcome in there):
-            look = LOOKS[outcome]
-            sample = figure.scatter([NAN], [NAN], marker=look.mark, size=8, color=look.light, tags=[look.light, look.dark])
-            items.append(LegendItem(label=outcome.replace("_", " "), renderers=[sample]))
-        return items
+    def _outcome_items(self, marks: GlyphRenderer) -> list[LegendItem]:
+        """What the marks mean that are there, each shown by the first of its kind."""
+        first = {trial.outcome: row for row, trial in reversed(list(enumerate(self.overview.trials)))}
+        there = [outcome for outcome in LOOKS if outcome in first and outcome not in NOT_ENDED]
+        return [
+            LegendItem(label=outcome.replace("_", " "), renderers=[marks], index=first[outcome]) for outcome in there
+        ]
 
     def _draw_curves(self, figure: Figure, name: str, dash: str) -> list[GlyphRenderer]:
         """Lines of all trials but the best, faint where they did not complete, and on top of them that of the best."""
@@ -224,21 +229,22 @@ class Plots:
         """The values at both ends of each axis of parallel coordinates, and its choices in between."""
         overview = self.overview
         found = [(0, 0.0, f"{overview.scale.low:.4g}"), (0, 1.0, f"{overview.scale.high:.4g}")]
-        for place, each in enumerate(overview.dimensions, start=1):
+        for place, each in enumerate(overview.parameters, start=1):
             count = len(each.labels)
             found += [(place, (row + 0.5) / count, label) for row, label in enumerate(each.labels)]
             if not count:
                 found += [(place, 0.0, text(each.low)), (place, 1.0, text(each.high))]
         xs, ys, texts = zip(*found, strict=True)
-        axes = list(range(len(overview.dimensions) + 1))
+        axes = list(range(len(overview.parameters) + 1))
         figure.segment(axes, 0, axes, 1, color=GREY)
-        figure.text(
+        words = figure.text(
             xs, ys, texts, text_font_size="11px", x_offset=5, text_baseline="middle",
-            background_fill_color="white", background_fill_alpha=0.75, text_color=BEST.light, tags=[BEST.light, BEST.dark],
+            background_fill_color="white", background_fill_alpha=0.75, text_color=BEST.light,
         )  # fmt: skip
+        words.tags = list(BEST[:2])
 
-    def _dimension(self, name: str) -> Dimension:
-        found = {each.name: each for each in self.overview.dimensions}
+    def _parameter(self, name: str) -> ParameterScale:
+        found = {each.name: each for each in self.overview.parameters}
         if name not in found:
             raise ResultsError(f"no parameter {name!r} is searched. There is: {', '.join(found) or 'none'}")
         return found[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.log.trials import SIGNS, LoggedTrial
-from sweeps.report.dimensions import text
 from sweeps.report.markup import Markup, element, joined, table
 from sweeps.report.overview import Overview, reason_of
+from sweeps.report.scales import text
 from sweeps.report.style import LOOKS
 
+_AT_EPOCH = re.compile(r" at epoch \d+")
 RUNNERS_UP = 5
 MOST_REASONS = 30
 
@@ -66,15 +68,17 @@ def _runners_up(overview: Overview, best: LoggedTrial) -> Markup:
     rows = [
         (str(each.number), f"{each.value:.5g}", f"{abs(each.value - best.value):.2g}") for each in others[:RUNNERS_UP]
     ]
-    note = "Each was trained once, from one seed. By how much the same parameters differ from seed to seed was not measured."
+    equal = sum(each.value == best.value for each in others)
+    tie = f"{equal:,} of them {'is' if equal == 1 else 'are'} equal to it; the earliest counts. " if equal else ""
+    note = (
+        f"{tie}Each was trained once, from one seed. By how much the same parameters differ from seed to seed was not "
+        "measured."
+    )
     return joined(table(("trial", overview.metric, "behind"), rows), element("p", note, class_="note"))
 
 
 def _commands(folder: Path, best: LoggedTrial) -> Markup:
-    load = (
-        f"import sweeps\nresults = sweeps.load({str(folder)!r})\n"
-        "model = results.best_model()"
-    )
+    load = f"import sweeps\nresults = sweeps.load({str(folder)!r})\nmodel = results.best_model()"
     again = shlex.join(["sweep", "replay", str(folder), str(best.number)])
     return element(
         "div",
@@ -86,8 +90,9 @@ def _commands(folder: Path, best: LoggedTrial) -> Markup:
 
 def outcomes(overview: Overview) -> Markup:
     """How trials ended, and why, the most frequent first."""
-    counted = Counter((trial.outcome, reason_of(trial)) for trial in overview.trials)
-    ordered = sorted(counted.items(), key=lambda pair: (list(LOOKS).index(pair[0][0]) if pair[0][0] in LOOKS else 99, -pair[1]))
+    counted = Counter((trial.outcome, _AT_EPOCH.sub("", reason_of(trial))) for trial in overview.trials)
+    places = {outcome: place for place, outcome in enumerate(LOOKS)}
+    ordered = sorted(counted.items(), key=lambda pair: (places.get(pair[0][0], len(places)), -pair[1]))
     total = len(overview.trials)
     by_outcome = Counter(trial.outcome for trial in overview.trials)
     bars = [
@@ -124,7 +129,9 @@ def time_spent(overview: Overview) -> Markup:
     ]
     lanes = len(overview.lanes)
     runs = "one run" if timeline.runs == 1 else f"{timeline.runs} runs"
-    words = f"{timeline.seconds:,.1f} seconds in {runs}, in {lanes} lane{'' if lanes == 1 else 's'}. Their time together:"
+    words = (
+        f"{timeline.seconds:,.1f} seconds in {runs}, in {lanes} lane{'' if lanes == 1 else 's'}. Their time together:"
+    )
     return joined(element("p", words), table(("what", "lane seconds", "share"), rows))
 
 

@@ -15,6 +15,9 @@ from bokeh.models import (
     CategoricalMarkerMapper,
     ColumnDataSource,
     CustomJS,
+    CustomJSHover,
+    GlyphRenderer,
+    HoverTool,
     LinearColorMapper,
     LogColorMapper,
 )
@@ -22,6 +25,9 @@ from bokeh.models import (
 from sweeps.report.overview import Overview
 from sweeps.report.style import BEST, LOOKS, shades
 
+MOST_IN_HOVER = 10
+_NUMBER = "return Number.isFinite(value) ? String(Number(value.toPrecision(5))) : 'none'"
+_LABEL = "return value < 0 ? 'none' : labels[value]"
 _FOLLOW = """
 const picked = new Set(trials.selected.indices.map((row) => trials.data.number[row]))
 const drawn = Array.from(lines.data.number)
@@ -38,7 +44,7 @@ if (cb_obj === lines.selected) {
 
 
 class Sources:
-    """Sources and colours that several figures share."""
+    """Sources, colours and other parts that several figures share."""
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
@@ -69,7 +75,7 @@ class Sources:
         places = overview.drawn()
         params = [dict(overview.trials[place].params) for place in places]
         objective = overview.scale.heights(overview.shown[places])
-        heights = np.stack([objective, *(each.heights(params) for each in overview.dimensions)], axis=1)
+        heights = np.stack([objective, *(each.heights(params) for each in overview.parameters)], axis=1)
         columns = {
             "number": [overview.trials[place].number for place in places],
             "shown": overview.shown[places],
@@ -77,6 +83,14 @@ class Sources:
             "ys": [[round(float(each), 4) for each in row] for row in heights],
         }
         return self._linked(ColumnDataSource(columns, name="parallels"))
+
+    def hover(self, renderers: list[GlyphRenderer]) -> HoverTool:
+        """Shows a trial's number, objective, outcome and parameters when one points at it."""
+        rows = [("trial", "@number"), (self._overview.metric, "@value{custom}"), ("outcome", "@outcome")]
+        rows += [(each.name, f"@{each.field}{{custom}}") for each in self._overview.parameters[:MOST_IN_HOVER]]
+        return HoverTool(
+            renderers=renderers, tooltips=rows, formatters=self._formatters, point_policy="follow_mouse", visible=False
+        )
 
     @cached_property
     def colours(self) -> CategoricalColorMapper:
@@ -100,6 +114,16 @@ class Sources:
         light, dark = (shades(direction, is_dark=is_dark) for is_dark in (False, True))
         kind = LogColorMapper if scale.is_log else LinearColorMapper
         return kind(low=scale.low, high=scale.high, palette=light, tags=[light, dark])
+
+    @cached_property
+    def _formatters(self) -> dict[str, CustomJSHover]:
+        number = CustomJSHover(code=_NUMBER)
+        found = {"@value": number}
+        for each in self._overview.parameters[:MOST_IN_HOVER]:
+            labels = list(each.labels)
+            is_text = each.kind == "categorical"
+            found[f"@{each.field}"] = CustomJSHover(args={"labels": labels}, code=_LABEL) if is_text else number
+        return found
 
     def _linked(self, lines: ColumnDataSource) -> ColumnDataSource:
         follow = CustomJS(args={"trials": self.trials, "lines": lines}, code=_FOLLOW)

@@ -43,7 +43,7 @@ def shades(direction: str, *, is_dark: bool) -> list[str]:
     """Colours from the lowest value to the highest: dark purple is the best on a light ground, yellow on a dark one."""
     from bokeh.palettes import viridis
 
-    palette = list(viridis(SHADES + SHADES // 6))
+    palette = list(viridis(SHADES + SHADES // 4))
     kept = palette[-SHADES:] if is_dark else palette[:SHADES]
     best_is_last = direction == "maximize"
     return kept if best_is_last == is_dark else kept[::-1]

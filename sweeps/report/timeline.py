@@ -1,6 +1,6 @@
 """When a sweep ran, and which lane each trial had, as the log tells it: a fold over its records.
 
-A sweep may have been stopped for a night. So its clock counts the time in which it ran, without the pauses between runs.
+A sweep may have been stopped for a night. So its clock counts the time in which it ran, without pauses between runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sweeps.log.trials import Record
 
 
-class Lane(NamedTuple):
+class LanePlace(NamedTuple):
     """A lane by the numbers that the log has for it."""
 
     group: int
@@ -36,7 +36,7 @@ class _Run:
 
     def __init__(self, began: str) -> None:
         self.began = self.ended = began
-        self.first_epochs: dict[Lane, tuple[str, float]] = {}
+        self.first_epochs: dict[LanePlace, tuple[str, float]] = {}
 
     @property
     def seconds(self) -> float:
@@ -47,7 +47,7 @@ class Timeline:
     """`lanes` holds the lane that each trial had last, by its number; `environment` is the last run's."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self.lanes: dict[int, Lane] = {}
+        self.lanes: dict[int, LanePlace] = {}
         self.environment: Mapping[str, Any] = {}
         self._training = 0.0
         self._runs: list[_Run] = []
@@ -98,8 +98,10 @@ class Timeline:
             if kind == "run" or not self._runs:
                 self._runs.append(_Run(time))
             self._runs[-1].ended = max(time, self._runs[-1].ended)
+        if not isinstance(number, int):
+            return
         if kind in ("start", "resume") and isinstance(record.get("group"), int):
-            self.lanes[number] = Lane(record["group"], record.get("lane") or 0)
+            self.lanes[number] = LanePlace(record["group"], record.get("lane") or 0)
         elif kind == "epoch" and self._runs and isinstance(record.get("seconds"), int | float):
             self._training += record["seconds"]
             if number in self.lanes and isinstance(time, str):

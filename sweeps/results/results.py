@@ -21,10 +21,12 @@ from sweeps.errors import ResultsError
 from sweeps.log.early_stopping import kept_epoch
 from sweeps.log.jsonl import Damage, read_log
 from sweeps.log.trials import LoggedTrials
+from sweeps.report.timeline import Timeline
 from sweeps.results.best import describe
 from sweeps.results.folder import read_config, results_folder
 from sweeps.results.manifest import lost, read_manifest
 from sweeps.storage import npz
+from sweeps.storage.files import replace_bytes
 from sweeps.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sweeps.config import SweepConfig
+    from sweeps.report.plots import Plots
     from sweeps.results.predictor import BestModel
     from sweeps.results.tables import Tables
 
@@ -86,6 +89,30 @@ class Results:
     """What the log says of every trial."""
     config: SweepConfig
     """What the last run was to do."""
+    timeline: Timeline
+    """When the sweep ran, and which lane each trial had."""
+
+    @property
+    def plot(self) -> Plots:
+        """Figures, as Bokeh has them: `results.plot.history()`, `.slice("learning_rate")` and others."""
+        from sweeps.report.plots import Plots  # Bokeh, for those who want to look
+
+        return Plots(self.logged, self.timeline, self.config)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report, a page of HTML that loads nothing, and say where it is.
+
+        It goes to `report.html` in the results folder, unless another `path` is given.
+
+        Raises: ResultsError where that cannot be written.
+        """
+        from sweeps.report.page import Subject, page
+
+        plots, name = self.plot, self.path.name
+        target = RunFolder(self.path).report if path is None else Path(path)
+        subject = Subject(self.path, name, self.config_text, self.best.metrics if self.best else {})
+        replace_bytes(target, page(plots, subject).encode("utf-8", "replace"))
+        return target
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -159,7 +186,8 @@ def load(folder: str | Path) -> Results:
     damaged += lost(files, manifest) if manifest else []
     logged = LoggedTrials(records)
     best = _best(logged, config.config, files)
-    return Results(files.path, best, damaged, config.metric, config.direction, config.text, logged, config.config)
+    objective = (config.metric, config.direction)
+    return Results(files.path, best, damaged, *objective, config.text, logged, config.config, Timeline(records))
 
 
 def _best(logged: LoggedTrials, config: SweepConfig, folder: RunFolder) -> Best | None:

@@ -61,6 +61,10 @@ class RunFolder:
     def manifest(self) -> Path:
         return self.path / "tables.jsonl"
 
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
     def table(self, name: str, form: str) -> Path:
         """`trials` or `history`, as `parquet` or `csv`."""
         return self.path / f"{name}.{form}"

@@ -30,7 +30,7 @@ Kind = Literal["linear", "log", "categorical"]
 
 
 @dataclass(frozen=True)
-class Dimension:
+class ParameterScale:
     """The axis of one parameter, whose column is `field`.
 
     `low` and `high` are the ends of the axis, for a categorical one in places of `labels`, its values as texts.
@@ -100,18 +100,18 @@ class ObjectiveScale:
         return _parts(shown, self.low, self.high, is_log=self.is_log)
 
 
-def dimension(name: str, field: str, entry: Parameter | None, values: Iterable[Any]) -> Dimension:
+def parameter_scale(name: str, field: str, entry: Parameter | None, values: Iterable[Any]) -> ParameterScale:
     """The axis of a parameter: `entry` is what the config says of it, `values` are those that trials have had."""
     had = [value for value in values if value is not None]
     ends = [entry.low, entry.high] if isinstance(entry, FloatRange | IntRange) else []
     if isinstance(entry, Choices) or not ends + had or not all(map(_is_number, had)):
         choices = entry.choices if isinstance(entry, Choices) else ()
         labels = tuple(dict.fromkeys(map(text, _in_order([*choices, *had]))))
-        return Dimension(name, field, "categorical", -0.5, max(len(labels), 1) - 0.5, labels)
+        return ParameterScale(name, field, "categorical", -0.5, max(len(labels), 1) - 0.5, labels)
     low, high = float(min(ends + had)), float(max(ends + had))
     if isinstance(entry, FloatRange | IntRange) and entry.log and low > 0:
-        return Dimension(name, field, "log", *((low, high) if low < high else (low / 2, high * 2)))
-    return Dimension(name, field, "linear", *((low, high) if low < high else (low - 0.5, high + 0.5)))
+        return ParameterScale(name, field, "log", *((low, high) if low < high else (low / 2, high * 2)))
+    return ParameterScale(name, field, "linear", *((low, high) if low < high else (low - 0.5, high + 0.5)))
 
 
 def objective_scale(values: np.ndarray, direction: str | None) -> ObjectiveScale:
@@ -172,7 +172,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
-def _fenced(values: np.ndarray, direction: str) -> tuple[float, float]:
+def _fenced(values: np.ndarray, direction: str | None) -> tuple[float, float]:
     lower, upper = (float(each) for each in np.quantile(values, (0.25, 0.75)))
     reach = FAR_OUT * (upper - lower) or math.inf
     low, high = float(values.min()), float(values.max())
