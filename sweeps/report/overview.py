@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from sweeps.config import SweepConfig
+from sweeps.log.placement import LanePlace
 from sweeps.log.trials import SIGNS, LoggedTrial, LoggedTrials
 from sweeps.report.scales import ObjectiveScale, ParameterScale, objective_scale, parameter_scale
-from sweeps.report.timeline import LanePlace, Timeline
+from sweeps.report.timeline import Timeline
 
 MOST_CURVES = 300
 MOST_POINTS = 64
@@ -33,7 +34,9 @@ class Overview:
         self.timeline, self.config = timeline, config
         self.metric, self.direction = config.objective.metric, config.objective.direction
         self.trials: Sequence[LoggedTrial] = [logged.trials[number] for number in sorted(logged.trials)]
-        self.all_metrics: Sequence[str] = list(dict.fromkeys(("train_loss", "valid_loss", *logged.metrics)))
+        self.all_metrics: Sequence[str] = list(
+            dict.fromkeys(("train_loss", "valid_loss", *logged.metrics, self.metric))
+        )
         self.best = logged.best(self.direction)
 
     @cached_property

@@ -9,14 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from sweeps.log.placement import LanePlace
 from sweeps.log.trials import Record
-
-
-class LanePlace(NamedTuple):
-    """A lane by the numbers that the log has for it."""
-
-    group: int
-    lane: int
 
 
 class LaneSeconds(NamedTuple):
