@@ -25,7 +25,6 @@ from sweeps.log.trials import LoggedTrials
 from sweeps.results.summary import read_summary
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
-from sweeps.storage.paths import RunFolder
 from sweeps.storage.retry import LOGGER
 from sweeps.user_code import project_folders
 
@@ -69,11 +68,11 @@ def run(
         with warnings_on(console), contextlib.closing(cast("Generator[Progress]", updates)):
             last = display.watch(console, config.objective.metric, attended(console, updates, signals.request))
     logged = read_summary(results / config.name).logged
-    summary(console, config, results / config.name, logged, last, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    summary(console, config, results / config.name, logged, last, seconds)
     if last is not None and last.is_stopped:
         return End.STOPPED  # at once: whoever stops a run waits for it, or will not wait long
-    if last is not None or not report.is_current(RunFolder(results / config.name)):
-        report.after_a_run(console, results / config.name)
+    report.after_a_run(console, results / config.name, seconds)
     return End.COMPLETE if logged.best(config.objective.direction) else End.NOTHING_COMPLETED
 
 

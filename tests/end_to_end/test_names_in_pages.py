@@ -25,13 +25,14 @@ SOURCES = sorted(
     if path != Path(__file__)
 )
 OTHERS = [PROJECT / name for name in ("pyproject.toml", "configs/slurm/run.sbatch", "scripts/test", ".gitignore")]
-SUFFIXES = re.compile(r"\.(py|md|svg|yaml|toml|sbatch|cff|gz|bz2|xz|csv|parquet|jsonl?|np[yz]|png|jpe?g|keras)\b")
+SUFFIXES = re.compile(r"\.(py|md|svg|yaml|toml|sbatch|cff|gz|bz2|xz|csv|parquet|jsonl?|np[yz]|html|png|jpe?g|keras)\b")
 LIBRARIES = {
     *sys.stdlib_module_names, "flax", "jax", "jnp", "keras", "lax", "nnx", "np", "optax", "optuna", "params_optimizer",
     "pd", "project",
 }  # fmt: skip
 OF_USERS = {
     "my_models", "dense", "notebook", "width", "rate",  # the models of the examples
+    "plot",  # is `results.plot`
     "CLASS", "COLUMN", "DIR", "FILE", "INPUTS", "NAME", "NUMBER", "OUT", "PATH", "VALUE",
     "API_KEY", "PASSWORD", "TOKEN", "host", "new", "out", "password", "scheme", "T09", "user", "xxxxxxxx",
 }  # fmt: skip
