@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 import sweeps
+from sweeps.amounts import count
 from sweeps.command import display
 from sweeps.command.terminal import clean
 from sweeps.results.folder import reason
@@ -25,7 +26,7 @@ def command(console: Console, folder: Path, output: Path | None) -> None:
     """
     results = sweeps.load(folder)
     path = results.report(output)
-    trials = display.count(len(results.logged.trials), "trial")
+    trials = count(len(results.logged.trials), "trial")
     display.line(console, f"{path}: {trials}, {path.stat().st_size / 1e6:.1f} MB; any browser opens it")
 
 

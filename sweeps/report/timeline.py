@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from sweeps.log.line import Record
 from sweeps.log.placement import LanePlace
-from sweeps.log.trials import Record
 
 
 class LaneSeconds(NamedTuple):
