@@ -17,6 +17,7 @@ import pytest
 import yaml
 from made_up_sweep import CONFIG, records, run_record, sweep, trial_records
 
+from sweeps.config import parse_config
 from sweeps.log.trials import LoggedTrials
 from sweeps.report.timeline import Timeline
 from sweeps.results.results import Results
@@ -65,7 +66,8 @@ def small_page(small: Results) -> Path:
 @pytest.fixture(scope="module")
 def large_page(folder: Path) -> Path:
     made = list(records(10_000, lanes=64))
-    results = Results(folder, None, [], "valid_accuracy", "maximize", CONFIG, LoggedTrials(made), Timeline(made))
+    logged, config = LoggedTrials(made), parse_config(CONFIG)
+    results = Results(folder, None, [], "valid_accuracy", "maximize", CONFIG, logged, config, Timeline(made))
     return results.report(folder / "large.html")
 
 
