@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import sweeping
 import tolerances
 from flax import nnx
-from sweeping import assert_same, config, lane_trial, mapped, refer, shared_programs, train_in_lanes, vmapped
+from sweeping import Trained, assert_same, config, lane_trial, mapped, refer, shared_programs, train_in_lanes, vmapped
 
 from sweeps.config import SweepConfig, read_draft, to_yaml
 from sweeps.datasets.loading import Datasets
@@ -87,16 +88,17 @@ def sweep(use: str = "Normed", **changes: Any) -> SweepConfig:
     return config(**{"model": {"use": f"test_model_state:{use}"}, "search_space": space, **changes})
 
 
-def trials(use: str, policy: Policy) -> tuple[SweepConfig, dict[int, Any], dict[int, Any]]:
-    """Two trials of every batch size: the config, their parameters, and what they came to."""
-    swept = sweep(use)
-    programs = shared_programs(swept, policy)
-    params = {
-        number: {"epochs": 1 + number % 2, "batch_size": size, "learning_rate": 0.05 + 0.01 * number}
-        for number, size in enumerate(np.repeat(SIZES, 2).tolist())
-    }
-    trials_in_lanes = [lane_trial(programs, swept, number, each) for number, each in params.items()]
-    return swept, params, train_in_lanes(programs, policy, trials_in_lanes)
+PARAMS = {
+    number: {"epochs": 1 + number % 2, "batch_size": size, "learning_rate": 0.05 + 0.01 * number}
+    for number, size in enumerate(np.repeat(SIZES, 2).tolist())
+}
+"""Two trials of every batch size."""
+
+
+@functools.cache
+def in_the_plain_loop(use: str) -> dict[int, Trained]:
+    """What they come to there."""
+    return {number: refer(sweep(use), number, params) for number, params in PARAMS.items()}
 
 
 # ---- exactness -------------------------------------------------------------------------------------------------------
@@ -105,9 +107,12 @@ def trials(use: str, policy: Policy) -> tuple[SweepConfig, dict[int, Any], dict[
 @pytest.mark.parametrize("policy", [mapped(2), vmapped(2)], ids=["mapped", "vmapped"])
 @pytest.mark.parametrize("use", ["Normed", "centred", "contrasted"])
 def test_a_trial_of_whole_batches_is_the_trial_in_the_plain_loop(use: str, policy: Policy) -> None:
-    swept, params, from_lanes = trials(use, policy)
-    for number, each in params.items():
-        assert_same(from_lanes[number], refer(swept, number, each), tolerances.TRAINED)
+    swept = sweep(use)
+    programs = shared_programs(swept, policy)
+    trials = [lane_trial(programs, swept, number, params) for number, params in PARAMS.items()]
+    from_lanes = train_in_lanes(programs, policy, trials)
+    for number, expected in in_the_plain_loop(use).items():
+        assert_same(from_lanes[number], expected, tolerances.TRAINED)
 
 
 def test_running_statistics_are_those_of_a_lane_s_own_batches() -> None:
