@@ -1,7 +1,7 @@
 """A user's own code: the object that `module:name` in a config names, and what is said when such code fails.
 
-The project's folders (the working directory, then the folder above the config's `configs/`) are looked in first, then
-what is installed. A failure in a user's code is reported with its file and line.
+The project's folders (the working directory, then the config's own folder, or the one above it where that is called
+`configs`) are looked in first, then what is installed. A failure in a user's code is reported with its file and line.
 """
 
 from __future__ import annotations
@@ -30,16 +30,24 @@ _FRAME = re.compile(r'  File "([^"]+)", line (\d+)')
 _folders: list[Path] = []  # of the whole process, as `sys.path` is: data may be read by a thread
 
 
+def project_of(config_file: Path) -> Path:
+    """The folder that a config belongs to: its own, or the one above it where that is called `configs`."""
+    folder = config_file.resolve().parent
+    return folder.parent if folder.name == "configs" else folder
+
+
 @contextlib.contextmanager
-def project_folders(config_file: Path | None) -> Iterator[None]:
+def project_folders(project: Path | None) -> Iterator[None]:
     """Put the project's folders first while a sweep is checked or runs, for modules and for files.
+
+    The working directory comes before `project`, the folder or the file of a config, of which the folder is taken.
 
     Raises:
         SweepError: a user's code has tried to end the process.
     """
     folders = [Path.cwd()]
-    if config_file is not None and config_file.resolve().parent.name == "configs":
-        folders.append(config_file.resolve().parent.parent)
+    if project is not None:
+        folders.append(project.resolve() if project.is_dir() else project_of(project))
     folders = list(dict.fromkeys(folders))
     sys.path[:0] = map(str, folders)
     before = list(_folders)
@@ -52,6 +60,17 @@ def project_folders(config_file: Path | None) -> Iterator[None]:
         for folder in folders:
             with contextlib.suppress(ValueError):  # a user's module may have changed the path too
                 sys.path.remove(str(folder))
+
+
+def project_beside() -> Path | None:
+    """The project's folder that is not the working directory; None where that is all."""
+    return _folders[1] if len(_folders) > 1 else None
+
+
+def in_two_folders(path: str) -> list[Path]:
+    """Where a file is, if both folders of the project have one that is not the same; the first of them is taken."""
+    found = [folder / path for folder in _project() if (folder / path).exists()]
+    return found if len(found) > 1 and not found[0].samefile(found[1]) else []
 
 
 def _project() -> list[Path]:
@@ -113,10 +132,18 @@ def _module(name: str, error: type[SweepError]) -> Any:
         if missing.name is None or not f"{name}.".startswith(f"{missing.name}."):
             near = _hint(missing.name or "", _neighbours(missing.name or ""))
             raise error(f"{failed(f'importing {name}', missing)}{near}") from missing
+        if (file := module_file(name)) is not None:
+            package = name.partition(".")[0]
+            rule = f"Python takes `{package}` from another folder, {_places_of(package)}, which comes before it"
+            raise error(f"module {name!r} is {file}, but {rule}. Give one of them another name") from None
         places, hint = " or ".join(map(str, _project())), _hint(missing.name, _neighbours(missing.name))
         raise error(f"there is no module {name!r} in {places}, nor is it installed{hint}") from None
     except (Exception, SystemExit) as failure:
         raise error(failed(f"importing {name}", failure)) from failure
+
+
+def _places_of(package: str) -> str:
+    return " and ".join(map(str, getattr(sys.modules.get(package), "__path__", ["an installed one"])))
 
 
 def _neighbours(module_name: str) -> list[str]:

@@ -19,7 +19,9 @@ from sweeps.user_code import (
     exit_refused,
     failed,
     find_file,
+    in_two_folders,
     locate,
+    project_beside,
     project_folders,
     reason_with_place,
     taken_by,
@@ -155,10 +157,18 @@ def test_the_working_directory_comes_before_the_folder_above_configs(project: Pa
         find_file("only.txt", DataError)
 
 
-def test_a_config_outside_a_configs_folder_adds_no_folder(project: Path) -> None:
-    before = len(sys.path)
-    with project_folders(project / "elsewhere" / "sweep.yaml"):
-        assert len(sys.path) == before + 1
+def test_a_config_outside_a_configs_folder_brings_its_own_folder(project: Path, tmp_path: Path) -> None:
+    (beside := tmp_path / "beside").mkdir()
+    (beside / "t.csv").write_text("there")
+    with project_folders(beside / "sweep.yaml"):
+        assert sys.path[:2] == [str(project), str(beside)]
+        assert find_file("t.csv", DataError) == beside / "t.csv"
+        assert (project_beside(), in_two_folders("t.csv")) == (beside, [])
+        (project / "t.csv").write_text("here")
+        assert in_two_folders("t.csv") == [project / "t.csv", beside / "t.csv"]
+    with project_folders(project / "sweep.yaml"):
+        assert sys.path[0] == str(project)
+        assert project_beside() is None
 
 
 def test_arguments_are_those_that_can_be_given_by_name(project: Path) -> None:
@@ -226,3 +236,17 @@ def test_only_what_a_users_code_raises_itself_is_its_failure() -> None:
         assert exit_refused(interrupted.value) is not None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_package_of_two_folders_is_told(project: Path, tmp_path: Path) -> None:
+    for folder, name in ((project, "one"), (tmp_path / "beside", "other")):
+        (folder / "twice").mkdir(parents=True)
+        (folder / "twice" / "__init__.py").write_text("")
+        (folder / "twice" / f"{name}.py").write_text("def f(): pass")
+    with project_folders(tmp_path / "beside" / "sweep.yaml"):
+        assert locate("twice.one:f", DataError) is not None
+        said = refused("twice.other:f")
+    assert said.startswith(
+        f"module 'twice.other' is {tmp_path}/beside/twice/other.py, but Python takes `twice` from another"
+    )
+    assert said.endswith("Give one of them another name")

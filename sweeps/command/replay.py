@@ -17,6 +17,7 @@ from sweeps.config.changes import Change, checksum_changes, fingerprint
 from sweeps.config.code_fingerprint import sources
 from sweeps.datasets.loading import WEIGHTS, Datasets
 from sweeps.errors import ResultsError
+from sweeps.results.folder import project_folder
 from sweeps.runner.reproduce import (
     ABSOLUTE,
     DIFFERENT,
@@ -29,6 +30,7 @@ from sweeps.runner.reproduce import (
     replay,
     verdict,
 )
+from sweeps.storage.paths import RunFolder
 from sweeps.user_code import project_folders
 from sweeps.validation import validate
 
@@ -42,7 +44,7 @@ def command(console: Console, folder: Path, number: int, *, trusts: bool = False
     trial = recorded(folder, number)
     require_trust(folder, trial.config_text, trial.signatures, trusts=trusts)
     draft, datasets = as_draft(trial.config_text, where=f"the config of {folder}"), Datasets()
-    with project_folders(None):
+    with project_folders(project_folder(RunFolder(folder))):
         config = _checked(draft, trial, folder, datasets)
         from sweeps.engine.compile_cache import keep_compiled
         from sweeps.engine.programs import Programs  # JAX, once it is known that there is a trial to train

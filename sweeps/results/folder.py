@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,6 +59,16 @@ def read_config(folder: RunFolder, records: Iterable[Mapping[str, Any]] = ()) ->
         return Resolved(text, parse_config(text, where=str(folder.config)))
     except SweepError as error:
         raise ResultsError(f"{folder.config} cannot be read: {reason(error)}") from error
+
+
+def project_folder(folder: RunFolder) -> Path | None:
+    """The folder of the config that a sweep was last run with, where it was another than the working directory."""
+    try:
+        project = json.loads(folder.environment.read_text(encoding="utf-8"))["project"]
+        found = (folder.path / str(project)).resolve()
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if found.is_dir() else None
 
 
 def reason(error: Exception) -> str:

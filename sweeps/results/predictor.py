@@ -42,11 +42,13 @@ class BestModel:
     where it takes their logarithms; else what the model gives. Values are in the units of the data's targets, also
     where these were scaled to train on (`scale_target`); they are f64 then, since float32 does not tell large numbers
     apart that are close together. `x` is an array of shape `[rows, *input_shape]` as the dataset has it, before `scale`
-    and `offset`. `description` is what `best/best.json` says, `parameters` are the arrays by name.
+    and `offset`. `description` is what `best/best.json` says, `parameters` are the arrays by name, and the model's code
+    is in the working directory or in `project`.
     """
 
     description: Mapping[str, Any]
     parameters: Mapping[str, np.ndarray]
+    project: Path | None = None
 
     def __call__(self, x: Any, *, prepared: bool = False) -> np.ndarray:
         """The outputs for rows: an array, what `read` gives, or a DataFrame, whose columns are known by their names.
@@ -162,7 +164,7 @@ class BestModel:
         A Flax NNX or Equinox module or a Keras model; of Flax Linen the module and its variables; of a plain pair of
         functions the parameters. It computes what it was trained to: logits, targets that are scaled.
         """
-        with project_folders(None):
+        with project_folders(self.project):
             # Copies, for Keras donates its weights to what it computes with them.
             return own_object(*self._made_of, jax.tree.map(jnp.copy, self._tree))
 
@@ -185,7 +187,7 @@ class BestModel:
 
     @cached_property
     def _model(self) -> Any:
-        with project_folders(None):
+        with project_folders(self.project):
             model = build_model(*self._made_of)
         return in_bfloat16(model) if self.description["precision"] == "bfloat16" else model
 

@@ -23,7 +23,7 @@ from sweeps.log.jsonl import Damage, read_log
 from sweeps.log.trials import LoggedTrials
 from sweeps.report.timeline import Timeline
 from sweeps.results.best import describe
-from sweeps.results.folder import read_config, results_folder
+from sweeps.results.folder import project_folder, read_config, results_folder
 from sweeps.results.manifest import lost, read_manifest
 from sweeps.storage import npz
 from sweeps.storage.files import replace_bytes
@@ -158,7 +158,7 @@ class Results:
         description = describe(self.best.folder.best)
         if "meaning" not in description:
             raise ResultsError(f"{self.best.folder.best} is of a version that did not say how to predict")
-        return BestModel(description, self.best.parameters)
+        return BestModel(description, self.best.parameters, project_folder(self.best.folder))
 
     @cached_property
     def _tables(self) -> Tables:

@@ -166,7 +166,7 @@ def _runs(records: Sequence[Record], entry: LoggedTrial) -> list[Record]:
 def _flat(environment: Mapping[str, Any]) -> dict[str, Any]:
     """Without levels, and without what is no part of a machine."""
     packages = environment.get("packages") or {}
-    rest = {key: value for key, value in environment.items() if key not in ("packages", "seed")}
+    rest = {key: value for key, value in environment.items() if key not in ("packages", "seed", "project")}
     devices = {"devices": ", ".join(map(str, rest.pop("devices", [])))}
     return {**rest, **packages, **devices}
 

@@ -7,6 +7,7 @@ can be refused is refused before JAX is imported.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from sweeps.storage.files import remove_leftovers
 from sweeps.storage.lock import FolderLock, check_unlocked
 from sweeps.storage.paths import RunFolder
 from sweeps.storage.retry import Retry
-from sweeps.user_code import project_folders
+from sweeps.user_code import project_beside, project_folders
 from sweeps.validation import validate
 from sweeps.version import __version__
 
@@ -176,6 +177,9 @@ def _begin(
 
     resolved = to_yaml(concealed(config))
     chosen = {"lanes": {policy.devices[0].platform: policy.lanes}} if config.lanes == "auto" else {}
+    if (project := project_beside()) is not None:
+        # Where `predict` and `replay` look for the model.
+        described = {**described, "project": os.path.relpath(project, folder.path)}
     journal.describe({folder.config.name: resolved, folder.environment.name: environment.text(described)})
     journal.record(
         "run",

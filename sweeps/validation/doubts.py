@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from typing import Any
-
-import numpy as np
 
 from sweeps.config import Draft
 from sweeps.datasets import doubts as of_data
 from sweeps.datasets.dataset import Dataset
 from sweeps.errors import SweepError
+from sweeps.user_code import in_two_folders
 from sweeps.validation.sample_configs import sample_configs
 
 SCALING = ("Rescaling", "Normalization")
@@ -22,7 +22,20 @@ SMALL = 2.0
 
 def doubts(draft: Draft, dataset: Dataset) -> list[str]:
     """A line for each; none of them is an error."""
-    return [*of_data.doubts(dataset), *dict.fromkeys(_scaled_twice(draft, dataset))]
+    return [*_in_two_folders(draft), *of_data.doubts(dataset), *dict.fromkeys(_scaled_twice(draft, dataset))]
+
+
+def _in_two_folders(draft: Draft) -> Iterator[str]:
+    """Files of data and modules that are both in the working directory and beside the config."""
+    samples = itertools.chain.from_iterable(sample_configs(draft, "dataset").values())
+    given = [item for sample in samples for item in sample.arguments.items()]
+    named = {str(value): None for name, value in given if name == "path" or "." in str(value)}
+    for section in ("model", "loss", "optimizer", "dataset"):
+        uses = [use.partition(":")[0].replace(".", "/") for use in sample_configs(draft, section) if ":" in use]
+        named |= dict.fromkeys(f"{module}.py" for module in uses)
+    for path in named:
+        if found := in_two_folders(path):
+            yield f"{path} is {found[0]}, of the working directory, and not {found[1]}"
 
 
 def _scaled_twice(draft: Draft, dataset: Dataset) -> Iterator[str]:
@@ -49,7 +62,7 @@ def _scaled_twice(draft: Draft, dataset: Dataset) -> Iterator[str]:
 def _scaled_to(dataset: Dataset) -> str:
     """What a model sees of inputs that are scaled, by the dataset or before; "" of others."""
     x, scale, offset = dataset.train.x, dataset.scale or 1.0, dataset.offset
-    ends = sorted(float(end(x)) * scale + offset for end in (np.min, np.max))
+    ends = sorted(float(end) * scale + offset for end in (x.min(), x.max()))
     is_small = x.dtype.kind == "f" and max(map(abs, ends)) <= SMALL
     columns = (dataset.preprocessing or {}).get("columns", ())
     is_scaled = (scale, offset) != (1, 0) or any(column["spread"] != 1 for column in columns)
