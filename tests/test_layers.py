@@ -61,10 +61,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "from_python",
     ),
     "datasets": (
-        "__init__ canonical",
+        "__init__ canonical memory",
         "aligned splitting",
         "dataset",
-        "arrays builtin checksum images tabular targets weighting",
+        "arrays builtin checksum doubts images tabular targets weighting",
         "columns loading sequences",
         "new_rows",
     ),
@@ -160,7 +160,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "validation": (
         "__init__ sample_configs",
-        "keras_defaults lane_memory program_plan",
+        "doubts keras_defaults lane_memory program_plan",
         "validate",
     ),
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sweeps.datasets import memory
 from sweeps.datasets.canonical import Array, canonical
 from sweeps.datasets.dataset import Dataset, from_arrays, from_splits
 from sweeps.errors import DataError
@@ -97,9 +98,14 @@ def read_file(path: str) -> Any:
     """The array of an `.npy` file, or those of an `.npz` file by name."""
     file: Path = find_file(path, DataError)
     try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                memory.check_fits(f"{path}: its arrays", sum(member.file_size for member in archive.infolist()))
         with file.open("rb") as content:
             found = np.load(content, allow_pickle=False)
             return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except MemoryError as error:
+        raise DataError(f"{path} has an array that does not fit into memory") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = "it holds objects, which are not read" if "allow_pickle" in str(error) else str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read as NumPy arrays: {reason}") from error

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.datasets import loading
+from sweeps.datasets import loading, memory
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.sequences import windows
 from sweeps.datasets.sequences.windows import SequenceWindows
@@ -144,7 +144,7 @@ def test_what_makes_no_windows_is_refused(tmp_path: Path, arguments: dict[str, A
 
 
 def test_windows_that_would_not_fit_in_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windows, "_memory_bytes", lambda: 20_000.0)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 20_000.0)
     said = refused(lambda: text(tmp_path / "text.txt", "ab" * 300, window=10))
     assert "its windows would take 0.0 GB of 0.0 GB of memory. A larger `stride` makes fewer" in said
     assert text(tmp_path / "text.txt", "ab" * 300, window=10, stride=10).train.rows == 53

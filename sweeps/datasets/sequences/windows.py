@@ -7,18 +7,14 @@ once, sees each window once. Windows lie in memory as rows: about `window / stri
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from sweeps import machine
-from sweeps.datasets import splitting
+from sweeps.datasets import memory, splitting
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset, Split
 from sweeps.errors import DataError
-
-MEMORY_SHARE = 0.5
 
 
 class SequenceWindows(NamedTuple):
@@ -82,12 +78,7 @@ def windowed(path: str, x: Array, y: Array, parts: dict[str, slice], windows: Se
         DataError: a split is too short for one window, or the windows would not fit in memory.
     """
     needed = sum(len(windows.starts(part.stop - part.start)) for part in parts.values()) * windows.window * x[0].nbytes
-    memory = _memory_bytes()
-    if needed > MEMORY_SHARE * memory:
-        raise DataError(
-            f"{path}: its windows would take {needed / 1e9:,.1f} GB of {memory / 1e9:,.1f} GB of memory. "
-            f"A larger `stride` makes fewer"
-        )
+    memory.check_fits(f"{path}: its windows", needed, "A larger `stride` makes fewer")
     for name, part in parts.items():
         if not len(windows.starts(part.stop - part.start)):
             raise DataError(
@@ -105,7 +96,3 @@ def notes(path: str, steps: int, dataset: Dataset, windows: SequenceWindows) -> 
         f"{path}: {steps:,} steps, split in their order",
         f"windows of {windows.window:,} every {windows.stride:,}, target {windows.horizon:,} on: {megabytes:,.1f} MB",
     )
-
-
-def _memory_bytes() -> float:
-    return float(machine.memory_bytes() or math.inf)

@@ -9,13 +9,14 @@ import gzip
 import itertools
 import lzma
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from sweeps.datasets.memory import Unpacked
 from sweeps.datasets.tabular import cells
 from sweeps.datasets.tabular.numerals import Numerals
 from sweeps.errors import DataError
@@ -35,6 +36,10 @@ _SPECIAL = (
     (b"\xfd7zXZ", (".xz",), "compressed with xz. Let its name end in .xz"),
     (b"PAR1", (), "Parquet. Let its name end in .parquet"),
 )
+BLOCK, MANY_COLUMNS_BLOCK, MOST_BLOCK = 2**20, 2**25, 2**30
+"""Bytes that Arrow reads at a time. Each block is a piece of every column, and 20,000 columns make many pieces."""
+MANY_COLUMNS = 1_000
+_LONGER_THAN_BLOCK = ("straddl", "cannot infer number of columns")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -112,36 +117,49 @@ def read(path: str, file: Path, form: CsvForm, as_text: Iterable[str]) -> pa.Tab
     Raises:
         DataError: it is another kind of file, not in its encoding, or rows differ in their number of cells.
     """
-    from pyarrow import csv  # when there is such a file
-
     try:
         _check_kind(path, file, form)
         names = _header(file, form)
-        types = names if form.numerals != Numerals() else as_text
-        with _opened(file, "rb") as content:
-            found = csv.read_csv(
-                content,
-                read_options=csv.ReadOptions(
-                    skip_rows=form.header or 0,
-                    encoding="utf8" if form.is_utf_8 else form.encoding,
-                    column_names=names if form.header is None else None,
-                ),
-                parse_options=csv.ParseOptions(delimiter=_separator(file, form), newlines_in_values=True),
-                convert_options=csv.ConvertOptions(
-                    strings_can_be_null=True,
-                    null_values=[*MISSING, *_spellings(form)],
-                    column_types=dict.fromkeys(types, pa.string()),
-                ),
-            )
+        block = MANY_COLUMNS_BLOCK if len(names) > MANY_COLUMNS else BLOCK
+        try:
+            found = _read(file, form, names, as_text, block)
+        except pa.ArrowInvalid as error:
+            if not any(said in str(error) for said in _LONGER_THAN_BLOCK):
+                raise
+            found = _read(file, form, names, as_text, MOST_BLOCK)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not in {form.encoding}: {error.reason}. Say another `encoding`") from error
     except (OSError, EOFError, ValueError, lzma.LZMAError, standard_csv.Error) as error:
+        is_long = any(said in str(error) for said in _LONGER_THAN_BLOCK)
         ragged = _ragged(file, form) if "Expected" in str(error) else ""
-        fault = ragged or _not_utf_8(file, form) or _first_line(error)
+        long = f"a line is longer than {MOST_BLOCK // 2**20} MB, or a quote is not closed" if is_long else ""
+        fault = ragged or _not_utf_8(file, form) or long or _first_line(error)
         raise DataError(f"{path} cannot be read as CSV: {fault}") from error
     if any(pa.types.is_binary(kind) for kind in found.schema.types):
         raise DataError(f"{path} cannot be read as CSV: {_not_utf_8(file, form)}")
     return found
+
+
+def _read(file: Path, form: CsvForm, names: Sequence[str], as_text: Iterable[str], block: int) -> pa.Table:
+    from pyarrow import csv  # when there is such a file
+
+    types = names if form.numerals != Numerals() else as_text
+    with _opened(file, "rb") as content:
+        return csv.read_csv(
+            Unpacked(file.name, content) if file.suffix.lower() in OPENED_BY else content,
+            read_options=csv.ReadOptions(
+                block_size=block,
+                skip_rows=form.header or 0,
+                encoding="utf8" if form.is_utf_8 else form.encoding,
+                column_names=names if form.header is None else None,
+            ),
+            parse_options=csv.ParseOptions(delimiter=_separator(file, form), newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                strings_can_be_null=True,
+                null_values=[*MISSING, *_spellings(form)],
+                column_types=dict.fromkeys(types, pa.string()),
+            ),
+        )
 
 
 def typed(column: pa.Array, form: CsvForm, *, is_text: bool) -> pa.Array:
@@ -254,6 +272,7 @@ def _header(file: Path, form: CsvForm) -> list[str]:
 def _records(file: Path, form: CsvForm) -> Iterator[tuple[int, list[str]]]:
     """The header and the rows of a CSV file, each with the line that it ends in."""
     skipped = form.header or 0
+    standard_csv.field_size_limit(MOST_BLOCK)  # of the process, which reads no other CSV so
     with _opened(file, "rt", encoding=form.text_encoding, errors="replace", newline="") as lines:
         reader = standard_csv.reader(itertools.islice(lines, skipped, None), delimiter=_separator(file, form))
         yield from ((reader.line_num + skipped, record) for record in reader if record)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from sweeps.datasets import memory
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.tabular import csv_file
 from sweeps.datasets.tabular.csv_file import PLAIN, CsvForm
 from sweeps.errors import DataError
 from sweeps.user_code import find_file
 
+BYTES_OF_A_CELL = 4  # at the end, in float32
+MOST_SHOWN = 80  # characters of a cell
 _PARQUET = (".parquet", ".pq")
 _INDEX_LEVEL = re.compile(r"__index_level_\d+__")
 _UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)?")
@@ -80,7 +84,11 @@ class Table(NamedTuple):
         row = int(np.argmin(are_right))
         cell, wrong = self.columns[name][row].as_py(), int((~are_right).sum())
         is_empty = cell is None or cell != cell  # noqa: PLR0124  (NaN, whatever its type)
-        got = "an empty cell" if is_empty else repr(str(cell) if hasattr(cell, "isoformat") else cell)
+        text = str(cell) if hasattr(cell, "isoformat") else cell
+        if isinstance(text, str) and len(text) > MOST_SHOWN:
+            got = f"{text[:MOST_SHOWN]!r} and {len(text) - MOST_SHOWN:,} characters more"
+        else:
+            got = "an empty cell" if is_empty else repr(text)
         more = f" ({wrong:,} cells of the column are so)" if wrong > 1 else ""
         place = self.place(row)
         raise DataError(
@@ -130,11 +138,12 @@ def of_arrow(
         DataError: two columns of one name, or a name that is not UTF-8.
     """
     names = _names(path, found)
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(f"{path}: there must be one column of each name, but {twice[0]!r} is there twice")
     columns = {name: _whole(found.column(name)) for name in names}
-    columns = {name: csv_file.typed(column, form, is_text=name in [*as_text]) for name, column in columns.items()}
+    texts = {*as_text}
+    columns = {name: csv_file.typed(column, form, is_text=name in texts) for name, column in columns.items()}
     table = Table(path, columns, np.arange(found.num_rows), form if is_csv else None)
     return table._replace(index_columns=tuple(_index_columns(table, found)))
 
@@ -183,7 +192,11 @@ def _read_parquet(path: str, file: Path) -> pa.Table:
     from pyarrow import parquet
 
     try:
-        return parquet.ParquetFile(file).read()
+        opened = parquet.ParquetFile(file)
+        told = opened.metadata  # in whose sizes a column of one number is a few bytes
+        sizes = sum(told.row_group(number).total_byte_size for number in range(told.num_row_groups))
+        memory.check_fits(path, max(sizes, BYTES_OF_A_CELL * told.num_rows * told.num_columns))
+        return opened.read()
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
 
