@@ -66,8 +66,8 @@ def predicted_columns(model: BestModel, outputs: np.ndarray) -> Iterator[TableCo
         return
     yield TableColumn("predicted", "string", [classes[place] for place in model.places(outputs)])
     if not model.are_chances(outputs):
-        names = classes if outputs.shape[1] > 1 else classes[1:]
-        yield from _columns([f"output_{name}" for name in names], outputs)
+        of_one = classes if outputs.shape[1] > 1 else classes[1:]
+        yield from _columns([f"output_{name}" for name in of_one], outputs)
         return
     chances = np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
     yield from _columns([f"probability_{name}" for name in classes], chances)

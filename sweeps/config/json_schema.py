@@ -20,6 +20,10 @@ _CLASS_WEIGHT: Schema = {
     "description": "`balanced`, or what the loss of each class is multiplied by.",
     "anyOf": [{"type": "object", "additionalProperties": VALUE_SCHEMA}, VALUE_SCHEMA],
 }
+_ORDINAL: Schema = {
+    "description": "Columns of categories that have an order, or a mapping of each to its categories in their order.",
+    "anyOf": [{"type": "object", "additionalProperties": VALUE_SCHEMA}, VALUE_SCHEMA],
+}
 
 
 def json_schema() -> Schema:
@@ -29,7 +33,9 @@ def json_schema() -> Schema:
     definitions["Component"] = _component({"type": "string", "minLength": 1}, {}, VALUE_SCHEMA)
     properties["name"]["pattern"] = NAME.pattern
     name = {"type": "string", "minLength": 1}
-    _redefine(properties["dataset"], _component(name, {"class_weight": _CLASS_WEIGHT}, VALUE_SCHEMA))
+    _redefine(
+        properties["dataset"], _component(name, {"class_weight": _CLASS_WEIGHT, "ordinal": _ORDINAL}, VALUE_SCHEMA)
+    )
     _redefine(properties["search_space"], _search_space())
     for section, known in FORMULAS.items():
         _redefine(properties[section], _formula(known))

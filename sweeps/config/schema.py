@@ -79,7 +79,9 @@ class Augmentation(Frozen):
 
 
 def _as_pairs(section: object) -> object:
-    """A dataset's `class_weight` as pairs, for an argument is no mapping."""
+    """A dataset's `class_weight` and `ordinal` as pairs, for an argument is no mapping."""
+    if isinstance(section, Mapping) and isinstance(section.get("ordinal"), Mapping):
+        section = {**section, "ordinal": [[name, order] for name, order in section["ordinal"].items()]}
     if not (isinstance(section, Mapping) and "class_weight" in section):
         return section
     given = section["class_weight"]

@@ -5,6 +5,7 @@ A value arrives as it was, or an error names its row; nothing wraps around or be
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -41,6 +42,8 @@ def canonical(which: str, x: Any, y: Any) -> tuple[Array, Array]:
     Raises:
         DataError: they are not such arrays, or have no rows, or not as many as each other.
     """
+    _check_one_array(f"{which}x", x, y, "input", "Join them to one and take it apart in the model")
+    _check_one_array(f"{which}y", y, x, "output", "Join them to one, a column for each")
     x, y = _numbers(f"{which}x", x), _numbers(f"{which}y", y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise DataError(f"{which}x and y must have the same number of rows, but got shapes {x.shape} and {y.shape}")
@@ -68,6 +71,18 @@ def canonical_inputs(what: str, x: Any) -> Array:
     if x.ndim == 0:
         raise DataError(f"{what} must have rows, but is one number")
     return _inputs(what, x)
+
+
+def _check_one_array(what: str, given: Any, other: Any, kind: str, advice: str) -> None:
+    """Raises: DataError where several arrays are given, each with as many rows as `other`."""
+    several = given.values() if isinstance(given, Mapping) else given if isinstance(given, tuple | list) else ()
+    arrays = [each for each in several if len(getattr(each, "shape", ())) > 0]
+    rows = len(other) if hasattr(other, "__len__") else 0
+    are_rows = not isinstance(given, Mapping) and (len(arrays) < len(several) or len(several) == rows)
+    if arrays and not are_rows and (isinstance(given, Mapping) or all(len(each) == rows for each in arrays)):
+        names = f" ({', '.join(map(str, given))})" if isinstance(given, Mapping) else ""
+        got = f"{type(given).__name__} of {len(several)} arrays{names}"
+        raise DataError(f"{what} must be one array, for a model has one {kind}, but got a {got}. {advice}")
 
 
 def _numbers(what: str, given: Any) -> Array:

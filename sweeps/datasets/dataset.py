@@ -233,7 +233,7 @@ def _scaling(targets: Array, classes: int | None, is_wanted: object) -> TargetSc
     if not is_wanted:
         return None
     if classes is not None:
-        advice = "Remove it; numbers of a table are `task: regression`, those of an array floats"
+        advice = "If they are numbers, say `task: regression` of a table, or give floats in an array; else remove it"
         raise DataError(f"scale_target is for numbers to regress on, but these targets are classes. {advice}")
     values = targets.astype(np.float64)
     are_constant = values.max(axis=0) == values.min(axis=0)

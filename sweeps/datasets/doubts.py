@@ -6,7 +6,7 @@ Nothing here is an error. Each look takes a bounded time: where there are many r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -126,8 +126,8 @@ def _numbering(parts: Sequence[Array]) -> list[int]:
 def _are_in_steps(cells: Array, low: Array, step: Array) -> Array:
     """Of sorted columns, `[rows, columns]`, whether all cells are different multiples of a step: bool `[columns]`."""
     places = (cells - low) / step
-    found: Array = (np.abs(places - np.round(places)) < 0.1).all(axis=0) & (np.diff(places, axis=0) > 0.5).all(axis=0)
-    return found
+    are_whole = (np.abs(places - np.round(places)) < 0.1).all(axis=0)
+    return np.asarray(are_whole & (np.diff(places, axis=0) > 0.5).all(axis=0))
 
 
 def _telling(x: Array, y: Array, columns: Columns, classes: int | None) -> list[int]:
@@ -207,8 +207,8 @@ def _of_equal_rows(dataset: Dataset) -> Iterator[str]:
 def _as_bytes(x: Array) -> list[bytes]:
     """Each row as its bytes."""
     flat = np.ascontiguousarray(x).reshape(len(x), -1)
-    rows: list[bytes] = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel().tolist()
-    return rows
+    rows = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
+    return cast("list[bytes]", rows.tolist())
 
 
 def _has_few_rows_to_be(train: Split) -> bool:

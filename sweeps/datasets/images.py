@@ -139,13 +139,18 @@ def _files(path: str, folder: Path) -> dict[str, list[Path]]:
         raise DataError(
             f"{path}: folder {empty[0]!r} has no images ({', '.join(SUFFIXES)})"
             + (f"; in it and its folders there are {others}" if others else "")
-            + (". Folders of splits are called train, valid and test" if _looks_like_split(empty[0]) else "")
+            + _renamed(empty)
         )
     return found
 
 
-def _looks_like_split(name: str) -> bool:
-    return any(split in name.lower() for split in NAMES)
+def _renamed(names: Sequence[str]) -> str:
+    """What folders are to be called that hold a split, as it seems; "" where the first does not."""
+    splits = {name: next((NAMES[split] for split in NAMES if split in name.lower()), "") for name in names}
+    if not splits[names[0]]:
+        return ""
+    ways = " and ".join(f"{name!r} to {split!r}" for name, split in splits.items() if split)
+    return f". Folders of splits are called train, valid and test: rename {ways}"
 
 
 def _left_out(folder: Path, read: Mapping[str, Mapping[str, Sequence[Path]]]) -> list[str]:
@@ -236,12 +241,19 @@ class Reader:
                 mode, image = opened.mode, self._upright(opened)
                 image.load()
         except Exception as error:  # Pillow's readers raise errors of many types
-            raise DataError(f"{self._path}: {name} cannot be read as an image: {reason(error)}") from error
+            raise DataError(f"{self._path}: {name} cannot be read as an image: {self._why(error)}") from error
         if mode not in _READ:
             raise DataError(f"{self._path}: {name} must have 8 bits a channel, but its mode is {mode}")
         own = 1 if mode in _GREY else 3
         self._read[own] += 1
         return np.asarray(self._fitted(name, image.convert(_MODES[self._wanted_channels or own])))
+
+    def _why(self, error: Exception) -> str:
+        """What Pillow says, in words of our own where it speaks of an attack."""
+        if isinstance(error, self._image.DecompressionBombError):
+            pixels = 2 * self._image.MAX_IMAGE_PIXELS
+            return f"it has more than {pixels:,} pixels, as a file has that is made to fill the memory. Make it smaller"
+        return reason(error)
 
     def alike(self, splits: Mapping[str, tuple[list[Array], Array]]) -> dict[str, tuple[Array, Array]]:
         """Images that have been read, and their labels, as one array for each split; grey among colours as colours."""

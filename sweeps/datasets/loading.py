@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
 from sweeps.datasets import targets
+from sweeps.datasets.canonical import canonical
 from sweeps.datasets.checksum import checksum
-from sweeps.datasets.dataset import Dataset, checked, from_arrays
+from sweeps.datasets.dataset import Dataset, checked, from_arrays, from_splits
 from sweeps.datasets.weighting import weighted
 from sweeps.errors import DataError
 from sweeps.masking import without_passwords
@@ -50,6 +51,8 @@ SCALE_TARGET = "scale_target"
 """Arguments of every dataset, unless a function of the user's own takes them itself."""
 RENAMED = {"shift": "offset"}
 """Arguments of datasets by their names in earlier versions."""
+WEIGHTS = "weights of "
+"""What a log calls the checksum of a model's weights begins so."""
 
 
 def find(use: str) -> Callable[..., Any]:
@@ -152,14 +155,29 @@ def _as_dataset(use: str, made: object, splitting: Mapping[str, Any]) -> Dataset
         if splitting:
             raise DataError(f"{use} returns a Dataset, which is split already: remove {', '.join(splitting)}")
         return made
+    if _are_pairs(made):
+        return _of_pairs(use, made, splitting)
     if not (isinstance(made, tuple | list) and len(made) in (2, 3)):
         got = f"{type(made).__name__} of {len(made)}" if isinstance(made, tuple | list) else type(made).__name__
         raise DataError(f"{use} must return a Dataset, or arrays (x, y) or (x, y, weights), but got {got}")
     return from_arrays(*made, **{"valid_fraction": 0.2, **splitting})
 
 
-WEIGHTS = "weights of "
-"""What a log calls the checksum of a model's weights begins so."""
+def _are_pairs(made: object) -> bool:
+    """Whether a function has returned splits: `((x, y), (x, y))`, as Keras's datasets do, or three of them."""
+    return (
+        isinstance(made, tuple | list)
+        and len(made) in (2, 3)
+        and all(isinstance(each, tuple | list) and len(each) == 2 for each in made)
+        and all(hasattr(array, "shape") and len(array.shape) > 0 for each in made for array in each)
+    )
+
+
+def _of_pairs(use: str, made: Any, splitting: Mapping[str, Any]) -> Dataset:
+    """Training and test rows, or training, validation and test rows; those of validation are cut off if need be."""
+    names = ("train", "test") if len(made) == 2 else ("train", "valid", "test")
+    pairs = {name: canonical(f"{use}: {name} ", *pair) for name, pair in zip(names, made, strict=True)}
+    return from_splits(pairs, **{"valid_fraction": None if "valid" in pairs else 0.2, **splitting})
 
 
 def _named(use: str, arguments: tuple[tuple[str, Any], ...]) -> str:

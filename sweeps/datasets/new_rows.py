@@ -20,7 +20,7 @@ from sweeps.errors import DataError
 from sweeps.user_code import find_file
 
 ARRAYS = (".npy", ".npz")
-_NO_WISHES = columns.Wishes(one_hot=(), ordinal=(), missing="refuse", standardize=False)
+_NO_WISHES = columns.Wishes(one_hot=(), ordinal={}, missing="refuse", standardize=False, leave_out="drop")
 
 
 class NewRows(NamedTuple):

@@ -36,7 +36,7 @@ class SaidOutputs(NamedTuple):
     """What a loss of the user's own says of a model's outputs; None where it does not."""
 
     meaning: str | None
-    count: int | None
+    number: int | None
 
 
 def said_outputs(loss: str, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> SaidOutputs:

@@ -197,7 +197,7 @@ class Programs:
     def _feed(self, device: jax.Device, program_key: ProgramKey) -> Feed:
         dataset = self.dataset(program_key)
         # Another loss may number the targets otherwise, or take them for numbers.
-        place = (program_key.dataset, dataset.labels, dataset.train.y.dtype, device)
+        place = (program_key.dataset, (dataset.labels, dataset.train.y.dtype), device)
         if place not in self._feeds:
             self._feeds[place] = feed(dataset, device, self._chunk_rows(dataset), self.policy.resident_bytes)
         return self._feeds[place]

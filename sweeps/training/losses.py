@@ -221,7 +221,7 @@ def meaning(use: str, arguments: Mapping[str, Any], dataset: Dataset | None = No
     said = reading.said_outputs(use, arguments)
     if said.meaning != "logits":
         return said.meaning or "values"
-    is_softmax = dataset is None or (dataset.classes is not None and said.count != 1)
+    is_softmax = dataset is None or (dataset.classes is not None and said.number != 1)
     return "softmax" if is_softmax else "sigmoid"
 
 
@@ -254,15 +254,15 @@ def _of_own(use: str, dataset: Dataset, said: reading.SaidOutputs) -> int:
             raise DataError(
                 f"to {use} outputs are {said.meaning}, but the targets are fractions from {low:g} to {high:g}"
             )
-    if said.count is None:
+    if said.number is None:
         return classes or dataset.target_width
-    if classes is not None and said.count != classes and (said.count, classes) != (1, 2):
+    if classes is not None and said.number != classes and (said.number, classes) != (1, 2):
         one = "1 or 2" if classes == 2 else f"{classes}"
-        raise DataError(f"`{reading.COUNT}` of {use} must be {one} for {classes} classes, but got {said.count}")
-    if dataset.target_scaling is not None and said.count != dataset.target_width:
+        raise DataError(f"`{reading.COUNT}` of {use} must be {one} for {classes} classes, but got {said.number}")
+    if dataset.target_scaling is not None and said.number != dataset.target_width:
         rule = f"scale_target needs an output for each of a target's {dataset.target_width} numbers"
-        raise DataError(f"{rule}, but {use} has {said.count}, which could not be taken back into the data's units")
-    return said.count
+        raise DataError(f"{rule}, but {use} has {said.number}, which could not be taken back into the data's units")
+    return said.number
 
 
 def _taken(use: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -349,3 +350,116 @@ def test_blanks_around_a_word_do_not_make_a_class_of_it() -> None:
     Path("t.csv").write_text("a,y\n" + "1, ja \n2,ja\n3, nein\n" * 5)
     assert load("t.csv").class_names == ("ja", "nein")
     assert table.read("t.csv").column("y").to_pylist()[0] == " ja "
+
+
+# --- what a column holds, and what to do with it ---------------------------------------------------------------------
+
+DAYS = pd.date_range("2020-01-01", periods=ROWS)
+
+
+@pytest.mark.parametrize(
+    ("cells_of", "advice"),
+    [
+        (
+            DAYS.strftime("%d/%m/%Y"),
+            "It holds times, which are no features: `time` puts rows in their order, or list it",
+        ),
+        (
+            DAYS.strftime("%Y-%m-%d"),
+            "It holds times, which are no features: `time` puts rows in their order, or list it",
+        ),
+        (DAYS.strftime("%b %Y"), "It holds times, which are no features: `time` puts rows in their order, or list it"),
+        (
+            [f"a dog that barks {number} times" for number in range(ROWS)],
+            "It holds sentences, which are no features. List",
+        ),
+        (["red", "blue"] * (ROWS // 2), "List it under `one_hot` or `ordinal` if it holds categories, or under `drop`"),
+        ([f"{number}%" for number in range(ROWS)], "Remove '%' from its cells"),
+    ],
+)
+def test_a_column_of_no_numbers_is_answered_by_what_it_holds(cells_of: Any, advice: str) -> None:
+    FRAME.assign(c=cells_of).to_csv("t.csv", index=False)
+    assert advice in refused(lambda: load("t.csv"))
+    assert load("t.csv", drop="c").input_shape == (2,)
+    if "one_hot" not in advice:
+        assert "one_hot" not in refused(lambda: load("t.csv"))
+
+
+def test_a_series_is_not_told_of_keys_that_it_has_not() -> None:
+    FRAME.assign(c=["red", "blue"] * (ROWS // 2)).to_csv("t.csv", index=False)
+    said = refused(lambda: load("t.csv", "series", window=5))
+    assert said.endswith("A series is of numbers. List those that are numbers under `features`")
+    assert load("t.csv", "series", window=5, features=("a", "b")).input_shape == (5, 2)
+    FRAME.assign(y=["up", "down"] * (ROWS // 2)).to_csv("t.csv", index=False)
+    said = refused(lambda: load("t.csv", "series", window=5))
+    assert "every cell of column 'y' must be a number, for it is the target of a series, but got 'up'" in said
+
+
+def test_a_cell_of_10_mb_is_read_and_told_by_its_beginning() -> None:
+    rows = FRAME.to_csv(index=False)
+    Path("t.csv").write_text(rows + f"1,{'x' * 10_000_000},1\n")
+    said = refused(lambda: load("t.csv"))
+    assert said.startswith(f"t.csv:{ROWS + 2}: every cell of column 'b'")
+    assert "and 9,999,920 characters more" in said
+    assert load("t.csv", drop="b").train.rows + load("t.csv", drop="b").valid.rows == ROWS + 1
+    Path("t.csv").write_text(rows.replace("a,b", f"{'x' * 10_000_000},b", 1))
+    assert load("t.csv").input_shape == (2,)
+
+
+@pytest.mark.slow
+def test_a_table_of_many_columns_takes_a_few_times_as_long_as_pandas() -> None:
+    """It was 27 times at this size, where each column was cast by Arrow several times."""
+    wide = pd.DataFrame(RNG.normal(size=(100, 4_000)).round(3)).assign(y=np.arange(100) % 2)
+    wide.to_csv("t.csv", index=False)
+
+    def seconds(read: Callable[[], object]) -> float:
+        start = time.process_time()
+        read()
+        return time.process_time() - start
+
+    assert min(seconds(lambda: load("t.csv")) for _ in range(2)) < 18 * min(
+        seconds(lambda: pd.read_csv("t.csv")) for _ in range(2)
+    )
+
+
+# --- an order of words, and files of their own -----------------------------------------------------------------------
+
+SIZES = ["small", "large", "medium"] * (ROWS // 3)
+
+
+def test_words_are_numbered_in_the_order_that_is_given() -> None:
+    FRAME.assign(size=SIZES).to_csv("t.csv", index=False)
+    dataset = load("t.csv", drop=("a", "b"), ordinal=(("size", ("small", "medium", "large")),))
+    order = pd.Categorical(SIZES, ["small", "medium", "large"], ordered=True)
+    assert sorted(x[0] for x in rows(dataset)) == sorted(order.codes.tolist())
+    assert dataset.preprocessing is not None
+    assert dataset.preprocessing["columns"][0]["categories"] == ["small", "medium", "large"]
+    said = refused(lambda: load("t.csv", ordinal=(("size", ("small", "large")),)))
+    assert said.startswith(
+        "t.csv:4: every cell of column 'size' must be one of the categories in its order (small, large)"
+    )
+    assert "must have each category once" in refused(lambda: load("t.csv", ordinal=(("size", ("small", "small")),)))
+
+
+def test_files_of_their_own_validate_and_test_and_are_prepared_as_the_training_rows() -> None:
+    frame = FRAME.assign(size=SIZES, y=np.array(["no", "yes"])[FRAME["y"]])
+    parts = {"train": frame[:40], "valid": frame[40:50], "test": frame[50:]}
+    for name, part in parts.items():
+        part.to_csv(f"{name}.csv", index=False)
+    keys = {"standardize": True, "drop": "size", "valid_path": "valid.csv"}
+    dataset = load("train.csv", test_path="test.csv", **keys)
+    for name, split in dataset.splits.items():
+        expected = (parts[name][["a", "b"]] - parts["train"][["a", "b"]].mean()) / parts["train"][["a", "b"]].std(
+            ddof=0
+        )
+        np.testing.assert_allclose(split.x, expected.to_numpy(), rtol=1e-5, atol=1e-6)
+        assert split.y.tolist() == (parts[name]["y"] == "yes").astype(int).tolist()
+    assert load("train.csv", test_path="test.csv", drop="size").valid.rows == 8  # a fifth of the rows that train
+    assert "Remove what splits rows" in refused(lambda: load("train.csv", stratify=True, **keys))
+    assert "Remove test_fraction" in refused(
+        lambda: load("train.csv", test_path="test.csv", test_fraction=0.1, drop="size")
+    )
+    parts["valid"].assign(y="maybe").to_csv("valid.csv", index=False)
+    assert "every cell of column 'y' must be one of the 2 classes of train.csv" in refused(
+        lambda: load("train.csv", **keys)
+    )

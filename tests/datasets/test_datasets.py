@@ -460,3 +460,49 @@ def test_what_is_wrong_with_a_function_of_the_users_own_is_said(
     own: Path, name: str, arguments: dict[str, Any], said: str
 ) -> None:
     assert said.format(path=own) in refused(lambda: loading.load(f"own_data:{name}", arguments))
+
+
+# --- what a function of one's own returns ----------------------------------------------------------------------------
+
+INPUTS, LABELS = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2
+RETURNED: dict[str, object] = {}
+
+
+def returned(what: str) -> object:
+    return RETURNED[what]
+
+
+def test_pairs_are_training_and_test_rows_as_keras_gives_them() -> None:
+    RETURNED["keras"] = (INPUTS[:40], LABELS[:40]), (INPUTS[40:], LABELS[40:])
+    dataset = loading.load("test_datasets:returned", {"what": "keras", "valid_fraction": 0.25})
+    assert {name: split.rows for name, split in dataset.splits.items()} == {"train": 30, "valid": 10, "test": 10}
+    assert dataset.test is not None
+    np.testing.assert_array_equal(dataset.test.x, INPUTS[40:].astype(np.float32))
+    RETURNED["three"] = [(INPUTS[:30], LABELS[:30]), (INPUTS[30:40], LABELS[30:40]), (INPUTS[40:], LABELS[40:])]
+    dataset = loading.load("test_datasets:returned", {"what": "three"})
+    np.testing.assert_array_equal(dataset.valid.y, LABELS[30:40])
+    said = refused(lambda: loading.load("test_datasets:returned", {"what": "keras", "test_fraction": 0.2}))
+    assert said == "test_fraction is for data without a test split, but these have one. Remove it"
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "got"),
+    [
+        (
+            {"age": INPUTS, "pixels": INPUTS},
+            LABELS,
+            "x must be one array, for a model has one input, but got a dict of 2 arrays (age, pixels)",
+        ),
+        ([INPUTS, INPUTS[:, :2]], LABELS, "x must be one array, for a model has one input, but got a list of 2 arrays"),
+        ((INPUTS, INPUTS), LABELS, "x must be one array, for a model has one input, but got a tuple of 2 arrays"),
+        (INPUTS, [LABELS, LABELS], "y must be one array, for a model has one output, but got a list of 2 arrays"),
+    ],
+)
+def test_several_inputs_or_outputs_are_refused_as_such(x: object, y: object, got: str) -> None:
+    RETURNED["several"] = x, y
+    assert refused(lambda: loading.load("test_datasets:returned", {"what": "several"})).startswith(got)
+
+
+def test_a_list_of_rows_is_no_list_of_inputs() -> None:
+    RETURNED["rows"] = list(INPUTS), LABELS.tolist()
+    assert loading.load("test_datasets:returned", {"what": "rows"}).input_shape == (3,)

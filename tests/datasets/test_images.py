@@ -143,7 +143,7 @@ def test_a_class_without_images_is_told_with_what_it_has(tmp_path: Path) -> None
     Image.fromarray(GREY[0]).save(tmp_path / "test_set" / "a.bmp")
     assert refused(lambda: load(tmp_path)) == (
         f"{tmp_path}: folder 'test_set' has no images (.png, .jpg, .jpeg); in it and its folders there are "
-        "12 .png in other folders, 1 .bmp. Folders of splits are called train, valid and test"
+        "12 .png in other folders, 1 .bmp. Folders of splits are called train, valid and test: rename 'test_set' to 'test'"
     )
 
 
@@ -208,3 +208,19 @@ def test_without_pillow_the_command_that_installs_it_is_told(tmp_path: Path, mon
     save(tmp_path, GREY)
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert refused(lambda: load(tmp_path)) == ("images need Pillow, which is not installed: pip install pillow")
+
+
+def test_an_image_made_to_fill_the_memory_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    said = refused(lambda: load(save(tmp_path, GREY)))
+    assert "it has more than 20 pixels, as a file has that is made to fill the memory. Make it smaller" in said
+
+
+def test_folders_that_hold_splits_under_other_names_are_told_with_the_right_ones(tmp_path: Path) -> None:
+    for name, rows in {"training_set": slice(0, 9), "test_set": slice(9, 12)}.items():
+        save(tmp_path / name, GREY[rows])
+    said = refused(lambda: load(tmp_path))
+    assert said.endswith("are called train, valid and test: rename 'test_set' to 'test' and 'training_set' to 'train'")
+    for name in ("training_set", "test_set"):
+        (tmp_path / name).rename(tmp_path / name.replace("ing", "").removesuffix("_set"))
+    assert load(tmp_path).test is not None

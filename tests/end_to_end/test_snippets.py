@@ -58,6 +58,7 @@ def commands(snippet: Snippet) -> Iterator[str]:
 
 TYPED = [line for snippet in snippets("sh") if not snippet.reason for line in commands(snippet)]
 PYTHON = [snippet for snippet in snippets("python") if not snippet.reason]
+OWN = re.compile(r"\bmy_[a-z]+:")  # the files that pages have users write
 MODELS = sorted({snippet.page for snippet in snippets("py")})
 YAML = snippets("yaml")
 
@@ -103,11 +104,11 @@ def sweeps_with_models_of(page: Path, project: Path) -> Iterator[Path]:
     """The page's sweeps that name its own file of models, written down beside that file."""
     module = f"models_of_{page.stem.lower()}"
     (project / f"{module}.py").write_text("\n".join(snippet.text for snippet in snippets("py", page)))
-    shown = [snippet.text for snippet in snippets("yaml", page) if "my_models:" in snippet.text]
+    shown = [snippet.text for snippet in snippets("yaml", page) if OWN.search(snippet.text)]
     assert shown
     for number, text in enumerate(shown):
         path = project / "configs" / f"{module}_{number}.yaml"
-        path.write_text(yaml.safe_dump(completed(text.replace("my_models:", f"{module}:"))))
+        path.write_text(yaml.safe_dump(completed(OWN.sub(f"{module}:", text))))
         yield path
 
 

@@ -15,7 +15,7 @@ from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.sequences import windows as cutting
 from sweeps.datasets.sequences.windows import SequenceWindows
-from sweeps.datasets.tabular import cells, csv_file, preprocessing, times
+from sweeps.datasets.tabular import cells, csv_file, numerals, preprocessing, times
 from sweeps.datasets.tabular import table as tables
 from sweeps.datasets.tabular.csv_file import CsvForm
 from sweeps.datasets.tabular.preprocessing import Wishes
@@ -67,8 +67,11 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
     names = list(
         named or (name for name in table.columns if name == target or name not in (time, *table.index_columns))
     )
-    wishes = Wishes(one_hot=(), ordinal=(), missing=missing, standardize=standardize)
+    wishes = Wishes(one_hot=(), ordinal={}, missing=missing, standardize=standardize, leave_out="features")
     table.check(target, ~cells.are_missing(table.column(target)), "given, since it is what is predicted")
+    words = cells.words(table.column(target))
+    are_numbers = ~np.isnan(cells.numbers(table.column(target)))
+    table.check(target, are_numbers, "a number, for it is the target of a series", numerals.advice(words))
     plan = preprocessing.planned(table, list(dict.fromkeys([*names, target])), wishes)
     parts = cutting.pieces(table.rows, valid_fraction, test_fraction)
     done = preprocessing.fitted(plan, table, np.arange(table.rows)[parts["train"]], wishes)

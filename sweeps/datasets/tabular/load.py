@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sweeps.datasets.canonical import Array
-from sweeps.datasets.dataset import Dataset, Words, of_parts
+from sweeps.datasets.dataset import Dataset, Split, Words, of_parts
 from sweeps.datasets.tabular import cells, csv_file, numerals, preprocessing
 from sweeps.datasets.tabular import table as tables
 from sweeps.datasets.tabular.csv_file import CsvForm
@@ -41,10 +41,12 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     *,
     path: str,
     target: str,
+    valid_path: str | None = None,
+    test_path: str | None = None,
     features: Names | None = None,
     drop: Names = (),
     one_hot: Names = (),
-    ordinal: Names = (),
+    ordinal: Any = (),
     missing: str = "refuse",
     standardize: bool = False,
     task: str | None = None,
@@ -72,8 +74,9 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     that split, unless they are listed. Numbers are taken as they are, or with `standardize` less their mean and divided
     by their standard deviation; a model sees each as `x * scale + offset`. Columns under `one_hot` become a number for
     each of their categories, those under `ordinal` the place of the category among all, numbers by size and words by
-    the alphabet. A missing cell is refused, or `missing` says what to do: `drop` the row, or fill in the `mean` or the
-    `median` of the column, for categories the most frequent one.
+    the alphabet, or in an order that is given as a pair of the column and its categories. A missing cell is refused, or
+    `missing` says what to do: `drop` the row, or fill in the `mean` or the `median` of the column, for categories the
+    most frequent one.
 
     A `target` of whole numbers holds classes, of text too (numbered in order), of fractions values to regress on;
     `task`, classification or regression, decides otherwise. The column `weight` holds a number for each row that
@@ -84,13 +87,16 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     oldest rows for training, or as the column `split` says for each row. A `time` that is text is in ISO form, or as
     `time_format` says (`%d/%m/%Y`, the directives of Python's `strptime`).
 
+    The rows of `valid_path` validate and those of `test_path` are the test, prepared as the rows of `path` are.
+
     The other keys say how a CSV file is written, as for pandas' `read_csv` (`CsvForm`).
 
     Raises:
         DataError: no such file or column, a cell that is missing or not what it must be, a split without rows.
     """
     _check_choices(missing, task)
-    names = {"drop": _listed(drop), "one_hot": _listed(one_hot), "ordinal": _listed(ordinal)}
+    orders = _orders(ordinal)
+    names = {"drop": _listed(drop), "one_hot": _listed(one_hot), "ordinal": list(orders)}
     as_text = [*names["one_hot"], *names["ordinal"], *([time] if time is not None and time_format is not None else [])]
     form = CsvForm(separator, decimal, thousands, encoding, csv_file.marks(missing_values), header)
     table = tables.read(path, as_text, form)
@@ -102,21 +108,33 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     others = [*cut.columns, *([] if weight is None else [weight])]
     chosen = _features(table, target, features, [*names["drop"], *others])
     _check_named(table, chosen, names)
+    apart = {name: given for name, given in (("valid", valid_path), ("test", test_path)) if given is not None}
+    cut.check_apart(apart)
     notes = [f"{len(chosen):,} of {len(table.columns):,} columns of {path} are features"]
     notes += table.index_notes({target, *chosen, *others, *names["drop"]})
     if missing == "drop":
         table, dropped = _whole_rows(table, [target, *chosen, *others])
         notes += [f"rows dropped for an empty cell: {dropped:,}"] if dropped else []
     wishes = preprocessing.Wishes(
-        one_hot=names["one_hot"], ordinal=names["ordinal"], missing=missing, standardize=standardize
+        one_hot=names["one_hot"], ordinal=orders, missing=missing, standardize=standardize, leave_out="drop"
     )
     plan = preprocessing.planned(table, chosen, wishes)
     wanted = _target(table, target, task)
     weights = None if weight is None else _weights(table, weight, [target, *chosen])
-    parts = cut.parts(table, wanted.values)
+    parts = cut.parts(table, wanted.values, has_valid="valid" in apart)
     done = preprocessing.fitted(plan, table, parts.train, wishes)
+    dataset = of_parts(preprocessing.apply(done, table), wanted.values, parts, weights)
+    read = {
+        name: _apart(other, done, table, target, wanted, task, form, drop_missing=missing == "drop")
+        for name, other in apart.items()
+    }
+    if "valid" in read:
+        dataset = replace(dataset, valid=read["valid"].rows)
+    if "test" in read:
+        dataset = replace(dataset, test=read["test"].rows)
+    notes += [note for each in read.values() for note in each.notes]
     return replace(
-        of_parts(preprocessing.apply(done, table), wanted.values, parts, weights),
+        dataset,
         scale=scale,
         offset=offset,
         classes=None if wanted.classes is None else len(wanted.classes),
@@ -129,6 +147,23 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
         notes=(*notes, *preprocessing.notes(done, table), *cut.notes),
         doubts=tuple(cut.doubts(table, parts)),
     )
+
+
+def _orders(ordinal: Any) -> dict[str, tuple[str, ...] | None]:
+    """The ordinal columns, each with its categories in their order where that is given.
+
+    Raises:
+        DataError: it is neither names nor pairs of a name and its categories.
+    """
+    given = [ordinal] if isinstance(ordinal, str) else list(ordinal)
+    found: dict[str, tuple[str, ...] | None] = {}
+    for each in given:
+        name, order = each if isinstance(each, tuple | list) and len(each) == 2 else (each, None)
+        if not isinstance(name, str) or not (order is None or isinstance(order, tuple | list)):
+            wanted = "ordinal must be names of columns, or a mapping of each to its categories in their order"
+            raise DataError(f"{wanted}, such as {{size: [small, medium, large]}}, but got {each!r}")
+        found[name] = None if order is None else tuple(map(cells.text_of, order))
+    return found
 
 
 def _check_choices(missing: str, task: str | None) -> None:
@@ -169,6 +204,46 @@ def _check_named(table: Table, chosen: Sequence[str], names: dict[str, list[str]
     both = sorted({*names["one_hot"]} & {*names["ordinal"]})
     if both:
         raise DataError(f"a column must be one_hot or ordinal, but {both[0]!r} is both")
+
+
+class Apart(NamedTuple):
+    """The rows of a split that is in a file of its own, and what is said of them."""
+
+    rows: Split
+    notes: list[str]
+
+
+def _apart(  # noqa: PLR0913, PLR0917  (what is known of the table that trains)
+    path: str,
+    done: Sequence[preprocessing.Column],
+    trained: Table,
+    target: str,
+    wanted: Target,
+    task: str | None,
+    form: CsvForm,
+    *,
+    drop_missing: bool,
+) -> Apart:
+    """The rows of a file, prepared as those that train.
+
+    Raises:
+        DataError: as for new rows, and where a class is none of those that train.
+    """
+    as_text = [column["name"] for column in done if column["kind"] != "number"]
+    as_text += [target] if cells.is_text(trained.column(target)) else []
+    table = tables.read(path, as_text, form.of_parquet if tables.is_parquet(path) else form)
+    notes = [f"{path}: {table.rows:,} rows"]
+    if drop_missing:
+        table, dropped = _whole_rows(table, [target, *(column["name"] for column in done)])
+        notes += [f"{path}: rows dropped for an empty cell: {dropped:,}"] if dropped else []
+    if wanted.classes is not None:
+        place = {name: number for number, name in enumerate(wanted.classes)}
+        codes, names = cells.categories(table.column(target))
+        places = np.array([*(place.get(name, -1) for name in names), -1])[codes]
+        table.check(target, places >= 0, f"one of the {len(place):,} classes of {trained.path}")
+        return Apart(Split(preprocessing.apply(done, table), places), notes)
+    task = "regression" if wanted.values.dtype.kind == "f" else task  # whole numbers here may be none there
+    return Apart(Split(preprocessing.apply(done, table), _target(table, target, task).values), notes)
 
 
 def _whole_rows(table: Table, names: Iterable[str]) -> tuple[Table, int]:

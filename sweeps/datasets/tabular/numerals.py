@@ -67,8 +67,8 @@ def advice(found: Sequence[str]) -> str:
     parts = [_AFFIX.match(cell.strip()) for cell in found]
     affixes = {(part[1].strip(), part[3].strip()) for part in parts if part}
     inner = [part[2] for part in parts if part]
-    if len(affixes) != 1 or not all(inner):
-        return ""
+    if len(affixes) != 1 or not all(inner) or any(" " in each for pair in affixes for each in pair):
+        return ""  # what has a blank in it is a sentence
     affix = " and ".join(repr(each) for each in next(iter(affixes)) if each)
     if all(Numerals().plain(cell) for cell in inner):
         return f"Remove {affix} from its cells"

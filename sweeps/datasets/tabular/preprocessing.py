@@ -6,12 +6,14 @@ Categories are collected from all rows: one that is met in validation only has a
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
 import numpy as np
+import pyarrow as pa
 
 from sweeps.datasets.canonical import TOO_CLOSE, Array, is_resolved
 from sweeps.datasets.tabular import cells, numerals
@@ -24,6 +26,14 @@ MOST_CATEGORIES = 1000
 FILLING = ("mean", "median")
 MISSING = ("refuse", "drop", *FILLING)
 _ADVICE = "`missing: drop` drops such rows; `mean` and `median` fill them in"
+_LEAVE_OUT = {"drop": "List it under `drop`", "features": "List those that are numbers under `features`"}
+_WRITTEN_TIME = re.compile(
+    r"\s*(\d{4}-\d{1,2}(-\d{1,2}.*)?|\d{1,4}[/.]\d{1,2}[/.]\d{2,4}.*|\d{1,2}-\d{1,2}-\d{4}.*|\d{1,2}:\d{2}(:\d{2}.*)?"
+    r"|(\d{1,2} )?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? .*\d{2,4})\s*",
+    re.IGNORECASE,
+)
+MOST_TRIED = 100
+FEWEST_SPACES = 3  # in a sentence
 _LATER = "Fill it in, or leave its row out"  # where there is a model already, which takes no such cells
 
 
@@ -52,9 +62,10 @@ class Wishes(TypedDict):
     """What a config asks to be done to columns."""
 
     one_hot: Sequence[str]
-    ordinal: Sequence[str]
+    ordinal: Mapping[str, Sequence[str] | None]  # the categories in their order, where that is given
     missing: str
     standardize: bool
+    leave_out: str  # how a config leaves a column out: `drop`, or `features` where that is the only way
 
 
 def planned(table: Table, names: Sequence[str], wishes: Wishes) -> list[Column]:
@@ -116,12 +127,25 @@ def _planned(table: Table, name: str, wishes: Wishes) -> Column:
         kind = "one_hot" if name in wishes["one_hot"] else "ordinal"
     column = Column(name=name, kind=kind, categories=[], fill=None, center=0.0, spread=1.0)
     if kind == "number":
-        _check_numbers(table, name, allow_missing=is_filled)
+        _checked_numbers(table, name, allow_missing=is_filled, leave_out=wishes["leave_out"])
         return column
-    column["categories"] = cells.categories(table.column(name)).names
+    order = wishes["ordinal"].get(name) if kind == "ordinal" else None
+    column["categories"] = cells.categories(table.column(name)).names if order is None else list(order)
+    if order is not None:
+        _check_order(table, name, order)
     _check_count(table, column)
     table.check(name, ~cells.are_missing(table.column(name)) | is_filled, "a category", _ADVICE)
     return column
+
+
+def _check_order(table: Table, name: str, order: Sequence[str]) -> None:
+    """Whether an order has every category of a column, each once."""
+    place = {cells.category(each) for each in order}
+    if len(place) != len(order):
+        raise DataError(f"ordinal: the order of {name!r} must have each category once, but got {', '.join(order)}")
+    found = cells.categories(table.column(name))
+    are_known = np.array([*(each in place for each in found.names), True])[found.codes]
+    table.check(name, are_known, f"one of the categories in its order ({', '.join(order)})", "Add it where it belongs")
 
 
 def _fitted(column: Column, table: Table, training: Array, wishes: Wishes) -> Column:
@@ -186,34 +210,50 @@ def _figures(column: Column, table: Table) -> Array:
 
 
 def _filled(column: Column, table: Table) -> Array:
-    name, fill = column["name"], column["fill"]
-    _check_numbers(table, name, allow_missing=fill is not None, advice=_LATER)
-    given = table.column(name)
-    figures = cells.numbers(given)
-    return figures if fill is None else np.where(cells.are_missing(given), fill, figures)
+    fill = column["fill"]
+    figures = _checked_numbers(table, column["name"], allow_missing=fill is not None, advice=_LATER)
+    return figures if fill is None else np.where(cells.are_missing(table.column(column["name"])), fill, figures)
 
 
-def _check_numbers(table: Table, name: str, *, allow_missing: bool, advice: str = "") -> None:
-    """`advice` is given in the place of what a config could say of the column."""
+def _checked_numbers(
+    table: Table, name: str, *, allow_missing: bool, advice: str = "", leave_out: str = "drop"
+) -> Array:
+    """A column as f64 `[rows]`; `advice` is given in the place of what a config could say of the column."""
     given = table.column(name)
     figures, missing = cells.numbers(given), cells.are_missing(given)
     with np.errstate(over="ignore"):
         are_finite = np.isfinite(figures.astype(np.float32))
     are_right = are_finite | missing if allow_missing else are_finite
     if are_right.all():
-        return
+        return figures
     if advice:
         advice = advice if (missing == ~are_right).all() else ""
     elif missing.all():
-        advice = "All its cells are empty. Drop it"
+        advice = f"All its cells are empty. {'Drop it' if leave_out == 'drop' else _LEAVE_OUT[leave_out]}"
     elif (missing == ~are_right).all():
         advice = _ADVICE
     elif (np.isnan(figures) | missing).all():
-        named = "List it under `one_hot` or `ordinal` if it holds categories, or under `drop`"
-        advice = numerals.advice(cells.words(given)) or named
+        advice = numerals.advice(cells.words(given)) or _of_words(given, leave_out)
     else:
         advice = numerals.advice(cells.words(given))
     table.check(name, are_right, "a finite number in float32", advice)
+    return figures
+
+
+def _of_words(column: pa.Array, leave_out: str) -> str:
+    """What to do with a column that holds no numbers, by what it holds."""
+    different = cells.words(column)
+    without = _LEAVE_OUT[leave_out]
+    if pa.types.is_temporal(column.type) or (different and all(map(_WRITTEN_TIME.fullmatch, different[:MOST_TRIED]))):
+        return f"It holds times, which are no features: `time` puts rows in their order, or {without.lower()}"
+    spaces = sum(cell.strip().count(" ") for cell in different[:MOST_TRIED])
+    if different and spaces >= FEWEST_SPACES * len(different[:MOST_TRIED]):
+        return f"It holds sentences, which are no features. {without}"
+    if len(different) > max(MOST_CATEGORIES, len(column) // 2):
+        return f"Nearly every row has a text of its own. {without}"
+    if leave_out == "features":
+        return f"A series is of numbers. {without}"
+    return "List it under `one_hot` or `ordinal` if it holds categories, or under `drop`"
 
 
 def _places(column: Column, table: Table) -> Array:

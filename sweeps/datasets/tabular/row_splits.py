@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+
+import numpy as np
 
 from sweeps.datasets import splitting
 from sweeps.datasets.canonical import Array
@@ -39,12 +41,31 @@ class Cut(NamedTuple):
         form = "" if self.time_format is None else f", which is written {self.time_format}"
         return [f"rows split {way}{form}" for way in ways]
 
-    def parts(self, table: Table, target: Array) -> Parts:
+    def check_apart(self, apart: Mapping[str, str]) -> None:
+        """Hold the ways to split against validation and test rows that are in files of their own.
+
+        Raises:
+            DataError: rows would be split in two ways.
+        """
+        splits = [*self.columns, *(["stratify"] if self.stratify else [])]
+        if "valid" in apart and (splits or self.valid_fraction or self.test_fraction):
+            rule = "valid_path has the rows that validate, so that none are split off `path`"
+            raise DataError(f"{rule}. Remove what splits rows, and give `test_path` for a test")
+        if "test" in apart and self.test_fraction:
+            raise DataError(
+                "test_path has the rows of the test, so that none are split off `path`. Remove test_fraction"
+            )
+
+    def parts(self, table: Table, target: Array, *, has_valid: bool = False) -> Parts:
         """The rows of each split; `target` holds whole numbers where it holds classes.
+
+        All train where the rows that validate are elsewhere (`has_valid`).
 
         Raises:
             DataError: several ways are given, a cell to split by is missing, or a split has no rows.
         """
+        if has_valid:
+            return Parts(np.arange(table.rows), np.arange(0), np.arange(0))
         self._check_one_way()
         times.check_format(self.time, self.time_format)
         for name in self.columns:
@@ -62,7 +83,7 @@ class Cut(NamedTuple):
 
     def doubts(self, table: Table, parts: Parts) -> Iterator[str]:
         """For a person: splits that are in another order than the times in some column."""
-        if self.time is not None or self.group is not None:
+        if self.time is not None or self.group is not None or not len(parts.valid):
             return
         for name, column in table.columns.items():
             if not times.are_dates(column):
