@@ -143,7 +143,8 @@ def test_a_class_without_images_is_told_with_what_it_has(tmp_path: Path) -> None
     Image.fromarray(GREY[0]).save(tmp_path / "test_set" / "a.bmp")
     assert refused(lambda: load(tmp_path)) == (
         f"{tmp_path}: folder 'test_set' has no images (.png, .jpg, .jpeg); in it and its folders there are "
-        "12 .png in other folders, 1 .bmp. Folders of splits are called train, valid and test: rename 'test_set' to 'test'"
+        "12 .png in other folders, 1 .bmp. Folders of splits are called train, valid and test: rename 'test_set' to "
+        "'test'"
     )
 
 

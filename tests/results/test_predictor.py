@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -368,3 +369,45 @@ def test_a_missing_column_is_named(table: Path) -> None:
     (table / "new.csv").write_text("kind,nois,width\nred,3,6\n")
     with pytest.raises(DataError, match=r"there is no column 'noise'; the nearest are 'nois'"):
         sweeps.load("results/small").best_model().read("new.csv")
+
+
+# ---- a sweep beside its data, from elsewhere -------------------------------------------------------------------------
+
+BESIDE = """
+name: beside
+dataset: {use: npz, path: rows.npz}
+model: {use: "my_beside:line"}
+loss: mean_squared_error
+optimizer: sgd
+search_space: {epochs: 1, batch_size: 8, learning_rate: 0.1}
+objective: {metric: valid_loss, direction: minimize}
+budget: {trials: 1}
+"""
+LINE = """
+import jax.numpy as jnp
+def line(input_shape, outputs):
+    return lambda key: {"kernel": jnp.ones((*input_shape, outputs))}, lambda params, x: x @ params["kernel"]
+"""
+
+
+def test_the_model_beside_a_config_predicts_and_is_replayed_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    for folder in (project, elsewhere):
+        folder.mkdir()
+    (project / "sweep.yaml").write_text(BESIDE)
+    (project / "my_beside.py").write_text(LINE)
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    np.savez(project / "rows.npz", x=x, y=x.sum(axis=1))
+    monkeypatch.chdir(elsewhere)
+    results = sweeps.run(project / "sweep.yaml")
+    assert results.path == Path("results/beside")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_beside")
+    model = sweeps.load(elsewhere / "results" / "beside").best_model()
+    (kernel,) = model.parameters.values()
+    np.testing.assert_allclose(model(x), x @ kernel, rtol=1e-5, atol=1e-6)
+    replayed = CliRunner().invoke(app, ["replay", str(elsewhere / "results" / "beside"), "0"])
+    assert replayed.exit_code == 0, replayed.output
+    assert replayed.output.splitlines()[-1] == "identical"
