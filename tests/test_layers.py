@@ -124,6 +124,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "journal",
         "budget recorder resume",
         "best_trial",
+        "reporter",
         "loop",
         "start",
     ),

@@ -6,7 +6,6 @@ Everything is called from here and calls nothing back; whoever runs the sweep pu
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeAlias
@@ -28,16 +27,15 @@ from sweeps.runner.budget import Timer, reaches_target, total_trials
 from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
 from sweeps.runner.outcomes import Tally, TrialEnd, ending_of, not_finite
-from sweeps.runner.progress import Progress, Running
+from sweeps.runner.progress import Progress
 from sweeps.runner.recorder import Recorder
+from sweeps.runner.reporter import Reporter
 from sweeps.stop_request import StopRequest
 from sweeps.storage.paths import RunFolder
 from sweeps.study import Study
 from sweeps.user_code import reason_with_place
 
 REFRESH_S = 0.1
-LONG_S = 5.0
-"""Where no trial has ended for so long, the display is told of those that are under way."""
 LaneParams: TypeAlias = Callable[[int], Any]
 """Answers a trial's parameters after an epoch; None where its lane holds those of another, or it has none."""
 
@@ -73,9 +71,11 @@ class Sweep:
         self._checkpoints = Checkpoints(folder.checkpoints, journal.config, config.checkpoints.seconds)
         self._best_trial = BestTrial(config.objective, journal.best())
         self._tally = Tally(Counter(entry.outcome for entry in journal.trials.values() if entry.ending))
-        self._continued = self._tally.counts.total(), len(self._placement.places)
-        self._last_end = time.monotonic()
         self._timer = Timer(config.budget.minutes, earlier.seconds_used(), self._tally.counts.total())
+        self._reporter = Reporter(
+            journal, programs, self._checkpoints, self._tally, self._best_trial, self._timer,
+            config.objective.metric, len(self._placement.places),
+        )  # fmt: skip
 
     def tell(self, news: Iterable[str]) -> None:
         """Have lines shown to the user with the first progress."""
@@ -188,49 +188,7 @@ class Sweep:
         self._ready.clear()
 
     def _progress(self, scheduler: Scheduler, *, is_stopped: bool = False) -> Progress:
-        done, tally = self._tally.counts.total(), self._tally
-        news: tuple[str, ...] = ()
-        warnings: tuple[str, ...] = ()
-        if self._journal.flush():  # what the user reads of is on the disk
-            news, warnings = tuple(tally.news), tuple(tally.warnings)
-            tally.news.clear()
-            tally.warnings.clear()
-            self._checkpoints.drop(tally.ended)  # which are not needed once that is on the disk
-            tally.ended.clear()
-        return Progress(
-            done=done,
-            total=self._total,
-            busy=scheduler.busy,
-            lanes=scheduler.lanes,
-            best=self._best_trial.standing,
-            examples_per_second=self._timer.examples_per_second(),
-            seconds_left=self._timer.seconds_left(done, self._total),
-            outcomes=dict(tally.counts),
-            compilations=self._programs.compilations,
-            news=news,
-            is_stopped=is_stopped,
-            warnings=warnings,
-            continued=self._continued,
-            under_way=self._under_way() if is_stopped else (0, 0),
-            elapsed_s=self._timer.elapsed_s(),
-            running=self._running(scheduler) if time.monotonic() - self._last_end > LONG_S else (),
-        )
-
-    def _running(self, scheduler: Scheduler) -> tuple[Running, ...]:
-        """The trials in lanes that have an epoch, by number."""
-        in_lanes = sorted((each.number, each.epochs) for group in scheduler.groups for each in group.occupied)
-        entries = ((self._journal.trials[number], epochs) for number, epochs in in_lanes)
-        metric = self._config.objective.metric
-        return tuple(
-            Running(entry.number, entry.epochs_run, epochs, entry.last.figure(metric))
-            for entry, epochs in entries
-            if entry.last is not None
-        )
-
-    def _under_way(self) -> tuple[int, int]:
-        """How many trials have begun and not ended, and how many epochs they have."""
-        begun = [entry for entry in self._journal.unfinished() if entry.attempt]
-        return len(begun), sum(entry.epochs_run for entry in begun)
+        return self._reporter.look(scheduler, self._total, is_stopped=is_stopped)
 
     # ---- trials find lanes -------------------------------------------------------------------------------------------
 
@@ -399,7 +357,6 @@ class Sweep:
         self._study.tell(number, ending.outcome, ending.value)
         self._recorder.outcome(number, ending, virtual_time)
         self._tally.add(number, ending, self._config.objective.metric)
-        self._last_end = time.monotonic()
         value = ending.value if ending.outcome == "completed" else None
         if value is not None and self._best_trial.would_be(number, value):
             self._replace_best(self._journal.trials[number], lane_params)
