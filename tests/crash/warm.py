@@ -43,9 +43,9 @@ def keep_programs() -> None:
     made: list[Programs] = []
     tests: dict[Any, Callable[..., Any]] = {}
 
-    def kept(config: Any, datasets: Any) -> Programs:
+    def kept(config: Any, datasets: Any, policy: Any) -> Programs:
         if not made:
-            made.append(Programs(config, datasets))
+            made.append(Programs(config, datasets, policy))
         return made[0]
 
     def test(program: Program, values: Any, tree: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
