@@ -160,12 +160,13 @@ class Overview:
 
     @property
     def beyond(self) -> int:
-        """How many trials have ended without a value that the objective's scale holds."""
-        return sum(not math.isnan(self.shown[place]) and not self.is_sound(place) for place in range(len(self.trials)))
+        """How many trials that have ended lie at the edge of the objective's scale, because it does not hold them."""
+        is_held = (self.values >= self.scale.low) & (self.values <= self.scale.high)
+        return int(np.sum(~np.isnan(self.shown) & ~is_held))
 
     def is_sound(self, place: int) -> bool:
-        """Whether the trial at a place in `trials` has a value that the objective's scale holds."""
-        return bool(self.scale.low <= self.values[place] <= self.scale.high)
+        """Whether the trial at a place in `trials` came to a value, and did not diverge or fail."""
+        return math.isfinite(self.values[place]) and self.trials[place].outcome not in OFF_SCALE
 
     def _clock(self, times: Iterator[Any]) -> np.ndarray:
         seconds = (self.timeline.clock(time) for time in times)

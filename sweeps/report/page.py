@@ -27,11 +27,15 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-sr
 
 
 class Subject(NamedTuple):
-    """What a report is of: the folder as commands name it, the config's text, and the kept epoch's figures."""
+    """What a report is of: the folder as commands name it, the config's text; of the best trial the epoch that is kept.
+
+    `best_figures` are the losses and metrics of that epoch.
+    """
 
     folder: Path
     name: str
     config_text: str
+    best_epoch: int
     best_figures: Mapping[str, float]
 
 
@@ -75,7 +79,11 @@ def page(plots: Plots, subject: Subject) -> str:
 def _sections(plots: Plots, subject: Subject, drawn: list[Drawn]) -> Iterable[tuple[str, str, Markup]]:
     """The place, the title and the content of each section; its figures are added to `drawn`."""
     overview = plots.overview
-    yield "answer", "The best trial", sections.answer(overview, subject.folder, subject.best_figures)
+    yield (
+        "answer",
+        "The best trial",
+        sections.answer(overview, subject.folder, subject.best_epoch, subject.best_figures),
+    )
     if overview.trials:
         yield "progress", "How it went", panels.shown(drawn, panels.progress(plots))
         yield "curves", "Learning curves", panels.shown(drawn, panels.curves(plots))

@@ -26,7 +26,7 @@ def progress(plots: Plots) -> list[Drawn]:
     """The best so far, against trials, seconds and epochs."""
     overview = plots.overview
     count = f"{overview.beyond:,} of {len(overview.trials):,} trials"
-    beyond = f"{count} have no value on this scale; they lie at its edge." if overview.beyond else ""
+    beyond = f"At the edge, beyond this scale or without a value: {count}." if overview.beyond else ""
     best = f"The best is {overview.best.value:.5g}, of trial {overview.best.number}." if overview.best else ""
     return [
         Drawn(
@@ -91,8 +91,8 @@ def parameters(plots: Plots, drawn: list[Drawn]) -> Markup:
     found.append(shown(drawn, slices))
     alt = f"Each trial as a line through {overview.metric} and its parameters."
     caption = (
-        f"A line per trial, coloured by {overview.metric}; dotted without a value on the scale, and broken "
-        "where a parameter does not apply."
+        f"A line per trial, coloured by {overview.metric}; dotted where it diverged or failed, "
+        "broken where a parameter does not apply."
     )
     wide = shown(drawn, [Drawn("parallel", plots.parallel(), alt, caption)], width=110 * (len(names) + 1))
     return joined(*found, wide)

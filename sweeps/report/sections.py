@@ -22,10 +22,10 @@ RUNNERS_UP = 5
 MOST_REASONS = 30
 
 
-def answer(overview: Overview, folder: Path, best_figures: Mapping[str, float]) -> Markup:
+def answer(overview: Overview, folder: Path, best_epoch: int, best_figures: Mapping[str, float]) -> Markup:
     """The best trial: its score, its parameters, how it compares, how to train it again and how to load it.
 
-    `best_figures` are the losses and metrics of the epoch that is kept.
+    `best_epoch` is the epoch that is kept, `best_figures` are its losses and metrics.
     """
     best = overview.best
     if best is None:
@@ -35,7 +35,7 @@ def answer(overview: Overview, folder: Path, best_figures: Mapping[str, float]) 
     headline = element(
         "p",
         element("span", f"{best.value:.5g}", class_="score"),
-        element("span", f" {overview.metric} in trial {best.number}, after {best.epochs_run} epochs"),
+        element("span", f" {overview.metric} in trial {best.number}, after epoch {best_epoch}"),
         class_="lead",
     )
     figures = [(name, f"{value:.5g}") for name, value in {**best_figures, **best.test}.items()]

@@ -110,7 +110,8 @@ class Results:
 
         plots, name = self.plot, self.path.name
         target = RunFolder(self.path).report if path is None else Path(path)
-        subject = Subject(self.path, name, self.config_text, self.best.metrics if self.best else {})
+        kept = (self.best.epoch, self.best.metrics) if self.best else (0, {})
+        subject = Subject(self.path, name, self.config_text, *kept)
         replace_bytes(target, page(plots, subject).encode("utf-8", "replace"))
         return target
 

@@ -233,7 +233,8 @@ def test_a_sweep_runs_says_where_its_tables_are_and_is_complete(sweep: Sweep, fi
     assert re.fullmatch(r"\d/2 trials, new best valid_loss [\d.e-]+, trial \d: learning_rate=[\d.e-]+", best)
     assert any(re.fullmatch(r"2 trials in 0:\d\d: 2 completed", line) for line in lines)
     assert any(line.startswith("training program compiled once") for line in lines)
-    snippet = "\n".join(line.strip() for line in lines[-3:])
+    assert lines[-2:] == ["", "report    `sweep report results/small` writes one"]
+    snippet = "\n".join(line.strip() for line in lines[-5:-2])
     printed = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=60, check=True)
     assert "value" in printed.stdout
 
