@@ -38,6 +38,7 @@ def blank(x_label: str, y_label: str, **ranges: Any) -> Figure:
         y_axis_label=y_label,
         **ranges,
     )
+    figure.xaxis.major_label_policy = figure.yaxis.major_label_policy = NoOverlap()
     figure.toolbar.logo = None
     figure.toolbar.active_drag = select
     figure.toolbar.active_scroll = None  # a page is scrolled past a figure
@@ -60,7 +61,6 @@ def set_labels(axis: Axis, labels: Sequence[str]) -> None:
     """Put texts at 0, 1, 2, … on an axis, as many as have room."""
     axis.ticker = FixedTicker(ticks=list(range(len(labels))))
     axis.major_label_overrides = dict(enumerate(labels))
-    axis.major_label_policy = NoOverlap()
 
 
 def write_legend(figure: Figure, items: list[LegendItem]) -> None:

@@ -129,7 +129,7 @@ class Plots:
         """
         overview, source = self.overview, self._sources.parallels
         names = [overview.metric, *(each.name for each in overview.parameters)]
-        figure = blank("", "", x_range=Range1d(-0.5, len(names) - 0.5), y_range=Range1d(-0.1, 1.1))
+        figure = blank("", "", x_range=Range1d(-0.5, len(names) - 0.3), y_range=Range1d(-0.1, 1.1))
         set_labels(figure.xaxis[0], names)
         figure.yaxis.visible = figure.ygrid.visible = False
         drawn = overview.drawn()
