@@ -175,7 +175,7 @@ def test_an_error_line_has_no_secret(tmp_path: Path) -> None:
 def test_a_traceback_has_no_secret(tmp_path: Path) -> None:
     program = (
         "import os, sweeps.command.check as check; from sweeps.cli import main\n"
-        "def broken(*_):\n"
+        "def broken(*_, **__):\n"
         f"    raise RuntimeError('https://ann:{PASSWORD}@db ' + os.environ['DB_TOKEN'])\n"
         "check.check = broken\n"
         "main()"

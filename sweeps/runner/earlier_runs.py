@@ -53,7 +53,7 @@ class EarlierRuns:
         return next(found, {})
 
     def seconds_used(self) -> float:
-        """How long the runs lasted, from each one's first record to its last."""
+        """How long the runs lasted, each until its last record."""
         total, begun, last = 0.0, None, None
         for record in self.records:
             if record["kind"] == "run":
@@ -95,11 +95,11 @@ class EarlierRuns:
 
 
 def _between(first: Record | None, last: Record | None) -> float:
-    """Seconds between two records of a run, by its clock; logs of earlier versions have the time of day alone."""
+    """Seconds of a run, by its clock, which begins before its first record; earlier logs have the time of day alone."""
     if first is None or last is None:
         return 0.0
     if "elapsed" in first and "elapsed" in last:
-        return max(float(last["elapsed"] - first["elapsed"]), 0.0)
+        return float(last["elapsed"])
     moments = (datetime.fromisoformat(each["time"]) for each in (last, first))
     return max((next(moments) - next(moments)).total_seconds(), 0.0)
 
