@@ -156,7 +156,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "training.ops": (
         "__init__ sliding",
-        "pooling products",
+        "batch_last pooling products",
+        "layouts",
         "convolution",
     ),
     "validation": (

@@ -1,7 +1,7 @@
 """The compiled program of one program key: init, epoch and test. Everything that trains is compiled here.
 
-Elsewhere `jax.jit` only tries a model out on a few rows (`training.traced_arguments`, `training.row_mixing`), names a
-part of a trace (`training.ops.convolution`), or predicts (`results.predictor`).
+Elsewhere `jax.jit` only tries a model out on a few rows (`training.traced_arguments`, `training.row_mixing`), makes one
+equation of a trace (`training.ops.convolution`), or predicts (`results.predictor`).
 
 One program key compiles its training program once for all learning rates, batch sizes, epochs and seeds of its lanes.
 Lanes are *mapped* (one a call, on CPU cores, where a branch computes one side alone) or *vmapped* (many a call, on a

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxprs_in_params
 
 from sweeps.training.adapters.model import Inputs, Model
+from sweeps.training.ops.layouts import ELEMENTWISE
 
 ROWS = 1009
 """Rows of the traced batch: a prime, so that an axis whose size it divides is one of rows, and no other."""
@@ -22,14 +23,8 @@ ROWS = 1009
 Code: TypeAlias = Any
 """A jaxpr or an equation of one, whose methods JAX leaves untyped."""
 
-_ELEMENTWISE = {
-    *("abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil"),
-    *("clamp", "convert_element_type", "copy", "cos", "cosh", "digamma", "div", "eq", "erf", "erf_inv", "erfc", "exp"),
-    *("exp2", "expm1", "floor", "ge", "gt", "integer_pow", "is_finite", "le", "lgamma", "log", "log1p", "logistic"),
-    *("lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pow", "random_bits", "random_fold_in"),
-    *("random_split", "random_unwrap", "random_wrap", "reduce_precision", "rem", "round", "rsqrt", "select_n"),
-    *("shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt", "square"),
-    *("stop_gradient", "sub", "tan", "tanh", "xor"),
+_ELEMENTWISE = ELEMENTWISE | {
+    *("random_bits", "random_fold_in", "random_split", "random_unwrap", "random_wrap"),
 }
 _MOVING = {"broadcast_in_dim", "expand_dims", "squeeze", "transpose"}
 _HOLDING = {"checkpoint", "closed_call", "cond", "custom_jvp_call", "custom_vjp_call", "jit", "remat2", "while"}

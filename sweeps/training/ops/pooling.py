@@ -48,10 +48,69 @@ def can_slice(parameters: Parameters) -> bool:
 
 def can_sum(parameters: Parameters) -> bool:
     """Whether windows can be summed here: they are small, or lie side by side."""
+    return can_slice(parameters) or lie_side_by_side(parameters)
+
+
+def lie_side_by_side(parameters: Parameters) -> bool:
+    """Whether no two windows share a number, and none reaches over an edge."""
     dilations = {*parameters["base_dilation"], *parameters["window_dilation"]}
     windows, strides = parameters["window_dimensions"], parameters["window_strides"]
-    lie_side_by_side = windows == strides and dilations == {1} and not any(map(any, parameters["padding"]))
-    return can_slice(parameters) or lie_side_by_side
+    return windows == strides and dilations == {1} and not any(map(any, parameters["padding"]))
+
+
+def tiled_max(x: jax.Array, parameters: Parameters) -> jax.Array:
+    """`pooled_max` of floats in windows that lie side by side, whose gradient is one loop without padding."""
+    return _tiled(x, tuple(parameters["window_dimensions"]), lax.ge)
+
+
+def tiled_min(x: jax.Array, parameters: Parameters) -> jax.Array:
+    """`pooled_min` of floats in windows that lie side by side, whose gradient is one loop without padding."""
+    return _tiled(x, tuple(parameters["window_dimensions"]), lax.le)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _tiled(x: jax.Array, windows: tuple[int, ...], is_kept: Callable[..., jax.Array]) -> jax.Array:
+    return _chosen(x, windows, is_kept)[0]
+
+
+def _chosen(x: jax.Array, windows: tuple[int, ...], is_kept: Callable[..., jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """The number kept of each window, and its place among the numbers of the window, i32."""
+    counts = [size // window for size, window in zip(x.shape, windows, strict=True)]
+    ends = [count * window for count, window in zip(counts, windows, strict=True)]
+    kept, place = lax.slice(x, [0] * x.ndim, ends, windows), jnp.zeros(counts, jnp.int32)
+    for number, corner in enumerate(np.ndindex(*windows)):
+        if number:
+            other = lax.slice(x, corner, ends, windows)
+            stays = is_kept(kept, other) | jnp.isnan(kept)
+            kept, place = lax.select(stays, kept, other), lax.select(stays, place, jnp.full_like(place, number))
+    return kept, place
+
+
+def _tiled_forward(
+    x: jax.Array, windows: tuple[int, ...], is_kept: Callable[..., jax.Array]
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    kept, place = _chosen(x, windows, is_kept)
+    return kept, (place, x)  # of `x` only the shape is used
+
+
+def _tiled_backward(
+    windows: tuple[int, ...], _: Callable[..., jax.Array], known: tuple[jax.Array, jax.Array], slope: jax.Array
+) -> tuple[jax.Array]:
+    place, x = known
+    within = tuple(range(1, 2 * x.ndim, 2))  # windows and the places within them take turns as dimensions
+    tiles = [size for pair in zip(place.shape, windows, strict=True) for size in pair]
+    outer = tuple(range(0, 2 * x.ndim, 2))
+    number = jnp.zeros(tiles, jnp.int32)
+    for axis, window in zip(within, windows, strict=True):
+        if window > 1:
+            number = number * window + lax.broadcasted_iota(jnp.int32, tiles, axis)
+    is_it = number == lax.broadcast_in_dim(place, tiles, outer)
+    spread = jnp.where(is_it, lax.broadcast_in_dim(slope, tiles, outer), jnp.zeros((), slope.dtype))
+    whole = spread.reshape([count * window for count, window in zip(place.shape, windows, strict=True)])
+    return (lax.pad(whole, jnp.zeros((), x.dtype), [(0, a - b, 0) for a, b in zip(x.shape, whole.shape, strict=True)]),)
+
+
+_tiled.defvjp(_tiled_forward, _tiled_backward)
 
 
 def _sliced(
