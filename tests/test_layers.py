@@ -134,11 +134,11 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "lock",
     ),
     "study": (
-        "arguments grid",
-        "dimensions distributions pruners",
-        "kernels sampling",
-        "observations optuna_study parzen",
+        "arguments grid kernels observations outcomes quiet",
+        "dimensions parzen pruners",
         "tpe",
+        "samplers",
+        "search",
         "__init__",
     ),
     "training": (
@@ -178,7 +178,7 @@ LIBRARIES = {
     "numpy": "command.data_facts command.predict datasets engine report results runner.best_trial storage.npz study "
     "training",
     "optax": "training",
-    "optuna": "results.as_optuna results.export results.results study.distributions study.optuna_study",
+    "optuna": "results.as_optuna results.export results.results study",
     "pandas": "results.results",
     "pyarrow": "datasets.tabular results.parquet results.tables",
     "pydantic": "config",
@@ -346,7 +346,7 @@ def test_an_import_from_below_is_allowed(place: str, source: str) -> None:
         ("config.schema", "import jax"),
         ("config.schema", "import importlib\nimportlib.import_module('jax.numpy')"),
         ("training.lane", "import optuna"),
-        ("study.tpe", "import optuna"),
+        ("runner.loop", "import optuna"),
         ("datasets.images", "from models.mlp import MLP"),
         ("cli", "import models"),
     ],

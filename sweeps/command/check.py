@@ -15,7 +15,7 @@ from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import DataError, SweepError
-from sweeps.study import Study
+from sweeps.study.grid import grid_total
 from sweeps.user_code import project_folders
 from sweeps.validation import validate
 from sweeps.validation.doubts import doubts
@@ -42,7 +42,7 @@ def check(console: Console, file: Path, overrides: Sequence[str], *, is_strict: 
         display.line(console, f"from the compiled model: {', '.join(draft.brought)}")
     for note in draft.notes:
         display.line(console, f"note: {note}")
-    display.facts(console, [*facts(config, dataset, Study(config).total), ("programs", programs)])
+    display.facts(console, [*facts(config, dataset, grid_total(config)), ("programs", programs)])
     for doubt in asked:
         display.line(console, f"look at: {doubt}")
     if asked and is_strict:

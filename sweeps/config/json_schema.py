@@ -37,10 +37,11 @@ def json_schema() -> Schema:
         properties["dataset"], _component(name, {"class_weight": _CLASS_WEIGHT, "ordinal": _ORDINAL}, VALUE_SCHEMA)
     )
     _redefine(properties["search_space"], _search_space())
-    for section, known in FORMULAS.items():
-        _redefine(properties[section], _formula(known))
+    for section, functions in FORMULAS.items():
+        _redefine(properties[section], _formula(functions))
     for section, methods in METHODS.items():
-        _redefine(properties[section], {"anyOf": [_method(name, options) for name, options in methods.items()]})
+        known = [_method(name, options) for name, options in methods.items()]
+        _redefine(properties[section], {"anyOf": [*known, _own()]})
     for section in ("lanes", "micro_batch"):
         _redefine(properties[section], {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]})
     return {
@@ -77,10 +78,15 @@ def _redefine(section: Schema, shape: Schema) -> None:
 
 def _formula(known: Mapping[str, Options]) -> Schema:
     """A known name with its arguments, one's own with any, or any arguments alone where the name is searched."""
+    nameless = {"type": "object", "properties": {"use": False}, "additionalProperties": VALUE_SCHEMA}
+    return {"anyOf": [*(_method(name, options) for name, options in known.items()), _own(), nameless]}
+
+
+def _own() -> Schema:
+    """One's own by its dotted name, with any arguments."""
     own = _component({"type": "string", "pattern": f"^{OWN.pattern}$"}, {}, VALUE_SCHEMA)
     own["anyOf"][1]["required"] = ["use"]
-    nameless = {"type": "object", "properties": {"use": False}, "additionalProperties": VALUE_SCHEMA}
-    return {"anyOf": [*(_method(name, options) for name, options in known.items()), own, nameless]}
+    return own
 
 
 def _component(use: Schema, options: dict[str, Schema], others: Schema | bool) -> Schema:

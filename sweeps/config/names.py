@@ -109,7 +109,7 @@ PRUNERS: Mapping[str, Options] = {
 FORMULAS = {"loss": LOSSES, "schedule": SCHEDULES}
 """The sections that name a function, built-in or of one's own."""
 METHODS = {"sampler": SAMPLERS, "pruner": PRUNERS}
-"""The sections that name a built-in method."""
+"""The sections that name a method, built-in or by a dotted name."""
 
 
 def _name_of(known: tuple[str, ...], **patterns: re.Pattern[str]) -> tuple[BeforeValidator, Any]:

@@ -97,10 +97,12 @@ def _formulas(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:
 def _methods(sections: Sections) -> Iterator[Fault]:
     for section, methods in METHODS.items():
         component = getattr(sections, section)
-        if component is not None and component.use not in methods:
-            rule, near = f"must be {listing(methods)}", did_you_mean(component.use, methods)
+        if component is None or OWN.fullmatch(component.use):
+            continue  # what one of one's own takes is found out in `validation`
+        if component.use not in methods:
+            rule, near = f"must be {listing((*methods, 'module:name'))}", did_you_mean(component.use, methods)
             yield Fault((section, "use"), rule, show(component.use), near)
-        elif component is not None:
+        else:
             written: _Written = [((section, name), name, value) for name, value in component.arguments.items()]
             yield from _arguments(section, (component.use,), methods, written)
 

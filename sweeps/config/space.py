@@ -154,11 +154,14 @@ def entry_for(space: Space, known: Mapping[str, Value], name: str) -> Parameter 
 
     None if they meet no `when` of several.
     """
-    entry = space[name]
-    if not isinstance(entry, Ranges):
-        return entry
-    keys = (f"{name}[{index}]" for index in range(len(entry)))
-    return next((range_at(space, key) for key in keys if unmet(space, known, key) is None), None)
+    return range_at(space, key_for(space, known, name))
+
+
+def key_for(space: Space, known: Mapping[str, Value], name: str) -> str:
+    """Where `range_by_range` has that entry; `name` itself unless one of several ranges holds."""
+    entry = space.get(name)
+    keys = (f"{name}[{index}]" for index in range(len(entry))) if isinstance(entry, Ranges) else ()
+    return next((key for key in keys if unmet(space, known, key) is None), name)
 
 
 def kinds_of_trials(space: Space, name: str, other: str) -> Iterator[tuple[dict[str, Value], bool]]:

@@ -22,8 +22,8 @@ from sweeps.config.parameters import Parameter
 from sweeps.errors import ResultsError
 from sweeps.log.trials import LoggedTrial, LoggedTrials
 from sweeps.results.columns import text, utc_time
-from sweeps.study.distributions import Label, distribution, labels
-from sweeps.study.optuna_study import quiet
+from sweeps.study.dimensions import Label, distribution, labels
+from sweeps.study.quiet import quiet
 
 LEAST_COMPLETED = 20
 """So many completed trials are needed to say what a parameter matters."""

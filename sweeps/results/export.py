@@ -20,7 +20,7 @@ from sweeps.config import SweepConfig
 from sweeps.errors import ResultsError
 from sweeps.log.trials import LoggedTrials
 from sweeps.results.as_optuna import fill
-from sweeps.study.optuna_study import quiet
+from sweeps.study.quiet import quiet
 
 _EXAMPLE = "sqlite:///study.db"
 

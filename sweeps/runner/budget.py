@@ -8,12 +8,12 @@ from sweeps.config import SweepConfig
 from sweeps.log.early_stopping import is_good_enough
 from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
-from sweeps.study import Study
+from sweeps.study.grid import grid_total
 
 
-def total_trials(config: SweepConfig, study: Study) -> int | None:
+def total_trials(config: SweepConfig) -> int | None:
     """How many trials the sweep has; None where only time or a target ends it."""
-    bounds = [bound for bound in (config.budget.trials, study.total) if bound is not None]
+    bounds = [bound for bound in (config.budget.trials, grid_total(config)) if bound is not None]
     return min(bounds, default=None)
 
 
@@ -31,7 +31,7 @@ def is_used_up(config: SweepConfig, journal: Journal, earlier: EarlierRuns) -> b
         return True
     if minutes is not None and earlier.seconds_used() >= 60 * minutes:
         return True
-    total = total_trials(config, Study(config))
+    total = total_trials(config)
     return total is not None and len(journal.trials) >= total and not journal.unfinished()
 
 

@@ -64,7 +64,7 @@ class Sweep:
         self._placement.enter(journal.config)
         self._retries = self._placement.retries
         self._recorder = Recorder(config.metrics, journal, self._placement.attempts)
-        self._total = total_trials(config, self._study)
+        self._total = total_trials(config)
         self._asked = len(journal.trials)
         self._ready: list[LaneTrial] = []
         self._pasts: dict[int, Past] = {}  # of ready trials that go on

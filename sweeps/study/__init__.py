@@ -3,21 +3,9 @@
 It can be rebuilt from the log: an ask depends on the sweep's seed, the trial's number and the
 events so far, and on nothing else, so `Study.from_events` continues as if the process had never stopped.
 
-Samplers and pruners are Optuna's. The arithmetic of random, grid, tpe and of all pruners is written anew, over columns
-and sorted tables, so that the ten thousandth trial costs about what the first one did; tests hold it to Optuna's own.
-The other samplers are asked through Optuna, which is imported for them alone.
-
-What a sampler learns of an outcome, and why:
-
-    completed                  complete, with its value
-    pruned                     pruned. TPE ranks these after all complete trials, the longest-lived first. GP learns
-                               from complete trials only and would propose the same spot again, so for gp it is
-                               complete with its last value.
-    diverged                   infeasible, which TPE ranks behind everything else: by its last finite value alone, a
-                               trial that fell apart late would rank as the best of the pruned. GP and CMA-ES know no
-                               such thing: complete with the worst value so far, or failed when there is none yet.
-    out_of_memory, timed_out,  failed: nothing is learnt from them
-    interrupted, failed
+Behind it stands a study of Optuna's in memory, and its samplers propose; a grid alone needs none. TPE and the pruners
+that have short names do Optuna's arithmetic over columns and sorted tables, so that the ten thousandth trial costs
+about what the first one did; tests hold them to Optuna's own. Optuna is imported when a study is made, and not before.
 
 A trial that gets another attempt (`retries`, or want of memory) reaches the sampler once, when the last attempt has
 ended. What an earlier attempt reported stays: the first report of each epoch counts.
@@ -28,23 +16,23 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from sweeps.config.names import OWN
 from sweeps.config.parameters import name_of
-from sweeps.config.schema import SweepConfig
-from sweeps.config.space import active, entry_for
+from sweeps.config.schema import Component, SweepConfig
+from sweeps.config.space import active
 from sweeps.config.values import Value
 from sweeps.config.wording import Fault
 from sweeps.errors import Complaint, ConfigError, LogError
-from sweeps.study.arguments import sampler_arguments
-from sweeps.study.dimensions import Code, Dimension, dimensions_of
-from sweeps.study.grid import grid, grid_size
-from sweeps.study.pruners import new_pruner
-from sweeps.study.sampling import Ending, RandomSampler, Report, Sampler
-from sweeps.study.tpe import TpeSampler
+from sweeps.study.grid import grid
+from sweeps.study.outcomes import OUTCOMES, Report, ending_of
+from sweeps.study.pruners import Pruner, new_pruner
+
+if TYPE_CHECKING:
+    from sweeps.study.search import Search
 
 PACKAGES = {"qmc": ("scipy",), "gp": ("scipy", "torch"), "cmaes": ("cmaes",)}
-OUTCOMES = ("completed", "pruned", "diverged", "out_of_memory", "timed_out", "interrupted", "failed")
 
 StudyEvent = tuple[object, ...]
 """("ask", number, params), ("report", number, epoch, value) or ("tell", number, outcome, value); and ("lost", number)
@@ -61,26 +49,22 @@ class Proposal(NamedTuple):
 class Study:
     """Ask, report, tell. For one thread at a time.
 
-    Raises ConfigError when the sampler needs a package that is not installed.
+    Raises ConfigError where the sampler or the pruner cannot search here: see `refusal`.
     """
 
     def __init__(self, config: SweepConfig) -> None:
-        if fault := missing_packages(config.sampler.use):
+        if fault := refusal(config.sampler, config.pruner):
             raise ConfigError([Complaint("config", ".".join(map(str, fault.path)), *fault[1:])])
         self._config = config
-        self._dimensions = dimensions_of(config)
-        self._names = frozenset(name_of(each.name) for each in self._dimensions)
+        self._parameters = config.parameters()
+        self._names = frozenset(map(name_of, self._parameters))
         self._known = self._known_configurations()
         self._asked = 0
         self._latest: dict[int, Report | None] = {}  # of each running trial
         self._worst: float | None = None
-        self._pruner = new_pruner(config)
-        self._sampler = new_sampler(config, self._dimensions)
-
-    @property
-    def total(self) -> int | None:
-        """How many trials a grid has, those of `enqueue` that lie off it included; None for other samplers."""
-        return grid_size(self._config) if self._config.sampler.use == "grid" else None
+        self._search = _new_search(config)
+        is_own = self._search is not None and OWN.fullmatch(config.pruner.use)
+        self._pruner: Pruner = self._search if self._search is not None and is_own else new_pruner(config)
 
     def ask(self) -> Proposal | None:
         """The next trial: enqueued configurations first, then the sampler's. None when a grid is used up."""
@@ -119,30 +103,14 @@ class Study:
             raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, but got {outcome!r}")
         if outcome == "completed" and (value is None or not math.isfinite(value)):
             raise ValueError(f"a completed trial must have a finite value, but trial {number} has {value}")
-        ending = self._ending(outcome, value, latest)
-        self._sampler.tell(number, ending)
+        ending = ending_of(self._config, outcome, value, latest, worst=self._worst)
+        if self._search is not None:
+            self._search.tell(number, ending)
         self._pruner.end(number, completed=ending.state == "complete")
         del self._latest[number]
         value, worst = ending.value, self._worst
         if value is not None and (worst is None or self._config.objective.is_better(worst, value)):
             self._worst = value
-
-    def _ending(self, outcome: str, value: float | None, latest: Report | None) -> Ending:
-        """What the sampler learns of an outcome, by the table above."""
-        sampler = self._config.sampler.use
-        match outcome:
-            case "completed":
-                return Ending("complete", value, latest)
-            case "pruned" if sampler == "gp" and latest is not None:
-                return Ending("complete", latest.value, latest)
-            case "pruned":
-                return Ending("pruned", None, latest)
-            case "diverged" if sampler in {"gp", "cmaes"}:
-                return Ending("failed" if self._worst is None else "complete", self._worst, latest)
-            case "diverged":
-                return Ending("infeasible", None, latest)
-            case _:
-                return Ending("failed", None, latest)
 
     @classmethod
     def from_events(cls, config: SweepConfig, events: Iterable[StudyEvent]) -> Study:
@@ -187,18 +155,43 @@ class Study:
     def _restore(self, number: int, params: Mapping[str, Value]) -> None:
         self._check_order(number)
         known = next(self._known, {})
-        # Asking leaves traces beside the parameters: QMC's place in its sequence, CMA-ES's state. Ask again for them;
-        # the other samplers leave none that last, and asking them again would take long.
-        lasting = self._config.sampler.use in {"qmc", "cmaes"}
-        restored = self._propose(params, consult=lasting and self._leaves_open(known))
-        if restored.params.keys() != params.keys():
-            names = f"{', '.join(params)}, but the search space makes it {', '.join(restored.params)}"
+        restored = self._fitting(number, params)
+        for name in restored.keys() & known.keys():
+            if restored[name] != known[name]:
+                raise ValueError(f"trial {number} has {name}={restored[name]}, but {known[name]} was to be tried")
+        if self._search is None:
+            self._begin(number)
+        elif self._leaves_traces:
+            self._propose(restored, consult=self._leaves_open(known))
+        else:
+            self._search.restore(number, restored)
+            self._begin(number)
+
+    @property
+    def _leaves_traces(self) -> bool:
+        """Whether asking leaves more in the study than parameters: QMC's place in its sequence, CMA-ES's state.
+
+        Then a trial is asked for again; the other samplers leave nothing that lasts, and asking them would take long.
+        """
+        use = self._config.sampler.use
+        return use in {"qmc", "cmaes"} or bool(OWN.fullmatch(use))
+
+    def _fitting(self, number: int, params: Mapping[str, Value]) -> dict[str, Value]:
+        """The parameters of a trial in the log, if they are those that the config gives a trial."""
+        found: dict[str, Value] = {}
+        wanted = []
+        for key, parameter in self._parameters.items():
+            if active(self._config, found, key):
+                name = name_of(key)
+                wanted.append(name)
+                if name in params:
+                    if not parameter.contains(params[name]):
+                        raise ValueError(f"{name} must be {parameter}, but got {params[name]!r}")
+                    found[name] = parameter.canonical(params[name])
+        if params.keys() != set(wanted):
+            names = f"{', '.join(params)}, but the search space makes it {', '.join(wanted)}"
             raise ValueError(f"trial {number} has the parameters {names}")
-        for name in restored.params.keys() & known.keys():
-            if restored.params[name] != known[name]:
-                raise ValueError(
-                    f"trial {number} has {name}={restored.params[name]}, but {known[name]} was to be tried"
-                )
+        return found
 
     def _known_configurations(self) -> Iterator[Mapping[str, Value]]:
         if self._config.sampler.use == "grid":
@@ -208,27 +201,16 @@ class Study:
     def _leaves_open(self, known: Mapping[str, Value]) -> bool:
         return not self._names <= known.keys()
 
-    def _propose(self, known: Mapping[str, Value], consult: bool) -> Proposal:
+    def _propose(self, known: Mapping[str, Value], *, consult: bool) -> Proposal:
         """Start trial `_asked`: what is `known` as it is, the rest from the sampler."""
         number = self._asked
-        space = self._config.search_space
-        entries = {name: entry_for(space, known, name) for name in known}
-        fixed = {
-            each.name: each.encode(known[name])
-            for each in self._dimensions
-            if (name := name_of(each.name)) in known and entries[name] is each.parameter
-        }
-        draw = self._sampler.begin(number, fixed, consult)
-        chosen: dict[str, Value] = {}
-        codes: dict[str, Code] = {}
-        for each in self._dimensions:
-            if active(self._config, chosen, each.name):
-                codes[each.name] = draw(each)
-                chosen[name_of(each.name)] = each.decode(codes[each.name])
-        self._sampler.settle(number, codes)
-        self._asked += 1
-        self._latest[number] = None
+        chosen = dict(known) if self._search is None else self._search.ask(number, known, consult=consult)
+        self._begin(number)
         return Proposal(number, {name: chosen[name] for name in self._config.search_space if name in chosen})
+
+    def _begin(self, number: int) -> None:
+        self._asked = number + 1
+        self._latest[number] = None
 
     def _running(self, number: int) -> Report | None:
         """The last report of a running trial."""
@@ -238,15 +220,24 @@ class Study:
         return self._latest[number]
 
 
-def new_sampler(config: SweepConfig, dimensions: tuple[Dimension, ...]) -> Sampler:
-    """The sampler of the whole sweep. A grid leaves nothing to sample."""
-    if config.sampler.use in {"random", "grid"}:
-        return RandomSampler(config.seed)
-    if config.sampler.use == "tpe":
-        return TpeSampler(dimensions, sampler_arguments(config), config.seed, config.objective.sign)
-    from sweeps.study.optuna_study import OptunaSampler  # only these samplers need Optuna
+def _new_search(config: SweepConfig) -> Search | None:
+    """Optuna's study; None for a grid, which leaves nothing to sample, unless a pruner looks at the study."""
+    if config.sampler.use == "grid" and not OWN.fullmatch(config.pruner.use):
+        return None
+    from sweeps.study.search import Search  # Optuna, whose import takes a third of a second
 
-    return OptunaSampler(config, dimensions)
+    return Search(config)
+
+
+def refusal(sampler: Component | None, pruner: Component | None) -> Fault | None:
+    """Why the sampler or the pruner cannot search here; None where they can. A dotted name alone imports Optuna."""
+    if sampler is not None and (lacking := missing_packages(sampler.use)):
+        return lacking
+    if not any(component is not None and OWN.fullmatch(component.use) for component in (sampler, pruner)):
+        return None
+    from sweeps.study.samplers import own_refusal
+
+    return own_refusal(sampler, pruner)
 
 
 def missing_packages(sampler: str) -> Fault | None:

@@ -1,7 +1,7 @@
 """What a config leaves out: arguments of samplers and pruners, and seeds.
 
 A default that changes in a new version would change what a sweep proposes, so all of them are written here, with the
-values that they had in Optuna 5.0.0. `config/methods.py` holds which values each can have.
+values that they had in Optuna 5.0.0. `config/names.py` holds which values each can have.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ PRUNER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 def sampler_arguments(config: SweepConfig) -> dict[str, Any]:
     """The sampler's arguments, as the config says or by default."""
-    return {**SAMPLER_DEFAULTS[config.sampler.use], **config.sampler.arguments}
+    return {**SAMPLER_DEFAULTS.get(config.sampler.use, {}), **config.sampler.arguments}
 
 
 def pruner_arguments(config: SweepConfig) -> dict[str, Any]:
     """The pruner's arguments, as the config says or by default."""
-    return {**PRUNER_DEFAULTS[config.pruner.use], **config.pruner.arguments}
+    return {**PRUNER_DEFAULTS.get(config.pruner.use, {}), **config.pruner.arguments}
 
 
 def seed_of(seed: int, *parts: int | str) -> int:

@@ -1,109 +1,105 @@
-"""Searched parameters as samplers see them, as numbers, which come back as exactly the config's values.
+"""Searched parameters in Optuna's form: what it draws from, and its values for the config's.
 
-A choice travels as its index. A real number with a step travels as its index too, because samplers add steps up, each
-in its own way: it comes back as 0.3 and not as 0.30000000000000004, and a study that was rebuilt from a log holds, to
-the last bit, what the first one held.
+Numbers are themselves. Optuna's storages and plots know choices that are text, numbers, true, false and null, so a list
+among choices is its JSON text, as it is in the tables. Samplers add steps up, each in its own way: a number with a step
+comes back as 0.3 and not as 0.30000000000000004, so that a study that was rebuilt from a log holds, to the last bit,
+what the first one held.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
-from typing import NamedTuple
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter, name_of
 from sweeps.config.schema import SweepConfig
 from sweeps.config.values import Value
 from sweeps.study.grid import stepped
 
-Code = int | float  # a value as samplers hold it
-
-
-class Scale(NamedTuple):
-    """Codes from `low` to `high`, both included; `step` is 0 for real numbers. A `log` scale has a step of 0 or 1."""
-
-    low: Code
-    high: Code
-    log: bool
-    step: int
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The ends of the interval that is searched, after the logarithm. A whole number is the middle of a cell."""
-        low, high = self.low - self.step / 2, self.high + self.step / 2
-        return (math.log(low), math.log(high)) if self.log else (float(low), float(high))
+Label = None | bool | int | float | str
+"""A choice as Optuna has it."""
 
 
 class Dimension(NamedTuple):
-    """One searched parameter, or one of its several ranges; `name` is its key in `config.parameters()`.
+    """One searched parameter, or one of its several ranges; `key` is what `config.parameters()` has it under.
 
-    `scale` is None for choices, and `indices` (by their JSON text) is empty for numbers.
+    Optuna knows it by its key, for with Optuna a name has one distribution. The sweep's name of it is `name`.
     """
 
-    name: str
+    key: str
     parameter: Parameter
-    scale: Scale | None
-    indices: Mapping[str, int]
+    distribution: BaseDistribution
 
     @property
-    def is_single(self) -> bool:
-        """Whether there is nothing to choose."""
-        return self.parameter.count == 1
+    def name(self) -> str:
+        """What the sweep's trials call it."""
+        return name_of(self.key)
 
-    @property
-    def first(self) -> Code:
-        """The first of its codes."""
-        return 0 if self.scale is None else self.scale.low
+    def suggest(self, trial: optuna.Trial) -> Any:
+        """What Optuna proposes for a trial."""
+        match self.distribution:
+            case FloatDistribution() as it:
+                return trial.suggest_float(self.key, it.low, it.high, log=it.log, step=it.step)
+            case IntDistribution() as it:
+                return trial.suggest_int(self.key, it.low, it.high, step=it.step, log=it.log)
+            case other:
+                assert isinstance(other, CategoricalDistribution)
+                return trial.suggest_categorical(self.key, other.choices)
 
-    def decode(self, code: Code) -> Value:
-        """The config's value for a code."""
+    def decode(self, given: Any) -> Value:
+        """The config's value for one of Optuna's."""
         match self.parameter:
-            case FloatRange(step=float(step), log=False) as it:
-                return stepped(it.low, step, int(code))
-            case FloatRange():
-                return float(code)
-            case IntRange():
-                return int(code)
             case Choices(choices=choices):
-                return choices[int(code)]
-
-    def encode(self, value: Value) -> Code:
-        """The code of a known value.
-
-        Raises ValueError when the parameter cannot have it.
-        """
-        if not self.parameter.contains(value):
-            raise ValueError(f"{self.name} must be {self.parameter}, but got {value!r}")
-        known = self.parameter.canonical(value)
-        if isinstance(self.parameter, Choices):
-            return self.indices[json.dumps(known)]
-        assert isinstance(known, int | float)
-        match self.parameter:
+                return choices[int(self.distribution.to_internal_repr(given))]
+            case IntRange():
+                return int(given)
             case FloatRange(step=float(step), log=False) as it:
-                return round((known - it.low) / step)
-        return known
+                return stepped(it.low, step, round((given - it.low) / step))
+            case FloatRange():
+                return float(given)
+
+    def encode(self, value: Value) -> Any:
+        """Optuna's value for one that the parameter can have."""
+        match self.parameter:
+            case Choices(choices=choices):
+                return self.distribution.to_external_repr(choices.index(value))
+            case FloatRange():
+                return self.decode(value)
+        return value
 
 
 def dimensions_of(config: SweepConfig) -> tuple[Dimension, ...]:
     """The searched parameters in the config's order, which names no parameter before those of its `when`."""
-    return tuple(
-        Dimension(name, it, _scale(it), {json.dumps(choice): index for index, choice in enumerate(_choices(it))})
-        for name, it in config.parameters().items()
-    )
+    return tuple(Dimension(key, it, distribution(it)) for key, it in config.parameters().items())
 
 
-def _scale(parameter: Parameter) -> Scale | None:
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """What Optuna draws a parameter's values from."""
     match parameter:
-        case FloatRange(step=float(), log=False, count=int(count)):
-            return Scale(0, count - 1, log=False, step=1)
-        case FloatRange() as it:
-            return Scale(it.low, it.high, it.log, step=0)
+        case Choices(choices=choices):
+            return CategoricalDistribution(labels(choices))
         case IntRange() as it:
-            return Scale(it.low, it.high, it.log, it.step)
-        case Choices():
-            return None
+            return IntDistribution(it.low, it.high, log=it.log, step=it.step)
+        case FloatRange(step=float(step), log=False) as it:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # Optuna would leave out a last step that rounding misses
+                found = FloatDistribution(it.low, it.high, step=step)
+            found.high = it.high
+            return found
+        case FloatRange() as it:
+            return FloatDistribution(it.low, it.high, log=it.log)
 
 
-def _choices(parameter: Parameter) -> tuple[Value, ...]:
-    return parameter.choices if isinstance(parameter, Choices) else ()
+def labels(choices: Sequence[Value]) -> list[Label]:
+    """Choices as Optuna has them, in their order; all as JSON where the text of a list is that of another choice.
+
+    >>> labels(["relu", (64, 32)]), labels(["[1]", (1,)])
+    (['relu', '[64, 32]'], ['"[1]"', '[1]'])
+    """
+    named = [json.dumps(choice) if isinstance(choice, tuple | list) else choice for choice in choices]
+    return named if len(set(named)) == len(named) else [json.dumps(choice) for choice in choices]

@@ -80,6 +80,11 @@ def grid(config: SweepConfig) -> Iterator[Combination]:
             yield each
 
 
+def grid_total(config: SweepConfig) -> int | None:
+    """How many trials a grid has, those of `enqueue` that lie off it included; None for other samplers."""
+    return grid_size(config) if config.sampler.use == "grid" else None
+
+
 def grid_size(config: SweepConfig) -> int:
     """How many trials `grid` has."""
     parameters = config.parameters().values()

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
-
-from sweeps.study.dimensions import Scale
 
 Logarithms = Callable[[slice], np.ndarray]
 """The logarithms of masses, f64 `[candidates, kernels]`, of the kernels of a slice."""
@@ -25,6 +24,21 @@ NARROW = 0.5
 POINTS, POINT_WEIGHTS = np.polynomial.legendre.leggauss(5)
 STANDARD = NormalDist()
 SMALLEST = 5e-324
+
+
+class Scale(NamedTuple):
+    """Numbers from `low` to `high`, both included; `step` is 0 for real numbers. A `log` scale has a step of 0 or 1."""
+
+    low: float
+    high: float
+    log: bool
+    step: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of the interval that is searched, after the logarithm. A whole number is the middle of a cell."""
+        low, high = self.low - self.step / 2, self.high + self.step / 2
+        return (math.log(low), math.log(high)) if self.log else (float(low), float(high))
 
 
 class Choice:

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sweeps.study.dimensions import Scale
-from sweeps.study.kernels import Cells, Choice, Logarithms, Normal
+from sweeps.study.kernels import Cells, Choice, Logarithms, Normal, Scale
 
 Axis = Scale | int
 """A number's scale, or how many choices there are."""

@@ -20,7 +20,7 @@ from sweeps.datasets import loading, targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ModelError, SweepError
-from sweeps.study import missing_packages
+from sweeps.study import refusal
 from sweeps.user_code import ArgumentFault, argument_faults, taken_by
 from sweeps.validation import keras_defaults
 from sweeps.validation.sample_configs import SampleConfig, sample_configs
@@ -35,8 +35,8 @@ ONE_FILE = (
 
 def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
     """Add to the draft what is wrong with the things it names; the dataset, where it is right."""
-    if draft.sections.sampler is not None and (lacking := missing_packages(draft.sections.sampler.use)):
-        draft.complain(*lacking)
+    if cannot := refusal(draft.sections.sampler, draft.sections.pruner):
+        draft.complain(*cannot)
     found = _datasets(draft, datasets)
     keras_defaults.settle(draft, itertools.chain.from_iterable(sample_configs(draft, "model").values()), found)
     _optimizers(draft)

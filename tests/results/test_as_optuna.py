@@ -20,7 +20,7 @@ from sweeps.errors import ResultsError
 from sweeps.log.jsonl import LogWriter
 from sweeps.results.export import to_optuna
 from sweeps.results.results import Results, load
-from sweeps.study.optuna_study import quiet
+from sweeps.study.quiet import quiet
 
 CONFIG = """\
 name: toy

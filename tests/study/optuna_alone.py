@@ -7,10 +7,8 @@ the compared study gave it: the two never drift apart, so each proposal is compa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from sweeps.config.schema import SweepConfig
@@ -18,8 +16,8 @@ from sweeps.config.space import active, epochs_high
 from sweeps.config.values import Value
 from sweeps.study.arguments import pruner_arguments, sampler_arguments, seed_of
 from sweeps.study.dimensions import dimensions_of
-from sweeps.study.optuna_study import distribution, quiet
 from sweeps.study.pruners import study_name
+from sweeps.study.quiet import quiet
 
 
 def tpe(config: SweepConfig, seed: int) -> optuna.samplers.BaseSampler:
@@ -57,7 +55,7 @@ class OptunaAlone:
 
     def __init__(self, config: SweepConfig) -> None:
         self._config = config
-        self._dimensions = {each.name: each for each in dimensions_of(config)}
+        self._dimensions = {each.key: each for each in dimensions_of(config)}
         with quiet():
             self._study = optuna.create_study(
                 pruner=pruner(config), study_name=study_name(config), direction=config.objective.direction
@@ -72,9 +70,9 @@ class OptunaAlone:
             trial.should_prune()  # Hyperband deals trials to brackets from its first question on
             _ = trial.relative_params
             chosen: dict[str, Value] = {}
-            for name, dimension in self._dimensions.items():
-                if active(self._config, chosen, name):
-                    chosen[name] = dimension.decode(suggest(trial, name, distribution(dimension)))
+            for key, dimension in self._dimensions.items():
+                if active(self._config, chosen, key):
+                    chosen[dimension.name] = dimension.decode(dimension.suggest(trial))
         return chosen
 
     def settle(self, number: int, params: Mapping[str, Value]) -> None:
@@ -85,9 +83,10 @@ class OptunaAlone:
         frozen = storage.get_trial(trial_id)
         frozen.params.clear()
         frozen.distributions.clear()
-        for name, dimension in self._dimensions.items():
-            if name in params:
-                storage.set_trial_param(trial_id, name, dimension.encode(params[name]), distribution(dimension))
+        for key, dimension in self._dimensions.items():
+            if active(self._config, params, key):
+                given, value = dimension.distribution, dimension.encode(params[dimension.name])
+                storage.set_trial_param(trial_id, key, given.to_internal_repr(value), given)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         self._trials[number].report(value, epoch)
@@ -101,12 +100,3 @@ class OptunaAlone:
         states = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.PRUNED}
         with quiet():
             self._study.tell(trial, value, states.get(outcome, TrialState.FAIL))
-
-
-def suggest(trial: optuna.Trial, name: str, space: BaseDistribution) -> Any:
-    match space:
-        case optuna.distributions.FloatDistribution():
-            return trial.suggest_float(name, space.low, space.high, log=space.log)
-        case optuna.distributions.IntDistribution():
-            return trial.suggest_int(name, space.low, space.high, step=space.step, log=space.log)
-    return trial.suggest_categorical(name, space.choices)

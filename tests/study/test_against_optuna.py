@@ -51,6 +51,11 @@ WHEN: dict[str, Any] = {
     "model.x": {"type": "float", "low": 0.0, "high": 1.0, "when": {"model.kind": "a"}},
     "model.y": {"type": "int", "low": 0, "high": 20, "when": {"model.kind": ["a", "b"]}},
     "model.z": {"type": "categorical", "choices": [1, 2, 3], "when": {"model.kind": ["b", "c"]}},
+    "model.w": [
+        {"type": "float", "low": 0.0, "high": 1.0, "when": {"model.kind": "a"}},
+        {"type": "float", "low": 0.5, "high": 50.0, "log": True, "when": {"model.kind": "b"}},
+        {"type": "categorical", "choices": ["p", "q"], "when": {"model.kind": "c"}},
+    ],
 }
 PRUNERS: dict[str, dict[str, list[int]]] = {
     "none": {},

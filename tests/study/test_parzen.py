@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from sweeps.study import parzen
-from sweeps.study.dimensions import Scale
-from sweeps.study.kernels import log_cells, spreads_of, tail
+from sweeps.study.kernels import Scale, log_cells, spreads_of, tail
 from sweeps.study.parzen import Axis, Parzen, kernel_weights
 
 REAL = Scale(-2.0, 6.0, log=False, step=0)
