@@ -6,6 +6,7 @@ It holds every trial with its parameters, its last report (all of them, where a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import optuna
@@ -31,6 +32,8 @@ STATES = {
     "infeasible": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+SILENT = frozenset({"random", "tpe"})
+"""Samplers that have nothing to say, so that nothing need be held back, which takes a while."""
 Answer = TypeVar("Answer")
 
 
@@ -155,7 +158,7 @@ class Search:
     def _guarded(self, component: Component, call: Callable[[], Answer]) -> Answer:
         """The answer; what a user's own code raises is one line."""
         try:
-            with quiet():
+            with nullcontext() if component.use in SILENT else quiet():
                 return call()
         except (Exception, SystemExit) as error:
             if not OWN.fullmatch(component.use) or isinstance(error, SweepError):
