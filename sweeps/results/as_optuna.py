@@ -18,7 +18,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.config import Choices, SweepConfig
-from sweeps.config.parameters import Parameter
+from sweeps.config.parameters import Parameter, name_of
+from sweeps.config.space import key_for
 from sweeps.errors import ResultsError
 from sweeps.log.trials import LoggedTrial, LoggedTrials
 from sweeps.results.columns import text, utc_time
@@ -67,10 +68,10 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 
 class _SeenParameter:
-    """A parameter of a sweep's trials, whose config may have changed between them.
+    """A parameter of a sweep's trials, or one of its several ranges; the config may have changed between them.
 
-    Optuna has one distribution of a name in a study. It is the config's, made wide enough for what trials have had.
-    Where they have had other kinds of values than the config says now, it is a choice of all of them.
+    Its distribution is the config's, made wide enough for what trials have had. Where they have had other kinds of
+    values than the config says now, it is a choice of all of them.
     """
 
     def __init__(self, parameter: Parameter | None, values: Sequence[Any]) -> None:
@@ -91,6 +92,40 @@ class _SeenParameter:
         return int(value) if isinstance(self.distribution, IntDistribution) else float(value)
 
 
+class _SeenSpace:
+    """The parameters of all trials under the names that Optuna has for them.
+
+    Optuna takes several ranges under one name, and its importances tell them apart, as long as all are of one kind and
+    one scale, and choices are the same. Others are parameters of their own, by their keys in `config.parameters()`.
+    """
+
+    def __init__(self, config: SweepConfig, trials: Sequence[Mapping[str, Any]]) -> None:
+        self._space, parameters = config.search_space, config.parameters()
+        values: dict[str, list[Any]] = defaultdict(list)
+        for params in trials:
+            for name, value in params.items():
+                values[key_for(self._space, params, name)].append(value)
+        self._seen = {key: _SeenParameter(parameters.get(key), given) for key, given in values.items()}
+        kept = {key: each.distribution for key, each in self._seen.items()}
+        first = {name_of(key): it for key, it in reversed(kept.items())}
+        self._apart = {name_of(key) for key, it in kept.items() if not _go_together(it, first[name_of(key)])}
+
+    def of(self, params: Mapping[str, Any]) -> Iterator[tuple[str, _SeenParameter, Any]]:
+        """A trial's parameters: what Optuna calls each, how it has been seen, and its value."""
+        for name, value in params.items():
+            key = key_for(self._space, params, name)
+            yield key if name in self._apart else name, self._seen[key], value
+
+
+def _go_together(one: BaseDistribution, other: BaseDistribution) -> bool:
+    """Whether Optuna takes both under one name."""
+    try:
+        optuna.distributions.check_distribution_compatibility(one, other)
+    except ValueError:
+        return False
+    return True
+
+
 def _range_over(parameter: Parameter | None, values: Sequence[Any]) -> BaseDistribution | None:
     """A range of numbers that holds the parameter's own and all `values`; None where there is no such range."""
     if isinstance(parameter, Choices) or any(isinstance(it, bool) or not isinstance(it, int | float) for it in values):
@@ -106,18 +141,13 @@ def _range_over(parameter: Parameter | None, values: Sequence[Any]) -> BaseDistr
 
 
 def _trials(logged: LoggedTrials, config: SweepConfig) -> Iterator[FrozenTrial]:
-    parameters = config.parameters()
-    values: dict[str, list[Any]] = defaultdict(list)
-    for trial in logged.trials.values():
-        for name, value in trial.params.items():
-            values[name].append(value)
-    seen = {name: _SeenParameter(parameters.get(name), given) for name, given in values.items()}
+    seen = _SeenSpace(config, [trial.params for trial in logged.trials.values()])
     for number in range(max(logged.trials, default=-1) + 1):
         lost = LoggedTrial(number, ending={"outcome": "failed", "reason": _LOST})
         yield _frozen(logged.trials.get(number, lost), seen, config.objective.metric)
 
 
-def _frozen(trial: LoggedTrial, seen: Mapping[str, _SeenParameter], metric: str) -> FrozenTrial:
+def _frozen(trial: LoggedTrial, seen: _SeenSpace, metric: str) -> FrozenTrial:
     rows = dict(sorted(trial.epochs_of(trial.repeat).items()))
     curve = {epoch: row.figure(metric) for epoch, row in rows.items()}
     state, value = _ending(trial, curve)
@@ -130,8 +160,8 @@ def _frozen(trial: LoggedTrial, seen: Mapping[str, _SeenParameter], metric: str)
         value=value,
         datetime_start=None if state is TrialState.WAITING else start,
         datetime_complete=(complete or start) if state.is_finished() else None,
-        params={name: seen[name].encode(value) for name, value in trial.params.items()},
-        distributions={name: seen[name].distribution for name in trial.params},
+        params={name: parameter.encode(value) for name, parameter, value in seen.of(trial.params)},
+        distributions={name: parameter.distribution for name, parameter, _ in seen.of(trial.params)},
         user_attrs={
             "outcome": trial.outcome,
             "reason": str(trial.ending.get("reason") or ""),

@@ -38,6 +38,7 @@ search_space:
 objective: {metric: valid_loss, direction: minimize}
 budget: {trials: 8}
 """
+BY_KEY = ["learning_rate[0]", "learning_rate[1]"]
 Curve = list[float]
 TIME = "2026-11-22T08:00:0{}.000000+00:00"
 
@@ -164,6 +165,33 @@ def test_values_of_another_config_than_the_last_one_are_kept(tmp_path: Path) -> 
     assert study.trials[0].params["epochs"] == 3
     assert study.trials[0].distributions["learning_rate"] == FloatDistribution(1e-3, 2.0, log=True)
     assert study.trials[0].distributions["model.hidden"] == study.trials[1].distributions["model.hidden"]
+
+
+@pytest.mark.parametrize(
+    ("adam", "distribution", "names"),
+    [
+        ("low: 0.001, high: 0.2", FloatDistribution(0.001, 0.2), ["learning_rate"] * 2),
+        ("low: 0.001, high: 0.2, log: true", FloatDistribution(0.001, 0.2, log=True), BY_KEY),
+    ],
+)
+def test_of_several_ranges_a_trial_has_the_one_that_held_under_one_name_if_optuna_takes_it(
+    adam: str, distribution: FloatDistribution, names: list[str], tmp_path: Path
+) -> None:
+    """A study in a database, which refuses distributions of one name that do not go together."""
+    sgd = "{type: float, low: 0.1, high: 1.0, when: {optimizer.use: sgd}}"
+    ranges = f"[{sgd}, {{type: float, {adam}, when: {{optimizer.use: adam}}}}]"
+    config = CONFIG.replace("{type: float, low: 1e-3, high: 1.0, log: true}", ranges)
+    records: list[Any] = []
+    for number in range(24):
+        use, rate = ("sgd", 0.1 + number / 100) if number % 2 else ("adam", 0.001 + number / 200)
+        records += trial(number, [rate], "completed", rate, **{"optimizer.use": use, "learning_rate": rate})
+    results = load(made(tmp_path / "toy", records, config))
+    for study in (results.study, exported(results, tmp_path / "study.db")):
+        one, other = study.trials[1], study.trials[2]
+        assert (one.params[names[0]], one.distributions[names[0]]) == (0.11, FloatDistribution(0.1, 1.0))
+        assert (other.params[names[1]], other.distributions[names[1]]) == (0.011, distribution)
+        assert len(one.params) == len(other.params) == 5
+    assert set(names) <= results.importances().keys()
 
 
 def test_the_parameter_that_decides_the_loss_is_the_most_important(searched: Path) -> None:
