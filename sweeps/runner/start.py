@@ -29,6 +29,7 @@ from sweeps.storage.files import remove_leftovers
 from sweeps.storage.lock import FolderLock, check_unlocked
 from sweeps.storage.paths import RunFolder
 from sweeps.storage.retry import Retry
+from sweeps.study import import_ahead
 from sweeps.user_code import project_beside, project_folders
 from sweeps.validation import validate
 from sweeps.version import __version__
@@ -77,6 +78,7 @@ def prepare(draft: Draft, results: Path, datasets: Datasets) -> SweepConfig:
     if not draft.complaints:
         config = draft.config()
         datasets.prefetch(config.dataset.use, config.dataset.arguments)
+        import_ahead(config)
         from sweeps.engine import programs  # noqa: F401  (JAX, which is imported while the data is being read)
 
     validate.examine(draft, datasets)

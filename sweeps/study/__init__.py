@@ -13,8 +13,10 @@ ended. What an earlier attempt reported stays: the first report of each epoch co
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import math
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -220,9 +222,20 @@ class Study:
         return self._latest[number]
 
 
+def import_ahead(config: SweepConfig) -> None:
+    """Begin to import Optuna beside other work, where the study of `config` will need it."""
+    if _needs_optuna(config):
+        threading.Thread(target=importlib.import_module, args=("optuna",), daemon=True).start()
+
+
+def _needs_optuna(config: SweepConfig) -> bool:
+    """Not for a grid, which leaves nothing to sample, unless a pruner looks at the study."""
+    return config.sampler.use != "grid" or bool(OWN.fullmatch(config.pruner.use))
+
+
 def _new_search(config: SweepConfig) -> Search | None:
-    """Optuna's study; None for a grid, which leaves nothing to sample, unless a pruner looks at the study."""
-    if config.sampler.use == "grid" and not OWN.fullmatch(config.pruner.use):
+    """Optuna's study, if it is needed."""
+    if not _needs_optuna(config):
         return None
     from sweeps.study.search import Search  # Optuna, whose import takes a third of a second
 
