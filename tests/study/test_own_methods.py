@@ -126,6 +126,31 @@ def test_a_users_sampler_sees_names_and_values_and_its_answers_come_back_exactly
     }
 
 
+def test_a_users_sampler_sees_each_of_several_ranges_as_a_parameter_and_a_trial_has_one() -> None:
+    rates = [
+        {"type": "float", "low": 0.1, "high": 1.0, "when": {"optimizer.use": "sgd"}},
+        {"type": "float", "low": 1e-3, "high": 1.0, "log": True, "when": {"optimizer.use": "adam"}},
+    ]
+    uses = {"type": "categorical", "choices": ["adam", "sgd"]}
+    space = {"epochs": 3, "batch_size": 32, "optimizer.use": uses, "learning_rate": rates}
+    study = Study(config(space, "own_methods:Lowest", enqueue=[{"optimizer.use": "sgd", "learning_rate": 0.5}]))
+    assert ask(study).params == {"optimizer.use": "sgd", "learning_rate": 0.5}
+    assert ask(study).params == {"optimizer.use": "adam", "learning_rate": 1e-3}
+    with pytest.raises(SweepError, match=r"no idea of learning_rate\[1\]"):
+        Study(config({**space, "optimizer.use": "adam"}, "own_methods:Broken")).ask()
+
+
+def test_a_new_name_of_the_sweep_changes_no_decision_of_a_pruner_by_its_dotted_name() -> None:
+    """Optuna's hyperband deals trials to brackets by the name of their study."""
+    decisions = []
+    for name in ("one", "another"):
+        pruner = {"use": "optuna.pruners:HyperbandPruner", "min_resource": 1, "max_resource": 9}
+        study = Study(config(sampler="random", pruner=pruner, name=name))
+        decisions.append([study.report(ask(study).number, 1, float(number)) for number in range(40)])
+    assert decisions[0] == decisions[1]
+    assert set(decisions[0]) == {True, False}
+
+
 def test_a_function_may_put_samplers_together() -> None:
     study = Study(config(sampler="own_methods:narrowed"))
     found = [ask(study).params for _ in range(6)]
