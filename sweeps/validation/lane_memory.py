@@ -40,7 +40,7 @@ def refuse_large_lanes(config: SweepConfig, programs: Programs) -> None:
 def _sample_trials(config: SweepConfig, programs: Programs) -> Mapping[ProgramKey, Mapping[str, Value]]:
     found: dict[ProgramKey, Mapping[str, Value]] = {}
     for _, chosen in assignments(config.parameters()):
-        params = {name: chosen[name] for name in config.parameters() if space.active(config, chosen, name)}
+        params = space.active_params(config, chosen)
         with suppress(SweepError):  # another mistake, which its own trial meets
             found.setdefault(programs.lane_trial(0, space.resolve(config, params)).program_key, params)
     return found

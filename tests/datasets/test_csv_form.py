@@ -169,6 +169,8 @@ def test_other_kinds_of_files_are_known_by_their_first_bytes() -> None:
     Path("packed.csv").write_bytes(gzip.compress(text))
     Path("squeezed.csv").write_bytes(bz2.compress(text))
     Path("t.json").write_text(FRAME.to_json(orient="records"))
+    Path("j.csv").write_text(FRAME.to_json())
+    Path("records.csv").write_text(FRAME.to_json(orient="records"))
     FRAME.to_parquet("p.parquet")
     Path("p.csv").write_bytes(Path("p.parquet").read_bytes())
     for name, said in {
@@ -177,6 +179,8 @@ def test_other_kinds_of_files_are_known_by_their_first_bytes() -> None:
         "packed.csv": "it is compressed with gzip. Let its name end in .gz",
         "squeezed.csv": "it is compressed with bzip2. Let its name end in .bz2",
         "p.csv": "it is Parquet. Let its name end in .parquet",
+        "j.csv": "it is JSON. Write it as CSV or Parquet",
+        "records.csv": "it is JSON. Write it as CSV or Parquet",
         "t.json": "it is JSON by its name. Write it as CSV or Parquet",
     }.items():
         assert f"{name} cannot be read as CSV: {said}" in refused(lambda name=name: load(name))
@@ -323,6 +327,7 @@ def test_numbers_that_float32_does_not_tell_apart_are_refused_with_the_way_out()
     assert said.startswith(
         "t.csv: numbers of column 'a' are too close together for float32, in which models compute, from"
     )
+    assert f", from {min(figures.tolist())!r} to 17000000" in said
     assert said.endswith("`standardize: true` takes their mean off before")
     assert load("t.csv", standardize=True).train.x[:, 0].std() == pytest.approx(1, abs=1e-4)
     np.savez("t.npz", x=np.stack([np.arange(ROWS), figures], axis=1), y=FRAME.y)

@@ -231,3 +231,31 @@ budget: {{trials: 2}}
             said = capsys.readouterr().err
             assert not code or said.startswith(f"error: a trial with model.hidden=[{width}] needs ")
     assert not (tmp_path / "results").exists()
+
+
+def test_ranges_of_the_learning_rate_for_each_optimizer_are_checked_as_their_trials_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "ranges.yaml"
+    file.write_text("""\
+name: ranges
+dataset: {use: "sweeping:blobs"}
+model: {use: "models.mlp:MLP"}
+loss: softmax_cross_entropy
+optimizer: {}
+search_space:
+  epochs: 1
+  batch_size: 8
+  optimizer.use: {type: categorical, choices: [sgd, adam, adamw]}
+  learning_rate:
+    - {type: float, low: 1e-2, high: 1, log: true, when: {optimizer.use: sgd}}
+    - {type: float, low: 1e-5, high: 1e-2, log: true, when: {optimizer.use: [adam, adamw]}}
+objective: {metric: valid_loss, direction: minimize}
+budget: {trials: 2}
+""")
+    for command in ("check", "plan"):
+        monkeypatch.setattr(sys, "argv", ["sweep", command, str(file)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+        assert "3, each compiled once" in capsys.readouterr().out

@@ -40,6 +40,7 @@ BLOCK, MANY_COLUMNS_BLOCK, MOST_BLOCK = 2**20, 2**25, 2**30
 """Bytes that Arrow reads at a time. Each block is a piece of every column, and 20,000 columns make many pieces."""
 MANY_COLUMNS = 1_000
 _LONGER_THAN_BLOCK = ("straddl", "cannot infer number of columns")
+_JSON = re.compile(rb"\s*(\[\s*)?\{\s*\"")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -227,6 +228,8 @@ def _check_kind(path: str, file: Path, form: CsvForm) -> None:
         raise DataError(f"{path} cannot be read as CSV: it is JSON by its name. Write it as CSV or Parquet")
     with _opened(file, "rb") as content:
         start = content.read(4096)
+    if _JSON.match(start):
+        raise DataError(f"{path} cannot be read as CSV: it is JSON. Write it as CSV or Parquet")
     if form.is_utf_8 and start.startswith(_UTF_16):
         raise DataError(f"{path} cannot be read as CSV in UTF-8: it is UTF-16. Say `encoding: utf-16`")
     if form.is_utf_8 and b"\x00" in start[:2]:

@@ -157,8 +157,8 @@ def _fitted(column: Column, table: Table, training: Array, wishes: Wishes) -> Co
     if not wishes["standardize"]:
         if not is_resolved(figures).all():
             raise DataError(
-                f"{table.path}: numbers of column {column['name']!r} are {TOO_CLOSE}, from {figures.min()!r} to "
-                f"{figures.max()!r}. `standardize: true` takes their mean off before"
+                f"{table.path}: numbers of column {column['name']!r} are {TOO_CLOSE}, from {float(figures.min())!r} to "
+                f"{float(figures.max())!r}. `standardize: true` takes their mean off before"
             )
         return column
     if figures.max() == figures.min():  # whose mean may be another number by a rounding
