@@ -107,7 +107,10 @@ def read_file(path: str) -> Any:
     except MemoryError as error:
         raise DataError(f"{path} has an array that does not fit into memory") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = "it holds objects, which are not read" if "allow_pickle" in str(error) else str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
+        if "allow_pickle" in reason:  # which NumPy says of any file that is not its own
+            is_ours = file.read_bytes()[:1] in (b"P", b"\x93", b"\x80")
+            reason = "it holds objects, which are not read" if is_ours else "it is no .npy or .npz file"
         raise DataError(f"{path} cannot be read as NumPy arrays: {reason}") from error
 
 

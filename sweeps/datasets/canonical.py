@@ -77,7 +77,7 @@ def _check_one_array(what: str, given: Any, other: Any, kind: str, advice: str) 
     """Raises: DataError where several arrays are given, each with as many rows as `other`."""
     several = given.values() if isinstance(given, Mapping) else given if isinstance(given, tuple | list) else ()
     arrays = [each for each in several if len(getattr(each, "shape", ())) > 0]
-    rows = len(other) if hasattr(other, "__len__") else 0
+    rows = len(other) if hasattr(other, "__len__") and getattr(other, "shape", None) != () else 0
     are_rows = not isinstance(given, Mapping) and (len(arrays) < len(several) or len(several) == rows)
     if arrays and not are_rows and (isinstance(given, Mapping) or all(len(each) == rows for each in arrays)):
         names = f" ({', '.join(map(str, given))})" if isinstance(given, Mapping) else ""

@@ -179,7 +179,10 @@ def _far_out(x: Array, named: Callable[..., str], in_units: Callable[[int, float
 
 
 def _of_targets(dataset: Dataset) -> Iterator[str]:
-    """Classes that a split has no rows of."""
+    """Targets that are all one, and classes that a split has no rows of."""
+    targets = dataset.train.y
+    if len(targets) > 1 and (targets == targets[0]).all():
+        yield "the target is the same in every row that trains, so that nothing is learnt from it"
     if dataset.classes is None:
         return
     names = dataset.class_names or tuple(map(str, range(dataset.classes)))

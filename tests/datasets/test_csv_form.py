@@ -468,3 +468,40 @@ def test_files_of_their_own_validate_and_test_and_are_prepared_as_the_training_r
     assert "every cell of column 'y' must be one of the 2 classes of train.csv" in refused(
         lambda: load("train.csv", **keys)
     )
+
+
+def test_whole_numbers_are_the_same_classes_in_a_file_of_their_own_whatever_else_it_holds() -> None:
+    frame = FRAME.assign(y=np.arange(ROWS) % 2)
+    frame[:40].to_csv("train.csv", index=False)
+    for written in (frame.y[40:].astype(float), frame.y[40:] == 1):  # as after a gap, and as a comparison
+        frame[40:].assign(y=written).to_csv("test.csv", index=False)
+        assert load("train.csv", test_path="test.csv").test.y.tolist() == frame.y[40:].tolist()
+    frame[40:].assign(y=True).to_csv("test.csv", index=False)
+    assert set(load("train.csv", test_path="test.csv").test.y.tolist()) == {1}
+    for strange in ("yes", 0.5):
+        frame[40:].assign(y=strange).to_csv("test.csv", index=False)
+        said = refused(lambda: load("train.csv", test_path="test.csv"))
+        assert said.startswith("test.csv:2: every cell of column 'y' must be a whole number, as those of train.csv are")
+
+
+def test_a_name_with_an_underscore_is_no_number() -> None:
+    frame = FRAME.assign(a=[f"{row}_1" for row in range(ROWS)])
+    frame.to_csv("t.csv", index=False)
+    assert "every cell of column 'a' must be a finite number in float32, but got '0_1'" in refused(
+        lambda: load("t.csv")
+    )
+    assert "'0_1'" in refused(lambda: load("t.csv", time="a", split=None))
+
+
+def test_what_is_no_table_at_all_is_named_as_it_is() -> None:
+    Path("folder.csv").mkdir()
+    Path("blank.csv").write_text("\n\n\n")
+    assert refused(lambda: load("folder.csv")) == "folder.csv is a folder, and a table is one file"
+    assert refused(lambda: load("blank.csv")) == "blank.csv cannot be read as CSV: Empty CSV file"
+    Path("t.npz").write_bytes(b"junk")
+    said = refused(lambda: loading.load("npz", {"path": "t.npz"}))
+    assert said == "t.npz cannot be read as NumPy arrays: it is no .npy or .npz file"
+    np.savez("t.npz", x=np.float32(1), y=FRAME.y)
+    assert "x and y must have the same number of rows, but got shapes ()" in refused(
+        lambda: loading.load("npz", {"path": "t.npz"})
+    )

@@ -124,3 +124,10 @@ def test_images_of_mixed_sizes_are_told() -> None:
         said[0]
         == "images have 3 sizes, from 8 x 8 to 20 x 20 (height x width), and are resized whatever their proportions"
     )
+
+
+def test_a_target_that_is_the_same_in_every_row_is_told() -> None:
+    for target in (0, 2.5):
+        pd.DataFrame({"a": RNG.normal(size=ROWS), "b": RNG.normal(size=ROWS), "y": target}).to_csv("t.csv", index=False)
+        said = doubts(loading.load("csv", {"path": "t.csv", "target": "y"}))
+        assert said == ["the target is the same in every row that trains, so that nothing is learnt from it"]

@@ -150,6 +150,18 @@ def test_windows_that_would_not_fit_in_memory_are_refused(tmp_path: Path, monkey
     assert text(tmp_path / "text.txt", "ab" * 300, window=10, stride=10).train.rows == 53
 
 
+def test_the_mark_of_utf_8_is_no_character_of_a_text(tmp_path: Path) -> None:
+    (tmp_path / "marked.txt").write_text("ab" * 30, encoding="utf-8-sig")
+    dataset = loading.load("text", {"path": str(tmp_path / "marked.txt"), "window": 2})
+    assert dataset.class_names == ("a", "b")
+
+
+def test_an_empty_cell_of_a_series_is_not_answered_with_dropping_it(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [None, *np.arange(39.0)], "y": np.arange(40.0)})
+    said = refused(lambda: series(tmp_path, frame, target="y", window=2))
+    assert said.endswith("`missing: mean` and `median` fill them in")
+
+
 def test_a_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_bytes(b"\xff\xfe\xff")
     path = str(tmp_path / "text.txt")

@@ -76,7 +76,7 @@ def unanswered(path: str, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
 def _points(path: str) -> Array:
     """A text as the numbers of its characters, uint32."""
     try:
-        content = find_file(path, DataError).read_text(encoding="utf-8")
+        content = find_file(path, DataError).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from error
     return np.frombuffer(content.encode("utf-32-le"), np.uint32)

@@ -39,7 +39,7 @@ def numbers(column: pa.Array) -> Array:
     if stored is not None:  # without Arrow's `cast`, which takes longer than all else for each column of a wide table
         floats = _values(column, stored).astype(np.float64)
     elif is_text(column):
-        return np.array([_number(cell) for cell in column.to_pylist()])
+        return np.array([number(cell) for cell in column.to_pylist()])
     elif not is_number(column):
         return np.full(len(column), np.nan)
     else:
@@ -152,12 +152,18 @@ def in_order(names: Iterable[str]) -> list[str]:
     >>> in_order(["b", "10", "9", "a", "9"])
     ['9', '10', 'a', 'b']
     """
-    return sorted(set(names), key=lambda name: (np.isnan(_number(name)), np.nan_to_num(_number(name)), name))
+    return sorted(set(names), key=lambda name: (np.isnan(number(name)), np.nan_to_num(number(name)), name))
 
 
-def _number(cell: object) -> float:
+def number(cell: object) -> float:
+    """What a cell of text is as a number, NaN where it is none.
+
+    >>> number(" 1.5"), number("1_5")
+    (1.5, nan)
+    """
+    text = str(cell)
     try:
-        return float(str(cell))
+        return float("nan") if "_" in text else float(text)  # Python takes 1_2 for 12, and in tables it is a name
     except ValueError:
         return float("nan")
 

@@ -228,6 +228,8 @@ def _check_kind(path: str, file: Path, form: CsvForm) -> None:
         raise DataError(f"{path} cannot be read as CSV: it is JSON by its name. Write it as CSV or Parquet")
     with _opened(file, "rb") as content:
         start = content.read(4096)
+    if len(start) < 4096 and not start.strip():
+        raise DataError(f"{path} cannot be read as CSV: Empty CSV file")
     if _JSON.match(start):
         raise DataError(f"{path} cannot be read as CSV: it is JSON. Write it as CSV or Parquet")
     if form.is_utf_8 and start.startswith(_UTF_16):

@@ -125,7 +125,7 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     done = preprocessing.fitted(plan, table, parts.train, wishes)
     dataset = of_parts(preprocessing.apply(done, table), wanted.values, parts, weights)
     read = {
-        name: _apart(other, done, table, target, wanted, task, form, drop_missing=missing == "drop")
+        name: _apart(other, done, table, target, wanted, form, drop_missing=missing == "drop")
         for name, other in apart.items()
     }
     if "valid" in read:
@@ -213,13 +213,12 @@ class Apart(NamedTuple):
     notes: list[str]
 
 
-def _apart(  # noqa: PLR0913, PLR0917  (what is known of the table that trains)
+def _apart(  # noqa: PLR0913  (what is known of the table that trains)
     path: str,
     done: Sequence[preprocessing.Column],
     trained: Table,
     target: str,
     wanted: Target,
-    task: str | None,
     form: CsvForm,
     *,
     drop_missing: bool,
@@ -242,8 +241,13 @@ def _apart(  # noqa: PLR0913, PLR0917  (what is known of the table that trains)
         places = np.array([*(place.get(name, -1) for name in names), -1])[codes]
         table.check(target, places >= 0, f"one of the {len(place):,} classes of {trained.path}")
         return Apart(Split(preprocessing.apply(done, table), places), notes)
-    task = "regression" if wanted.values.dtype.kind == "f" else task  # whole numbers here may be none there
-    return Apart(Split(preprocessing.apply(done, table), _target(table, target, task).values), notes)
+    if wanted.values.dtype.kind == "f":  # whole numbers here may be none there
+        return Apart(Split(preprocessing.apply(done, table), _target(table, target, "regression").values), notes)
+    values = cells.numbers(table.column(target))  # true and false are 1 and 0, as in a file that has both as numbers
+    rule = f"a whole number, as those of {trained.path} are (`task: regression` takes all numbers)"
+    table.check(target, values == np.floor(values), rule, numerals.advice(cells.words(table.column(target))))
+    _check_labels(table, target, values)
+    return Apart(Split(preprocessing.apply(done, table), values.astype(np.int64)), notes)
 
 
 def _whole_rows(table: Table, names: Iterable[str]) -> tuple[Table, int]:

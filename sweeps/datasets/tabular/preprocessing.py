@@ -25,7 +25,10 @@ from sweeps.errors import DataError
 MOST_CATEGORIES = 1000
 FILLING = ("mean", "median")
 MISSING = ("refuse", "drop", *FILLING)
-_ADVICE = "`missing: drop` drops such rows; `mean` and `median` fill them in"
+_ADVICE = {
+    "drop": "`missing: drop` drops such rows; `mean` and `median` fill them in",
+    "features": "`missing: mean` and `median` fill them in",
+}
 _LEAVE_OUT = {"drop": "List it under `drop`", "features": "List those that are numbers under `features`"}
 _WRITTEN_TIME = re.compile(
     r"\s*(\d{4}-\d{1,2}(-\d{1,2}.*)?|\d{1,4}[/.]\d{1,2}[/.]\d{2,4}.*|\d{1,2}-\d{1,2}-\d{4}.*|\d{1,2}:\d{2}(:\d{2}.*)?"
@@ -134,7 +137,7 @@ def _planned(table: Table, name: str, wishes: Wishes) -> Column:
     if order is not None:
         _check_order(table, name, order)
     _check_count(table, column)
-    table.check(name, ~cells.are_missing(table.column(name)) | is_filled, "a category", _ADVICE)
+    table.check(name, ~cells.are_missing(table.column(name)) | is_filled, "a category", _ADVICE[wishes["leave_out"]])
     return column
 
 
@@ -231,7 +234,7 @@ def _checked_numbers(
     elif missing.all():
         advice = f"All its cells are empty. {'Drop it' if leave_out == 'drop' else _LEAVE_OUT[leave_out]}"
     elif (missing == ~are_right).all():
-        advice = _ADVICE
+        advice = _ADVICE[leave_out]
     elif (np.isnan(figures) | missing).all():
         advice = numerals.advice(cells.words(given)) or _of_words(given, leave_out)
     else:

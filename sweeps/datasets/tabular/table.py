@@ -121,6 +121,8 @@ def read(path: str, as_text: Iterable[str] = (), form: CsvForm = PLAIN) -> Table
         DataError: no such file, or it is no table with a name for every column, or it has no rows.
     """
     file = find_file(path, DataError)
+    if file.is_dir():
+        raise DataError(f"{path} is a folder, and a table is one file")
     is_csv = not is_parquet(path)
     form.check(is_parquet=not is_csv)
     found = csv_file.read(path, file, form, as_text) if is_csv else _read_parquet(path, file)

@@ -124,7 +124,7 @@ def number(cell: str) -> float:
     Raises:
         ValueError: it is none.
     """
-    found = float(cell)
+    found = cells.number(cell)
     if not math.isfinite(found):
         raise ValueError(cell)
     return found
