@@ -12,7 +12,7 @@ import sweeps
 from sweeps.amounts import count
 from sweeps.command import display
 from sweeps.command.trust import require_trust
-from sweeps.errors import ModelError
+from sweeps.errors import DataError, ModelError
 from sweeps.results.best import describe, signed_text
 from sweeps.results.columns import TableColumn
 from sweeps.results.csv_text import header, rows
@@ -28,6 +28,7 @@ def command(console: Console, folder: Path, inputs: Path, output: Path, *, trust
         SweepError: there is no such model or file, the folder is another person's and not trusted, or the rows are not
             what the model takes.
     """
+    _check_output(inputs, output)
     results = sweeps.load(folder)
     described = describe(RunFolder(folder).best) if results.best is not None else {}
     require_trust(folder, signed_text(described), [described.get("signature")], trusts=trusts or not described)
@@ -42,6 +43,14 @@ def command(console: Console, folder: Path, inputs: Path, output: Path, *, trust
         display.line(console, f"note: {rule}: they are no probabilities, and the columns are called `output_…`")
     number = model.description["number"]
     display.line(console, f"{output}: {count(len(outputs), 'row')}, by trial {number} of {folder}")
+
+
+def _check_output(inputs: Path, output: Path) -> None:
+    """Raises: DataError where the output cannot be a file, or would replace the rows that are predicted."""
+    if output.is_dir():
+        raise DataError(f"{output} is a folder, and `-o` takes the name of a file to write")
+    if output.exists() and inputs.exists() and output.samefile(inputs):
+        raise DataError(f"{output} holds the rows to predict, and would be replaced. Give another file with `-o`")
 
 
 def _outputs(model: BestModel, rows: np.ndarray) -> np.ndarray:

@@ -16,13 +16,15 @@ from sweeps.validation.sample_configs import sample_configs
 
 SCALING = ("Rescaling", "Normalization")
 SHAPING = ("InputLayer", "Reshape", "Flatten", "Permute")
+LESS_IS_BETTER = ("train_loss", "loss", "mean_absolute_error", "mean_squared_error")
 SMALL = 2.0
 """Inputs within so much of 0 are no bytes any more."""
 
 
 def doubts(draft: Draft, dataset: Dataset) -> list[str]:
     """A line for each; none of them is an error."""
-    return [*_in_two_folders(draft), *of_data.doubts(dataset), *dict.fromkeys(_scaled_twice(draft, dataset))]
+    of_config = (*_in_two_folders(draft), *_the_other_way(draft))
+    return [*of_config, *of_data.doubts(dataset), *dict.fromkeys(_scaled_twice(draft, dataset))]
 
 
 def _in_two_folders(draft: Draft) -> Iterator[str]:
@@ -36,6 +38,18 @@ def _in_two_folders(draft: Draft) -> Iterator[str]:
     for path in named:
         if found := in_two_folders(path):
             yield f"{path} is {found[0]}, of the working directory, and not {found[1]}"
+
+
+def _the_other_way(draft: Draft) -> Iterator[str]:
+    """An objective whose direction seeks the worst of a loss or of a metric that is known."""
+    objective = draft.sections.objective
+    if objective is None or ":" in objective.metric:
+        return
+    name = objective.metric.removeprefix("valid_")
+    wanted = "minimize" if name in LESS_IS_BETTER else "maximize"
+    if objective.direction != wanted:
+        given = f"{objective.direction} of {objective.metric}"
+        yield f"the objective has {given}, so that the worst trial counts as the best"
 
 
 def _scaled_twice(draft: Draft, dataset: Dataset) -> Iterator[str]:

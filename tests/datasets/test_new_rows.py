@@ -425,3 +425,19 @@ def test_each_of_several_targets_has_its_own_scale(project: Path) -> None:
 def test_only_numbers_are_scaled(dataset: dict[str, Any], said: str) -> None:
     with pytest.raises(DataError, match=said):
         loading.load(dataset["use"], {name: value for name, value in dataset.items() if name != "use"})
+
+
+def test_a_prediction_replaces_neither_the_rows_that_are_predicted_nor_a_folder(project: Path) -> None:
+    wine().to_csv("wine.csv", index=False)
+    swept({"use": "csv", "path": "wine.csv", "target": "kind", "features": ["acid", "ash"]})
+    before = Path("wine.csv").read_bytes()
+    Path("linked.csv").symlink_to("wine.csv")
+    for output, said in [
+        ("wine.csv", "wine.csv holds the rows to predict, and would be replaced"),
+        ("linked.csv", "linked.csv holds the rows to predict, and would be replaced"),
+        (".", ". is a folder, and `-o` takes the name of a file to write"),
+    ]:
+        result = CliRunner().invoke(app, ["predict", "results/small", "wine.csv", "-o", output])
+        assert isinstance(result.exception, DataError)
+        assert said in str(result.exception)
+    assert Path("wine.csv").read_bytes() == before

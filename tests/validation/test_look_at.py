@@ -66,6 +66,21 @@ def test_a_file_that_is_in_both_folders_is_told(tmp_path: Path, monkeypatch: pyt
     assert said == f"t.npz is {tmp_path}/t.npz, of the working directory, and not {beside}/t.npz"
 
 
+@pytest.mark.parametrize(
+    ("metric", "better"),
+    [("valid_loss", "minimize"), ("train_loss", "minimize"), ("valid_accuracy", "maximize"),
+     ("valid_top_5", "maximize"), ("valid_mean_squared_error", "minimize"), ("valid_r2", "maximize")],
+)  # fmt: skip
+def test_an_objective_that_seeks_the_worst_is_told(metric: str, better: str) -> None:
+    metrics = [] if metric.endswith("_loss") else [metric.removeprefix("valid_")]
+    for direction in ("minimize", "maximize"):
+        objective = {"metric": metric, "direction": direction}
+        model = {"use": "test_look_at:plain"}
+        said = doubts(as_draft({**CONFIG, "metrics": metrics, "model": model, "objective": objective}), images())
+        told = f"the objective has {direction} of {metric}, so that the worst trial counts as the best"
+        assert said == ([] if direction == better else [told])
+
+
 def test_strict_ends_with_2_where_there_is_something_to_look_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
