@@ -127,7 +127,8 @@ def _module(name: str, error: type[SweepError]) -> Any:
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "jax"  # Keras looks once, when it is imported, and lanes know no other
     try:
-        return importlib.import_module(name)
+        with directory_kept(f"importing {name}", error):
+            return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name is None or not f"{name}.".startswith(f"{missing.name}."):
             near = _hint(missing.name or "", _neighbours(missing.name or ""))
@@ -138,8 +139,24 @@ def _module(name: str, error: type[SweepError]) -> Any:
             raise error(f"module {name!r} is {file}, but {rule}. Give one of them another name") from None
         places, hint = " or ".join(map(str, _project())), _hint(missing.name, _neighbours(missing.name))
         raise error(f"there is no module {name!r} in {places}, nor is it installed{hint}") from None
+    except error:
+        raise
     except (Exception, SystemExit) as failure:
         raise error(failed(f"importing {name}", failure)) from failure
+
+
+@contextlib.contextmanager
+def directory_kept(what: str, error: type[SweepError]) -> Iterator[None]:
+    """Hold the user's code to the working directory, where results and relative paths are.
+
+    Raises:
+        error: it has left it.
+    """
+    before = Path.cwd()
+    yield
+    if (now := Path.cwd()) != before:
+        os.chdir(before)
+        raise error(f"{what} changes the working directory to {now}, and results would go there. Leave `os.chdir` out")
 
 
 def _places_of(package: str) -> str:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from sweeps.datasets import loading
 from sweeps.errors import DataError
 from sweeps.user_code import (
     argument_faults,
@@ -250,3 +251,13 @@ def test_a_package_of_two_folders_is_told(project: Path, tmp_path: Path) -> None
         f"module 'twice.other' is {tmp_path}/beside/twice/other.py, but Python takes `twice` from another"
     )
     assert said.endswith("Give one of them another name")
+
+
+def test_code_that_changes_the_working_directory_is_refused_and_results_stay_where_they_are(project: Path) -> None:
+    (project / "parts" / "moving.py").write_text("import os\nos.chdir('/')\n")
+    (project / "parts" / "moved.py").write_text("import os\ndef data():\n    os.chdir('/')\n    return [[1.0]], [0]\n")
+    told = "changes the working directory to /, and results would go there. Leave `os.chdir` out"
+    assert refused("parts.moving:x") == f"importing parts.moving {told}"
+    with pytest.raises(DataError, match=f"parts.moved:data {told}"):
+        loading.load("parts.moved:data", {})
+    assert Path.cwd() == project

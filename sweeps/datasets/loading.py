@@ -17,7 +17,7 @@ from sweeps.datasets.dataset import Dataset, checked, from_arrays, from_splits
 from sweeps.datasets.weighting import weighted
 from sweeps.errors import DataError
 from sweeps.masking import without_passwords
-from sweeps.user_code import ArgumentFault, argument_faults, failed, locate, parameters, taken_by
+from sweeps.user_code import ArgumentFault, argument_faults, directory_kept, failed, locate, parameters, taken_by
 
 BUILT_IN = {
     "csv": "sweeps.datasets.tabular.load:tabular",
@@ -109,7 +109,8 @@ def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
     if use in BUILT_IN:
         _check_kinds(function, given)
     try:
-        made = function(**given)
+        with directory_kept(use, DataError):
+            made = function(**given)
     except DataError:
         raise
     except Exception as error:

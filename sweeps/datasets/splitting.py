@@ -87,9 +87,15 @@ def classes_of(targets: Array) -> Array:
     return targets
 
 
+def _generator(seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise DataError(f"seed must be at least 0, but got {seed}")
+    return np.random.default_rng(seed)
+
+
 def at_random(rows: int, counts: Counts, seed: int) -> Parts:
     """Rows shuffled, and cut into test, validation and training rows, in that order."""
-    return _cut(np.random.default_rng(seed).permutation(rows), counts)
+    return _cut(_generator(seed).permutation(rows), counts)
 
 
 def stratified(labels: Array, counts: Counts, seed: int) -> Parts:
@@ -97,7 +103,7 @@ def stratified(labels: Array, counts: Counts, seed: int) -> Parts:
 
     `labels` has the shape `[rows]`. Shares are rounded by largest remainders, so that splits have exactly their sizes.
     """
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    shuffled = _generator(seed).permutation(len(labels))
     _, numbered = np.unique(labels[shuffled], return_inverse=True)
     classes = [shuffled[numbered == label] for label in range(numbered.max() + 1)]
     taken: list[list[Rows]] = []
@@ -125,7 +131,7 @@ def by_group(groups: Array, counts: Counts, seed: int) -> Parts:
     needed = sum(count > 0 for count in wanted) + 1
     if len(sizes) < needed:
         raise DataError(f"{needed} splits by group need as many groups, but there are {len(sizes)}")
-    order = list(np.random.default_rng(seed).permutation(len(sizes)))
+    order = list(_generator(seed).permutation(len(sizes)))
     chosen = np.zeros(len(sizes), np.int64)
     for place, count in enumerate(wanted, 1):
         rest = sum(each > 0 for each in wanted[place:]) + 1

@@ -22,7 +22,7 @@ from sweeps.training.adapters.model import Inputs, Model, Params, State, abstrac
 from sweeps.training.components import failed
 from sweeps.training.lane_placeholder import LanePlaceholder, bound
 from sweeps.training.ops.convolution import as_products, has_products
-from sweeps.user_code import ArgumentFault, argument_faults, locate, parameters, taken_by
+from sweeps.user_code import ArgumentFault, argument_faults, directory_kept, locate, parameters, taken_by
 
 DERIVED = ("input_shape", "outputs", "rngs", "key")
 """Arguments of a model that come from the data and the lane, never from a config."""
@@ -94,7 +94,9 @@ _BUILT: dict[Any, Model] = {}
 
 def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outputs: int) -> Model:
     try:
-        model = _adapted(use, target, given, inputs)._replace(numbers=_numbers(given))
+        with directory_kept(f"model {use}", ModelError):
+            model = _adapted(use, target, given, inputs)
+        model = model._replace(numbers=_numbers(given))
         values = abstract_values(model.numbers)
         trace = jax.make_jaxpr(
             lambda values, params, state, x, key: model.bound(values).apply(params, state, x, key, True),
@@ -105,6 +107,7 @@ def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outp
         shape = getattr(output, "shape", None)
         if shape == (row_mixing.ROWS, outputs):
             _check_state(use, model.shapes.state, state)
+            _check_floats(use, output.dtype)
             if output.dtype in (jnp.bfloat16, jnp.float16):
                 model = model._replace(apply=_in_float32(model.apply))
             model = model._replace(draws=model.draws and _draws(jaxpr), is_whole=_is_whole(model, jaxpr, inputs))
@@ -121,6 +124,12 @@ def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outp
     if shape != (row_mixing.ROWS, outputs):
         raise ModelError(f"model {use} must {_task(inputs, outputs)}, but its output is {_form(output)}")
     return model
+
+
+def _check_floats(use: str, dtype: Any) -> None:
+    """Raises: ModelError where no gradient of a real loss goes through the outputs."""
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ModelError(f"the outputs of model {use} must be floats, to be trained by, but are {dtype}")
 
 
 def _form(output: Any) -> str:

@@ -498,6 +498,13 @@ def test_what_is_no_table_at_all_is_named_as_it_is() -> None:
     Path("blank.csv").write_text("\n\n\n")
     assert refused(lambda: load("folder.csv")) == "folder.csv is a folder, and a table is one file"
     assert refused(lambda: load("blank.csv")) == "blank.csv cannot be read as CSV: Empty CSV file"
+    packed = gzip.compress(FRAME.to_csv(index=False).encode())
+    for name, content in {"cut.csv.gz": packed[:200], "bent.csv.gz": packed[:100] + b"~~~~" + packed[104:]}.items():
+        Path(name).write_bytes(content)
+        assert refused(lambda name=name: load(name)).startswith(f"{name} cannot be read as CSV: ")
+    FRAME.to_csv("t.csv", index=False)
+    assert refused(lambda: load("t.csv", encoding="base64")).startswith("encoding must be one that Python knows")
+    assert refused(lambda: load("t.csv", seed=-1)) == "seed must be at least 0, but got -1"
     Path("t.npz").write_bytes(b"junk")
     said = refused(lambda: loading.load("npz", {"path": "t.npz"}))
     assert said == "t.npz cannot be read as NumPy arrays: it is no .npy or .npz file"

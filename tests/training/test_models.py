@@ -99,6 +99,11 @@ def not_a_pair() -> Any:
     return {"init": None}
 
 
+def typed(outputs: int, dtype: str) -> Any:
+    """Maps zeros, in another type."""
+    return lambda key: jnp.zeros((6, outputs)), lambda params, x: (x @ params).astype(dtype)
+
+
 # ---- Flax NNX --------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +202,12 @@ def test_a_wrong_output_shape_names_both_shapes() -> None:
     wanted, got = re.escape("('rows', 6) to ('rows', 4)"), re.escape("('rows', 3)")
     with pytest.raises(ModelError, match=f"{wanted}.*{got}"):
         build("Fixed", outputs=4)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "complex64", "bool"])
+def test_outputs_that_cannot_be_trained_by_are_refused(dtype: str) -> None:
+    with pytest.raises(ModelError, match=rf"outputs of model test_models:typed must be floats.* but are {dtype}"):
+        build("typed", dtype=dtype, outputs=3)
 
 
 @pytest.mark.parametrize(("name", "error"), [("BrokenForward", "ZeroDivisionError"), ("BrokenConstructor", "KeyError")])

@@ -9,6 +9,7 @@ import gzip
 import itertools
 import lzma
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,7 +73,7 @@ class CsvForm(NamedTuple):
         if self.header is not None and self.header < 0:
             raise DataError(f"header must be at least 0, or null for none, but got {self.header}")
         try:
-            codecs.lookup(self.encoding)
+            "".encode(self.encoding)
         except LookupError:
             known = "encoding must be one that Python knows, such as latin-1"
             raise DataError(f"{known}, but got {self.encoding!r}") from None
@@ -130,7 +131,9 @@ def read(path: str, file: Path, form: CsvForm, as_text: Iterable[str]) -> pa.Tab
             found = _read(file, form, names, as_text, MOST_BLOCK)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not in {form.encoding}: {error.reason}. Say another `encoding`") from error
-    except (OSError, EOFError, ValueError, lzma.LZMAError, standard_csv.Error) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:  # it cannot be read once more
+        raise DataError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
+    except (ValueError, standard_csv.Error) as error:
         is_long = any(said in str(error) for said in _LONGER_THAN_BLOCK)
         ragged = _ragged(file, form) if "Expected" in str(error) else ""
         long = f"a line is longer than {MOST_BLOCK // 2**20} MB, or a quote is not closed" if is_long else ""
