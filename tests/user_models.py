@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -48,6 +49,11 @@ def loaded() -> keras.Model:
     model = functional()
     model.layers[1].set_weights([jnp.full((5, 5), 0.25), jnp.full((5,), 0.5)])
     return model
+
+
+@functools.cache
+def shared(width: int = 7) -> keras.Model:
+    return sequential(width)
 
 
 def frozen() -> keras.Model:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -88,6 +89,7 @@ def own_object(
     return model.own(model.variables(tree))
 
 
+_MADE: weakref.WeakSet[Any] = weakref.WeakSet()
 _BUILT: dict[Any, Model] = {}
 """Building traces the model, and a config's model is wanted by its check, its cost and its program."""
 
@@ -195,9 +197,23 @@ def _made(target: Callable[..., Any], given: Mapping[str, Any]) -> tuple[Any, ke
     was_imported = "keras" in sys.modules
     if was_imported:
         with keras.remembering() as remembered:
-            return target(**given), remembered
+            return _alone(target(**given), target), remembered
     made = target(**given)
     return (made, {}) if "keras" not in sys.modules else _made(target, given)
+
+
+def _alone(made: Any, target: Callable[..., Any]) -> Any:
+    """A model of Keras that no other call has returned, for it holds its weights.
+
+    Raises:
+        ModelError: another call has.
+    """
+    if _library(type(made)) == "keras":
+        if made in _MADE:
+            what = f"{target.__name__} returned a model that it had returned before"
+            raise ModelError(f"{what}, and trials would begin with the same weights. Make it within the function")
+        _MADE.add(made)
+    return made
 
 
 def _library(kind: type) -> str:

@@ -37,7 +37,7 @@ from sweeps.datasets.loading import Datasets
 from sweeps.engine.devices import Policy
 from sweeps.errors import ModelError
 from sweeps.training.adapters.model import Model, Variables
-from sweeps.training.models import build_model
+from sweeps.training.models import build_model, made_by_keras
 from sweeps.validation.validate import examine
 
 pytestmark = pytest.mark.usefixtures("any_promotion")
@@ -243,6 +243,12 @@ def test_weights_that_were_loaded_into_a_keras_model_are_where_trials_start() ->
         np.testing.assert_array_equal(each["000.kernel"], np.full((5, 5), 0.25))
         np.testing.assert_array_equal(each["001.bias"], np.full(5, 0.5))
     assert not np.array_equal(params[0]["002.kernel"], params[1]["002.kernel"])
+
+
+def test_a_keras_model_that_a_function_returns_again_is_refused() -> None:
+    build("shared", width=4)
+    with pytest.raises(ModelError, match="shared returned a model that it had returned before, and trials would begin"):
+        made_by_keras("user_models:shared", {"width": 4}, (5,), 3)
 
 
 def test_frozen_layers_of_a_keras_model_stay_as_they_are_and_do_not_keep_batches_whole() -> None:
