@@ -38,10 +38,13 @@ def _mixes_rows(loss: Callable[..., Any], outputs: int, targets: Any) -> bool:
     made = jnp.linspace(0.1, 0.9, (ROWS + 1) * outputs).reshape(ROWS + 1, outputs)
     given = jnp.zeros(shape, targets.dtype)
     try:
-        one, other = loss(made, given), loss(made.at[1:].add(0.5), given.at[1:].set(1))
+        one = loss(made, given)
+        # Others larger, and smaller: where rows are sorted, only one of them changes a row.
+        changed = [loss(made.at[1:].add(change), given.at[1:].set(1)) for change in (0.5, -0.5)]
     except Exception:  # noqa: BLE001  (of numbers that a user's own function does not take)
         return False
-    return bool(jnp.isfinite(one[0]) and jnp.isfinite(other[0]) and not close(one[0], other[0]))
+    finite = [other[0] for other in changed if jnp.isfinite(one[0]) and jnp.isfinite(other[0])]
+    return not all(close(one[0], other) for other in finite)
 
 
 def check_metric(use: str, outputs: int, targets: Any) -> None:
@@ -86,6 +89,8 @@ def _check(what: str, function: Callable[..., Any], outputs: int, targets: Any, 
     if getattr(made, "shape", None) != ((rows,) if is_a_row else ()):
         wanted = "one number a row" if is_a_row else "one number"
         raise ModelError(f"{what} must give {wanted}, but got {_given(made, rows)}")
+    if is_a_row and not jnp.issubdtype(made.dtype, jnp.floating):
+        raise ModelError(f"{what} must give floats, to be learnt by, but gives {made.dtype}")
 
 
 def _given(made: Any, rows: int) -> str:

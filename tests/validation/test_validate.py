@@ -56,6 +56,14 @@ def broadcast(outputs, targets):
     return ((outputs - targets[None]) ** 2).mean(axis=-1)
 
 
+def in_order(outputs, targets):
+    return jnp.sort(outputs.mean(axis=-1))
+
+
+def whole(outputs, targets):
+    return outputs.argmax(axis=-1)
+
+
 def picky(outputs, targets):
     return outputs.reshape(7, 7)
 
@@ -157,6 +165,11 @@ def test_a_right_config_has_no_complaints() -> None:
             "loss: loss parts:broadcast must give a row's loss by this row alone, but it changes with others",
         ),
         ("loss={use: 'parts:loss', depth: 2}", "loss: loss parts:loss does not take outputs of shape [rows, 2]"),
+        (
+            "loss={use: 'parts:in_order', outputs: values}",
+            "loss: loss parts:in_order must give a row's loss by this row alone, but it changes with others",
+        ),
+        ("loss={use: 'parts:whole', outputs: values}", "loss: loss parts:whole must give floats, to be learnt by, but"),
         ("schedule={use: 'parts:loss', depth: 2}", "schedule: schedule parts:loss failed"),
         ("loss=parts:lss", "loss: module parts has no 'lss'. Did you mean `loss`?"),
         ("metrics=[accuracy, 'parts:picky']", "metrics[1]: metric parts:picky does not take outputs"),
