@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sweeps.errors import ResultsError, SweepError
-from sweeps.storage.paths import RunFolder
+from sweeps.storage.paths import TABLES, RunFolder
 
 if TYPE_CHECKING:
     from sweeps.config import SweepConfig
@@ -90,6 +90,8 @@ def _advice(folder: Path) -> str:
     """What to give instead: the results folders at and in `folder`, by name."""
     places = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
     found = [str(place) for place in places if _has_log(place)]
+    if any((folder / name).exists() for name in TABLES) and not found:
+        return "Put the log back that its tables are of"  # for a run would replace them, and is refused
     if not found:
         return "`sweep run FILE` makes one"
     more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""

@@ -50,6 +50,10 @@ class BestModel:
     parameters: Mapping[str, np.ndarray]
     project: Path | None = None
 
+    def __repr__(self) -> str:
+        rows = f"rows {tuple(self.description['input_shape'])} to {self.description['outputs']} outputs"
+        return f"<BestModel {self.description['model']['use']} of trial {self.description['number']}: {rows}>"
+
     def __call__(self, x: Any, *, prepared: bool = False) -> np.ndarray:
         """The outputs for rows: an array, what `read` gives, or a DataFrame, whose columns are known by their names.
 

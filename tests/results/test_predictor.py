@@ -63,6 +63,7 @@ def test_images_are_scaled_as_they_were_for_training(tmp_path: Path) -> None:
 def test_a_regression_gives_values(tmp_path: Path) -> None:
     results = finish(small(budget={"trials": 1}), tmp_path)
     model, valid = results.best_model(), sweeping.plane().valid
+    assert repr(model) == f"<BestModel sweeping:flat of trial 0: rows {valid.x.shape[1:]} to 1 outputs>"
     assert model.classes is None
     assert results.best is not None
     assert ((model.predict(valid.x)[:, 0] - valid.y) ** 2).mean() == pytest.approx(results.best.value, rel=1e-5)

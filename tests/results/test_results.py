@@ -233,6 +233,9 @@ def test_a_file_is_refused_with_the_folder_that_holds_it(tmp_path: Path) -> None
 def test_a_folder_without_a_log_is_refused_with_those_inside_it(tmp_path: Path) -> None:
     made(tmp_path / "toy")
     assert refusal(tmp_path) == f"{tmp_path} holds no log (no log/*.jsonl). There is: {tmp_path / 'toy'}"
+    (lost := tmp_path / "lost").mkdir()
+    (lost / "trials.csv").touch()
+    assert refusal(lost) == f"{lost} holds no log (no log/*.jsonl). Put the log back that its tables are of"
 
 
 @pytest.mark.parametrize("text", [None, "", "name: [", "objective: 3\n", "\xff"])
