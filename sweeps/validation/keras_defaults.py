@@ -39,6 +39,8 @@ def settle(draft: Draft, samples: Iterable[SampleConfig], datasets: Sequence[Dat
             draft.complain((section,), rule, f"{show(one)} and {show(other)}", advice)
         elif found[0] is not None:
             draft.brought[section] = found[0]
+            if section == "optimizer" and "schedule" not in draft.tree:
+                _note_schedule(draft, made[0])
             draft.settle(section, found[0])
         elif section in DEFAULTS:
             draft.settle(section, DEFAULTS[section])
@@ -86,6 +88,15 @@ def _section(draft: Draft, section: str, model: Any) -> Any:
         found = compiled.loss(model)
     searched = {name for name in found or {} if f"{section}.{name}" in draft.sections.names}
     return found and {name: value for name, value in found.items() if name not in searched}
+
+
+def _note_schedule(draft: Draft, model: Any) -> None:
+    """Say that a schedule of the model's own counts for nothing, where the config has the learning rate."""
+    from sweeps.training.adapters import compiled_keras as compiled
+
+    if kind := compiled.schedule(model):
+        told = f"the learning rate is the search space's, and the {kind} of the compiled model is left out"
+        draft.notes.append(f"optimizer: {told}. `schedule` gives one that spans each trial")
 
 
 def _threshold(draft: Draft) -> float:

@@ -367,7 +367,11 @@ def test_a_schedule_of_keras_is_refused_unless_the_config_has_a_learning_rate() 
         "optimizer: the model is compiled with the learning rate CosineDecay, which counts iterations, while a sweep's "
         "schedule spans each trial's own. Give `schedule` in the config, and `learning_rate` in its `search_space`"
     )
-    assert settled("scheduled", search_space={**TREE["search_space"], "learning_rate": 0.1}).optimizer.use == "sgd"
+    rated = {"search_space": {**TREE["search_space"], "learning_rate": 0.1}}
+    assert settled("scheduled", **rated).optimizer.use == "sgd"
+    (note,) = drafted("scheduled", **rated).notes
+    assert "the CosineDecay of the compiled model is left out" in note
+    assert drafted("scheduled", schedule="cosine", **rated).notes == drafted("notebook", **rated).notes == []
 
 
 def test_what_has_no_equal_is_refused_at_its_section_unless_the_config_gives_that() -> None:

@@ -96,10 +96,7 @@ def optimizer(model: Any, *, needs_rate: bool) -> dict[str, Any] | None:
     if kind not in OPTIMIZERS or not _is_of_keras(type(given)):
         raise _refused("optimizer", f"the optimizer {kind}, which has no equal in optax")
     use, names = OPTIMIZERS[kind]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy, about how Keras reads its own variable
-        config = given.get_config()
-    said = {name: value for name, value in config.items() if value is not None and value is not False}
+    said = {name: value for name, value in _settings(given).items() if value is not None and value is not False}
     for name in ("momentum", "weight_decay"):
         if said.get(name) == 0:
             del said[name]
@@ -116,10 +113,28 @@ def optimizer(model: Any, *, needs_rate: bool) -> dict[str, Any] | None:
     return {"use": use, **({"learning_rate": _rate(said)} if needs_rate else {}), **arguments}
 
 
+def schedule(model: Any) -> str:
+    """The kind of schedule that the learning rate of its optimizer has; "" where that is a number."""
+    given = _config(model).get("optimizer")
+    return "" if given is None else _schedule(_settings(given).get("learning_rate", 0.0))
+
+
+def _settings(optimizer: Any) -> Mapping[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy, about how Keras reads its own variable
+        found: Mapping[str, Any] = optimizer.get_config()
+    return found
+
+
+def _schedule(rate: Any) -> str:
+    if isinstance(rate, float):
+        return ""
+    return str(rate.get("class_name", "a function")) if isinstance(rate, Mapping) else "a function"
+
+
 def _rate(said: Mapping[str, Any]) -> float:
     rate = said.get("learning_rate", 0.0)
-    if not isinstance(rate, float):
-        of_kind = rate.get("class_name", "a function") if isinstance(rate, Mapping) else "a function"
+    if of_kind := _schedule(rate):
         raise ModelError(
             f"the model is compiled with the learning rate {of_kind}, which counts iterations, while a sweep's "
             f"schedule spans each trial's own. Give `schedule` in the config, and `learning_rate` in its `search_space`"
