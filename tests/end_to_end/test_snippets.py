@@ -56,7 +56,8 @@ def commands(snippet: Snippet) -> Iterator[str]:
     yield from (line.partition(" > ")[0] for line in snippet.text.splitlines())
 
 
-TYPED = [line for snippet in snippets("sh") if not snippet.reason for line in commands(snippet)]
+TYPED = list(dict.fromkeys(line for snippet in snippets("sh") if not snippet.reason for line in commands(snippet)))
+"""What several pages show is typed once."""
 PYTHON = [snippet for snippet in snippets("python") if not snippet.reason]
 OWN = re.compile(r"\bmy_[a-z]+:")  # the files that pages have users write
 MODELS = sorted({snippet.page for snippet in snippets("py")})
