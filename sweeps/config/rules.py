@@ -60,8 +60,9 @@ def _given_twice(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]
     given += [(("loss",), "loss") for _, key in _keys(tree, ("loss",)) if key == "use"]
     if "optimizer.learning_rate" in sections.names:
         given.append((("search_space", "optimizer.learning_rate"), "learning_rate"))
-    for path, name in given:
-        if name in tree.get("search_space", ()) and name != "loss.use":  # which is unknown, and a fault by itself
+    searched = tree.get("search_space")
+    for path, name in given if isinstance(searched, Mapping) else ():
+        if name in searched and name != "loss.use":  # which is unknown, and a fault by itself
             here, other = path_text(path), path_text(("search_space", name))
             yield Fault(path, "must be given in one place", f"`{other}` as well", f"Remove `{here}` or `{other}`")
 

@@ -43,7 +43,7 @@ def plan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def use(monkeypatch: pytest.MonkeyPatch, policy: Callable[..., Policy]) -> None:
-    monkeypatch.setattr("sweeps.engine.programs.choose_policy", policy)
+    sweeping.use_policy(monkeypatch, policy)
 
 
 def value(lines: list[str], name: str) -> str:

@@ -285,7 +285,7 @@ def test_the_moons_are_half_apart_and_a_row_is_nearer_to_its_own() -> None:
         ("linear_regression", {"rows": True}, "rows must be a whole number, but got True"),
         ("linear_regression", {"noise": None}, "noise must be a number, but got None"),
         ("linear_regression", {"rows": -5}, "linear_regression failed: ValueError"),
-        ("mnist", {"seed": -1}, "mnist failed: ValueError"),
+        ("mnist", {"seed": -1}, "seed must be at least 0, but got -1"),
     ],
 )
 def test_arguments_of_a_built_in_are_checked(use: str, arguments: dict[str, Any], said: str) -> None:

@@ -238,7 +238,7 @@ def test_targets_are_scaled_before_they_become_float32(use: str) -> None:
 def test_scaled_targets_are_no_classes() -> None:
     said = refused(lambda: read(RNG.normal(size=ROWS), "npz", SOFTMAX, scale_target=True))
     assert said == f"scale_target is for numbers to regress on, but {SOFTMAX} is for classes. Remove it"
-    advice = "numbers of a table are `task: regression`, those of an array floats"
+    advice = "say `task: regression` of a table, or give floats in an array; else remove it"
     assert advice in refused(lambda: loading.load("two_moons", {"scale_target": True}))
 
 

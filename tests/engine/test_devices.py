@@ -64,13 +64,12 @@ import json, sys
 import jax
 import sweeping
 from pathlib import Path
-from sweeps.engine import programs
-from sweeps.engine.devices import vmapped_policy
+from sweeps.engine import devices
 
-devices = tuple(jax.local_devices())
+here = tuple(jax.local_devices())
 tables = {}
-for count in (1, len(devices)):
-    programs.choose_policy = lambda config: vmapped_policy(devices[:count], config)
+for count in (1, len(here)):
+    devices.choose_policy = lambda config, *_: devices.vmapped_policy(here[:count], config)
     found = sweeping.finish(sweeping.small(lanes=8, budget={"trials": 16}), Path(sys.argv[1]) / str(count))
     tables[count] = found.trials[["value", "device", "outcome", "epochs_run"]].to_dict("list")
 print(json.dumps(tables))

@@ -18,7 +18,7 @@ import sweeping
 import tolerances
 from counts import IS_LONG, SEED
 from resuming import OF_A_RUN, assert_goes_on_alike_from, assert_same_tables, cut, log_of, story
-from sweeping import finish, records, small, vmapped
+from sweeping import finish, records, small, use_policy, vmapped
 
 import sweeps
 from sweeps.config import SweepConfig
@@ -69,7 +69,7 @@ def keep_at_once(self: checkpoints.Checkpoints, group: int, snapshots: Any) -> N
 
 
 def used(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.engine.programs.choose_policy", lambda _: policy)
+    use_policy(monkeypatch, lambda _: policy)
 
 
 # ---- a log that ends anywhere ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import jax
 import pandas as pd
 import pytest
 import tolerances
-from sweeping import config, finish, mapped, records, small, timeless, vmapped
+from sweeping import config, finish, mapped, records, small, timeless, use_policy, vmapped
 
 import sweeps
 from sweeps.engine.devices import Policy
@@ -33,7 +33,7 @@ def policy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> P
 
 def used(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> Policy:
     """Makes sweeps use a policy."""
-    monkeypatch.setattr("sweeps.engine.programs.choose_policy", lambda _: policy)
+    use_policy(monkeypatch, lambda _: policy)
     return policy
 
 

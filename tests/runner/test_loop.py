@@ -166,7 +166,7 @@ def test_vmapped_populations_of_two_programs_come_to_the_tables_of_mapped_lanes(
     }
     common = {"model": {"use": "sweeping:curved"}, "search_space": space, "sampler": {"use": "grid"}, "budget": {}}
     expected = finish(small(**common, lanes=4), tmp_path / "mapped")
-    monkeypatch.setattr("sweeps.engine.programs.choose_policy", lambda config: vmapped_policy((sweeping.CPU,), config))
+    sweeping.use_policy(monkeypatch, lambda config: vmapped_policy((sweeping.CPU,), config))
     found = finish(small(**common, lanes=4), tmp_path / "vmapped")
     assert found.trials["outcome"].tolist() == ["completed"] * 24
     pd.testing.assert_frame_equal(timeless(found.trials), timeless(expected.trials), **tolerances.TRAINED)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sweeping
 from resuming import Said
-from sweeping import CPU
+from sweeping import CPU, use_policy
 
 from sweeps import cli
 from sweeps.engine.devices import Policy
@@ -126,7 +126,7 @@ def test_an_epoch_that_the_log_has_lost_is_said_to_be_missing_and_the_others_are
 
 def test_lanes_side_by_side_come_to_the_same_within_tolerance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     vmapped = Policy((CPU,), 1, 1, 4)
-    monkeypatch.setattr("sweeps.engine.programs.choose_policy", lambda config: vmapped)
+    use_policy(monkeypatch, lambda _: vmapped)
     said = Said(folder, 0)
     assert said.is_same
     assert said.last.startswith(("identical", "within tolerance"))

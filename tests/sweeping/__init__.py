@@ -43,6 +43,7 @@ from sweeping.training import (
     shared_programs,
     single,
     train_in_lanes,
+    use_policy,
     vmapped,
 )
 from sweeps.config import space

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import pytest
 import reference
 
 from sweeps.config import SweepConfig, space
@@ -31,6 +32,12 @@ class Trained(NamedTuple):
 
     scores: np.ndarray
     params: Any
+
+
+def use_policy(monkeypatch: pytest.MonkeyPatch, policy_of: Callable[[SweepConfig], Policy]) -> None:
+    """Make sweeps, and what is said of them before, use the policy that a function gives for a config."""
+    for module in ("devices", "programs"):
+        monkeypatch.setattr(f"sweeps.engine.{module}.choose_policy", lambda config, *_: policy_of(config))
 
 
 def mapped(lanes: int, threads: int = 2) -> Policy:
