@@ -61,7 +61,8 @@ def _given_twice(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]
     if "optimizer.learning_rate" in sections.names:
         given.append((("search_space", "optimizer.learning_rate"), "learning_rate"))
     searched = tree.get("search_space")
-    for path, name in given if isinstance(searched, Mapping) else ():
+    searched = searched if isinstance(searched, Mapping) else {}
+    for path, name in given:
         if name in searched and name != "loss.use":  # which is unknown, and a fault by itself
             here, other = path_text(path), path_text(("search_space", name))
             yield Fault(path, "must be given in one place", f"`{other}` as well", f"Remove `{here}` or `{other}`")
