@@ -57,10 +57,10 @@ class EarlierRuns:
         total, begun, last = 0.0, None, None
         for record in self.records:
             if record["kind"] == "run":
-                total += _between(begun, last)
+                total += _run_seconds(begun, last)
                 begun = record
             last = record
-        return total + _between(begun, last)
+        return total + _run_seconds(begun, last)
 
     def study_events(self, config: str, metric: str) -> Iterator[StudyEvent]:
         """What the study heard, and must hear again in a run of this `config` (its fingerprint).
@@ -94,7 +94,7 @@ class EarlierRuns:
                 yield ("tell", entry.number, record["outcome"], record["value"])
 
 
-def _between(first: Record | None, last: Record | None) -> float:
+def _run_seconds(first: Record | None, last: Record | None) -> float:
     """Seconds of a run, by its clock, which begins before its first record; earlier logs have the time of day alone."""
     if first is None or last is None:
         return 0.0
