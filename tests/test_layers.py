@@ -50,7 +50,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "changes pydantic_words space",
         "entries",
         "json_schema sections",
-        "conditions rules",
+        "conditions rungs",
+        "rules",
         "draft",
         "__init__",
         "code_fingerprint",
@@ -97,7 +98,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "checkpoints",
         "restore",
         "orders",
-        "device_lanes lane_group",
+        "device_lanes lane_group paused",
         "scheduler",
     ),
     "log": (
@@ -122,7 +123,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "runner": (
         "__init__ earlier_runs outcomes progress reproduce",
         "journal",
-        "budget recorder resume",
+        "budget ready recorder resume",
         "best_trial",
         "reporter",
         "loop",
@@ -135,8 +136,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "study": (
         "arguments grid kernels observations outcomes quiet",
-        "dimensions parzen pruners",
+        "dimensions parzen pruners rungs",
         "tpe",
+        "rung_tpe",
         "samplers",
         "search",
         "__init__",

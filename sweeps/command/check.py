@@ -11,6 +11,7 @@ from sweeps.amounts import count
 from sweeps.command import data_facts, display
 from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig, read_draft
 from sweeps.config.parameters import name_of, range_by_range
+from sweeps.config.rungs import PAUSING, rungs_in_words
 from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
@@ -83,6 +84,7 @@ def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple
             "sampler",
             config.sampler.use if config.pruner.use == "none" else f"{config.sampler.use}, {config.pruner.use}",
         ),
+        *([("rungs", rungs_in_words(config))] if config.pruner.use in PAUSING else []),
         *((f"  {name_of(key)}", described(entry)) for key, entry in range_by_range(config.search_space).items()),
         ("until", " or ".join(_limits(config, grid))),
         *([("first", first)] if config.enqueue else []),

@@ -15,6 +15,7 @@ from sweeps.config.conditions import canonical, parameter_faults, parents_first
 from sweeps.config.entries import DOTTED
 from sweeps.config.names import METHODS
 from sweeps.config.rules import spanning_faults
+from sweeps.config.rungs import settled
 from sweeps.config.schema import LEFT_TO_MODEL, SweepConfig
 from sweeps.config.sections import check_sections, meant_sections
 from sweeps.config.wording import Fault, Path, one_line, path_text, show
@@ -105,11 +106,12 @@ class Draft:
         """
         if self._complaints:
             raise ConfigError(self.complaints)
-        space = parents_first(self.sections.search_space)
+        searched, pruner = settled(self.sections.search_space, self.sections.pruner)
+        space = parents_first(searched)
         enqueue = tuple(canonical(known, space) for known in self.sections.enqueue or ())
         given = [key for key in SweepConfig.model_fields if not self.leaves_to_model(key)]
         right = {key: getattr(self.sections, key) for key in given}
-        return SweepConfig(**{**right, "search_space": space, "enqueue": enqueue})
+        return SweepConfig(**{**right, "search_space": space, "pruner": pruner, "enqueue": enqueue})
 
     def leaves_to_model(self, section: str) -> bool:
         """Whether the config says nothing of a section that a compiled model may bring."""

@@ -93,8 +93,18 @@ SAMPLERS: Mapping[str, Options] = {
         "sigma0": option(Positive, "The first step size."),
     },
 }
+_RUNGS = {
+    "min_epochs": option(Count, "The epochs after which trials are compared first; the `low` of a range of epochs."),
+    "reduction_factor": option(_TwoOrMore, "Of how many trials one goes on to the next rung."),
+}
 PRUNERS: Mapping[str, Options] = {
     "none": {},
+    "waves": {
+        **_RUNGS,
+        "wave_size": option(_TwoOrMore, "Trials that are proposed and compared together."),
+        "brackets": option(Count, "How many first rungs waves have in turns; 1 unless given."),
+    },
+    "asha": _RUNGS,
     "hyperband": _ROUNDS,
     "successive_halving": {
         **_ROUNDS,

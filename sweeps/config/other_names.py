@@ -33,8 +33,10 @@ random: random_search random_sampler
 qmc: sobol halton qmc_sampler
 gp: gaussian_process gp_sampler
 cmaes: cma cma_es_sampler
-hyperband: bohb hyperband_pruner
-successive_halving: asha sha asha_scheduler successive_halving_pruner
+hyperband: hyperband_pruner
+waves: bohb sync_successive_halving
+asha: asha_scheduler async_hyperband async_hyperband_scheduler
+successive_halving: sha successive_halving_pruner
 median: median_stopping median_stopping_rule median_pruner
 search_space: parameters params hyperparameters space
 sampler: method algorithm search_alg

@@ -15,6 +15,7 @@ from sweeps.config.entries import DOTTED, NEEDED
 from sweeps.config.names import FORMULAS, METHODS, METRICS, OWN, Loss, Options, Schedule, metric_column
 from sweeps.config.parameters import Choices, IntRange, Parameter, range_by_range
 from sweeps.config.pydantic_words import faults_in, missing
+from sweeps.config.rungs import rung_faults
 from sweeps.config.schema import Component
 from sweeps.config.sections import Sections, meant_sections
 from sweeps.config.space import written_values
@@ -36,6 +37,7 @@ def spanning_faults(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fau
     yield from _methods(sections)
     yield from _objective(tree, sections)
     yield from _rounds(sections)
+    yield from rung_faults(sections)
     yield from _grid(sections)
     yield from _budget(tree, sections)
 

@@ -90,6 +90,7 @@ class Checkpoints:
 
         At most one epoch ahead of the log: what came before that one would be lost.
         """
+        self._settle()  # what is being written is looked for too
         for path in reversed(self._files.get(lane_trial.number, [])):
             match = CHECKPOINT.fullmatch(path.name)
             if match is None or int(match[2]) != attempt or int(match[3]) > epochs + 1:

@@ -65,7 +65,9 @@ class DeviceLanes:
         snapshots: list[Snapshot] = []
         is_whole = len(epochs) == len(orders.awaited)
         if is_whole and time.monotonic() >= began + orders.snapshots_after_s:
-            snapshots = self._snapshots()
+            snapshots = self._snapshots(self._occupied())
+        elif orders.copied:
+            snapshots = self._snapshots(orders.copied)
         answer = Answer(epochs, snapshots, self._notes, self._rows_again)
         self._notes, self._rows_again = [], 0
         return answer
@@ -222,25 +224,25 @@ class DeviceLanes:
             self._notes.append(said)
             self._pasts[lane] = past._replace(scores={})
 
-    def _snapshots(self) -> list[Snapshot]:
-        """Every lane whose trial has begun, copied to the host."""
-        begun = [lane for lane in self._occupied() if lane not in self._fresh]
+    def _snapshots(self, which: Sequence[int]) -> list[Snapshot]:
+        """Those of some lanes whose trial has begun, copied to the host."""
+        begun = [lane for lane in which if lane not in self._fresh]
         if self._state is None or not begun:
             return []
         try:
-            state = held(self._state, self._lane_count is not None)
+            state = held(self._state, self._lane_count is not None, begun)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             trials = ", ".join(str(self._number(lane)) for lane in begun)
             self._notes.append(f"there is no memory to copy trial {trials} for a checkpoint: an older one counts")
             return []
-        return [self._snapshot_of(lane, state) for lane in begun]
+        return [self._snapshot_of(lane, row, state) for row, lane in enumerate(begun)]
 
-    def _snapshot_of(self, lane: int, state: Mapping[str, np.ndarray]) -> Snapshot:
+    def _snapshot_of(self, lane: int, row: int, state: Mapping[str, np.ndarray]) -> Snapshot:
         trial = self._trials[lane]
         assert trial is not None
-        own = {name: leaf[lane] for name, leaf in state.items()}
+        own = {name: leaf[row] for name, leaf in state.items()}
         return Snapshot(trial.number, self._trained[lane], *self._latest[lane], trial.ints, trial.floats, own)
 
     def _occupied(self) -> list[int]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import jax
 
+from sweeps.engine.checkpoints import Snapshot
 from sweeps.engine.orders import Admission, LaneEpoch, Orders
 from sweeps.engine.programs import LaneTrial
 from sweeps.engine.restore import Past
@@ -99,6 +100,11 @@ class LaneGroup:
         self._retired.clear()
         self._admitted.clear()
         return orders
+
+    def not_begun(self) -> list[Snapshot]:
+        """Where trials stand that were admitted since the last orders, of those that go on."""
+        pasts = [each.past for each in self._admitted]
+        return [past.snapshot for past in pasts if past is not None and past.snapshot is not None]
 
     def count(self, epochs: Sequence[LaneEpoch]) -> None:
         """Take note of the epochs that were awaited."""

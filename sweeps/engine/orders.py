@@ -41,6 +41,8 @@ class Orders(NamedTuple):
     awaited: Mapping[int, int] = {}
     snapshots_after_s: float = math.inf
     """Copy every lane that has begun, unless the epochs took less time than this."""
+    copied: Sequence[int] = ()
+    """Copy these lanes in any case."""
 
 
 class LaneEpoch(NamedTuple):

@@ -51,9 +51,12 @@ def past_of(entry: LoggedTrial, snapshot: Snapshot | None) -> Past:
     return Past(entry.epochs_run, scores, snapshot)
 
 
-def held(state: LaneState, has_lanes: bool) -> Mapping[str, np.ndarray]:
-    """Copies of a state's leaves on the host, each `[lanes, …]`."""
-    return {name: leaf if has_lanes else leaf[None] for name, leaf in pytrees.to_host(state).items()}
+def held(state: LaneState, has_lanes: bool, which: Sequence[int] | None = None) -> Mapping[str, np.ndarray]:
+    """Copies of a state's leaves on the host, each `[lanes, …]`; `which` lanes, or all of them."""
+    if not has_lanes:
+        return {name: leaf[None] for name, leaf in pytrees.to_host(state).items()}
+    chosen = state if which is None else jax.tree.map(lambda leaf: leaf[np.asarray(which)], state)
+    return pytrees.to_host(chosen)
 
 
 def fits(snapshot: Snapshot, state: Mapping[str, np.ndarray]) -> bool:

@@ -120,6 +120,12 @@ class Scheduler:
         """Free a lane of a group that rests."""
         group.retire(lane)
 
+    def pause(self, group: LaneGroup, lane: int) -> Answer:
+        """Free a lane of a group that rests, for a trial that will go on: its snapshot, or a note why there is none."""
+        answer = self._trainers[group.index].advance(Orders(copied=(lane,)))
+        group.retire(lane)
+        return answer
+
     def params(self, number: int) -> Any:
         """The parameters of a trial whose group rests, as NumPy arrays; None where the trial has no lane."""
         for group, trainer in zip(self.groups, self._trainers, strict=True):
@@ -235,6 +241,7 @@ class Scheduler:
 
     def _copy(self, useless: set[int], found: list[Snapshot]) -> None:
         for group, trainer in zip(self.groups, self._trainers, strict=True):
+            found += group.not_begun()
             if group.index not in useless:
                 # The device side may not know yet that a trial has ended.
                 numbers = {lane_trial.number for lane_trial in group.occupied}

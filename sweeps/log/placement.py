@@ -2,7 +2,8 @@
 
 It is folded from the log, so a log that was cut off at any record says where the sweep stood there. Everything that the
 scheduler decides is in a record: `start` and `resume` say which trial took which lane, `set_out` which groups began an
-epoch and when in virtual time it ends, `epoch`, `outcome` and `retry` what came back.
+epoch and when in virtual time it ends, `epoch`, `outcome` and `retry` what came back, `pause` and `promote` which
+trials gave up their lanes for a while and wait for one again.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any, NamedTuple
 from sweeps.errors import ResultsError
 from sweeps.log.line import Record
 
-FORMAT = 2
-"""Of the log, in every `run` record: from 2 on there are `set_out` records. A run without it has format 1."""
+FORMAT = 3
+"""Of the log, in every `run` record: from 2 on there are `set_out` records, from 3 on `pause` and `promote`. A run
+without it has format 1."""
 
 
 class LanePlace(NamedTuple):
@@ -26,7 +28,9 @@ class LanePlace(NamedTuple):
 
 
 class Placement:
-    """`places` of the trials that are in lanes and `ready`, those that wait for one, by number.
+    """`places` of the trials that are in lanes, `ready`, those that wait for one, and `paused` ones, by number.
+
+    `promoted` are those of the ready trials that were paused: they go on, and do not begin again.
 
     `virtual_times` has that of each lane group: of the end of the epoch that it has set out for, or of the last event.
     `awaited` has the groups that have set out, each with the trials whose epoch has not come back. `now` is the virtual
@@ -39,6 +43,8 @@ class Placement:
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self.places: dict[int, LanePlace] = {}
         self.ready: list[int] = []
+        self.paused: set[int] = set()
+        self.promoted: set[int] = set()
         self.virtual_times: dict[int, float] = {}
         self.awaited: dict[int, set[int]] = {}
         self.unsaid: set[int] = set()
@@ -65,6 +71,13 @@ class Placement:
                     self._ask(number, is_ahead=bool(record.get("ahead")))
                 case "start" | "resume":
                     self._place(number, record)
+                case "pause":
+                    self._remove(number)
+                    self.paused.add(number)
+                case "promote" if number in self.paused:
+                    self._remove(number)
+                    self.promoted.add(number)
+                    self.ready.append(number)
                 case "epoch":
                     self._settle(number, record)
                 case "outcome" | "retry":
@@ -74,8 +87,10 @@ class Placement:
     def enter(self, config: object) -> None:
         """A run with a config's fingerprint begins: trials that were begun under another one begin again, and first."""
         if config != self._config:
-            self.ready[:0] = sorted(self.places)
+            self.ready[:0] = sorted(self.places.keys() | self.paused)
             self.places.clear()
+            self.paused.clear()
+            self.promoted.clear()
             self.awaited.clear()
         self._config = config
 
@@ -120,6 +135,8 @@ class Placement:
     def _remove(self, number: int) -> None:
         self._await_no_more(number)
         self.places.pop(number, None)
+        self.paused.discard(number)
+        self.promoted.discard(number)
         if number in self.ready:
             self.ready.remove(number)
 

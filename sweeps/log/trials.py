@@ -61,6 +61,8 @@ class LoggedTrial:
     """Seconds from its start to its latest record, while runs went on; None where the log does not say."""
     seen: tuple[int, float] = (0, 0.0)
     """The run of its latest record, and when in that run."""
+    is_paused: bool = False
+    """Whether it has given up its lane until it is promoted."""
 
     @property
     def outcome(self) -> str:
@@ -182,13 +184,14 @@ def best_epoch(epochs: Mapping[int, Epoch], metric: str, direction: str) -> int 
 
 
 def _count_time(trial: LoggedTrial, record: Record, run: int) -> None:
-    """By the clock of each run, which does not jump as the time of day may; not between two runs."""
-    elapsed = record.get("elapsed")
+    """By the clock of each run, which does not jump as the time of day may; not between two runs, and not in pauses."""
+    elapsed, kind, was_paused = record.get("elapsed"), record.get("kind"), trial.is_paused
+    trial.is_paused = kind == "pause" or (was_paused and kind not in ("start", "resume"))
     if elapsed is None or trial.ending:
         return
-    if record.get("kind") == "start":
+    if kind == "start":
         trial.took_s = 0.0
-    elif trial.took_s is not None and trial.seen[0] == run:
+    elif trial.took_s is not None and trial.seen[0] == run and not was_paused:
         trial.took_s += max(elapsed - trial.seen[1], 0.0)
     trial.seen = run, elapsed
 

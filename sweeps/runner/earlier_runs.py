@@ -90,6 +90,8 @@ class EarlierRuns:
                 yield ("ask", entry.number, record["params"])
             elif kind == "epoch" and is_counted:
                 yield ("report", entry.number, record["epoch"], _figure(record, metric))
+            elif kind == "promote" and is_counted:
+                yield ("promote", entry.number)
             elif is_ending:
                 yield ("tell", entry.number, record["outcome"], record["value"])
 

@@ -15,8 +15,9 @@ from sweeps.engine.checkpoints import Checkpoints, Snapshot
 from sweeps.engine.lane_group import LaneGroup
 from sweeps.engine.memory import is_out_of_memory
 from sweeps.engine.orders import LaneEpoch
+from sweeps.engine.paused import PausedTrials
 from sweeps.engine.programs import LaneTrial, Programs
-from sweeps.engine.restore import Past, past_of
+from sweeps.engine.restore import past_of
 from sweeps.engine.scheduler import Scheduler, ShortageError
 from sweeps.errors import FolderGoneError, SweepError
 from sweeps.log.early_stopping import kept_epoch
@@ -28,6 +29,7 @@ from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
 from sweeps.runner.outcomes import Tally, TrialEnd, ending_of, not_finite
 from sweeps.runner.progress import Progress
+from sweeps.runner.ready import ReadyTrials
 from sweeps.runner.recorder import Recorder
 from sweeps.runner.reporter import Reporter
 from sweeps.stop_request import StopRequest
@@ -66,9 +68,9 @@ class Sweep:
         self._recorder = Recorder(config.metrics, journal, self._placement.attempts)
         self._total = total_trials(config)
         self._asked = len(journal.trials)
-        self._ready: list[LaneTrial] = []
-        self._pasts: dict[int, Past] = {}  # of ready trials that go on
+        self._ready = ReadyTrials()
         self._checkpoints = Checkpoints(folder.checkpoints, journal.config, config.checkpoints.seconds)
+        self._paused = PausedTrials(self._checkpoints, self._recorder.attempts.__getitem__)
         self._best_trial = BestTrial(config.objective, journal.best())
         self._tally = Tally(Counter(entry.outcome for entry in journal.trials.values() if entry.ending))
         self._timer = Timer(config.budget.minutes, earlier.seconds_used(), self._tally.counts.total())
@@ -100,6 +102,8 @@ class Sweep:
         with scheduler:
             self._resume(scheduler)
             yield from self._train(scheduler)
+            if self._is_complete(scheduler):
+                self._end_paused(self._paused)
             while not self._is_over() and not scheduler.is_still(REFRESH_S):
                 yield self._progress(scheduler)
         self._tally.warn(scheduler.left)
@@ -136,7 +140,8 @@ class Sweep:
     def _keep_all(self, scheduler: Scheduler) -> None:
         """Write down where the trials stand; what did not answer is said."""
         said = len(scheduler.left)
-        self._checkpoints.keep_now(self._recorder.with_attempts(scheduler.snapshots()))
+        snapshots = self._recorder.with_attempts([*scheduler.snapshots(), *self._ready.snapshots()])
+        self._checkpoints.keep_now(snapshots + self._paused.unwritten())
         self._tally.warn(scheduler.left[said:])
 
     def _train(self, scheduler: Scheduler) -> Iterator[Progress]:
@@ -149,6 +154,7 @@ class Sweep:
             is_stopping = bool(self._request.reason)
             if is_stopping and scheduler.earliest() is None:
                 return  # nothing is under way that could come next, so nothing need be asked for
+            self._end_paused(self._study.losers())
             self._fill(scheduler)
             self._recorder.set_out(scheduler.start(is_held=is_stopping))
             self._ask_ahead()
@@ -176,14 +182,14 @@ class Sweep:
         return self._request.is_overdue or bool(self._closing())
 
     def _is_complete(self, scheduler: Scheduler) -> bool:
-        """Whether all trials have ended."""
+        """Whether all trials have ended, but for those that are paused and will not be promoted."""
         return self._total is not None and self._asked >= self._total and not self._ready and not scheduler.busy
 
     def _give_up_the_rest(self, scheduler: Scheduler, closing: str) -> None:
         """End what still trains or waits when the sweep is over before its trials are."""
         outcome = "interrupted" if self._has_reached_target() else "timed_out"
         running = [lane_trial.number for group in scheduler.groups for lane_trial in group.occupied]
-        for number in sorted(running + [lane_trial.number for lane_trial in self._ready]):
+        for number in sorted([*running, *self._paused, *self._ready]):
             self._end(number, TrialEnd(outcome, closing))
         self._ready.clear()
 
@@ -202,33 +208,50 @@ class Sweep:
         for number in self._journal.lost():
             placement.places.pop(number, None)
             self._end(number, TrialEnd("failed", "damage to the log has lost its proposal"))
-        self._checkpoints.retain(placement.places)
+        self._checkpoints.retain([*placement.places, *placement.paused, *placement.promoted])
         for number, place in sorted(placement.places.items()):
             lane_trial, entry = self._lane_trial(number), trials[number]
             if lane_trial is None:
                 continue
             if entry.last and self._is_ended_by(scheduler, lane_trial, entry.epochs_run):
                 continue  # the log was cut off before it said so
+            if entry.last and self._study.waits(number):
+                self._pause(lane_trial, entry.epochs_run)
+                continue
             past = past_of(entry, self._checkpoints.find(lane_trial, entry.attempt, entry.epochs_run))
             if not self._is_over() and scheduler.put_back(lane_trial, place, past):
                 self._recorder.resume(lane_trial, past, None)
             else:
-                self._ready.append(lane_trial)
-                self._pasts[number] = past
-        for number in placement.ready:
-            self._recorder.attempts.setdefault(number, trials[number].attempt)
-            self._make_ready(number)
+                self._ready.add(lane_trial, past)
+        self._resume_waiting()
         scheduler.resume(placement, is_held=bool(self._request.reason))
         self._tally.warn(self._checkpoints.notes)
+
+    def _resume_waiting(self) -> None:
+        """Put back the trials that were in no lane: paused ones, and those that wait for a lane."""
+        placement, trials = self._placement, self._journal.trials
+        for number in sorted(placement.paused):
+            if (paused := self._lane_trial(number)) is not None:
+                self._paused.add(paused)
+        for number in placement.ready:
+            entry = trials[number]
+            self._recorder.attempts.setdefault(number, entry.attempt)
+            if (lane_trial := self._lane_trial(number)) is None:
+                continue
+            if number in placement.promoted:
+                found = self._checkpoints.find(lane_trial, entry.attempt, entry.epochs_run)
+                self._ready.add(lane_trial, past_of(entry, found))
+            else:
+                self._ready.add(lane_trial)
 
     def _fill(self, scheduler: Scheduler) -> None:
         """Ready trials to free lanes, asking for more while lanes stay free."""
         while True:
-            for lane_trial in list(self._ready):
-                group = scheduler.place(lane_trial, self._pasts.get(lane_trial.number))
-                if group is not None:
-                    self._ready.remove(lane_trial)
-                    self._begin(lane_trial, group)
+            for lane_trial, past, group in self._ready.place(scheduler):
+                if past is None:
+                    self._recorder.start(lane_trial, group)
+                else:
+                    self._recorder.resume(lane_trial, past, group)
             if self._ready or not self._ask(is_ahead=False):
                 return
 
@@ -238,8 +261,17 @@ class Sweep:
             pass
 
     def _ask(self, *, is_ahead: bool) -> bool:
-        """Ask for one more trial; whether there was one."""
-        if self._closing() or (self._total is not None and self._asked >= self._total):
+        """Have one more trial ready: one that is promoted, or a new one; whether there was one."""
+        if self._closing():
+            return False
+        promoted = self._study.promote()
+        if promoted is not None:
+            self._recorder.promote(promoted)
+            entry = self._journal.trials[promoted]
+            going_on, snapshot = self._paused.take(promoted, entry.epochs_run)
+            self._ready.add(going_on, past_of(entry, snapshot))
+            return True
+        if (self._total is not None and self._asked >= self._total) or not self._study.may_ask:
             return False
         proposal = self._study.ask()
         if proposal is None:
@@ -247,13 +279,9 @@ class Sweep:
             return False
         self._asked += 1
         self._recorder.ask(proposal, is_ahead=is_ahead)
-        self._make_ready(proposal.number)
+        if (lane_trial := self._lane_trial(proposal.number)) is not None:
+            self._ready.add(lane_trial)
         return True
-
-    def _make_ready(self, number: int) -> None:
-        lane_trial = self._lane_trial(number)
-        if lane_trial is not None:
-            self._ready.append(lane_trial)
 
     def _lane_trial(self, number: int) -> LaneTrial | None:
         """A proposed trial as a lane sees it; one whose own choices cannot be trained has failed."""
@@ -263,13 +291,6 @@ class Sweep:
         except SweepError as error:
             self._end(number, TrialEnd("failed", str(error)))
             return None
-
-    def _begin(self, lane_trial: LaneTrial, group: LaneGroup) -> None:
-        past = self._pasts.pop(lane_trial.number, None)
-        if past is None:
-            self._recorder.start(lane_trial, group)
-        else:
-            self._recorder.resume(lane_trial, past, group)
 
     # ---- epochs come back --------------------------------------------------------------------------------------------
 
@@ -289,6 +310,9 @@ class Sweep:
             for epoch in answer.epochs:
                 self._settle_epoch(scheduler, group, epoch)
             self._keep(group, answer.snapshots)
+            if self._paused.is_due:
+                self._journal.sync()
+                self._paused.keep()
 
     def _settle_epoch(self, scheduler: Scheduler, group: LaneGroup, epoch: LaneEpoch) -> None:
         lane_trial = group.lanes[epoch.lane]
@@ -297,6 +321,15 @@ class Sweep:
         self._timer.count(lane_trial.examples, epoch.seconds)
         if self._is_ended_by(scheduler, lane_trial, epoch.epoch):
             scheduler.retire(group, epoch.lane)
+        elif self._study.waits(lane_trial.number):
+            copied = scheduler.pause(group, epoch.lane)
+            self._tally.warn(copied.notes)
+            self._pause(lane_trial, epoch.epoch, *copied.snapshots)
+
+    def _pause(self, lane_trial: LaneTrial, epoch: int, snapshot: Snapshot | None = None) -> None:
+        """A trial waits outside of lanes until it is promoted."""
+        self._recorder.pause(lane_trial.number, epoch)
+        self._paused.add(lane_trial, snapshot)
 
     def _fail(self, lane_trials: list[LaneTrial], ending: TrialEnd, virtual_time: float) -> None:
         """End trials whose epoch raised, but for those that may be tried again."""
@@ -311,7 +344,7 @@ class Sweep:
 
     def _try_again(self, lane_trials: list[LaneTrial], ending: TrialEnd, virtual_time: float, *, began: bool) -> None:
         """Trials start over, before any other; the results of those that only wanted memory will be the same."""
-        self._ready[:0] = lane_trials
+        self._ready.add_first(lane_trials)
         for lane_trial in reversed(lane_trials):  # each goes before those that are ready
             self._retries[lane_trial.number, ending.outcome] += 1
             self._best_trial.forget(lane_trial.number)
@@ -342,6 +375,14 @@ class Sweep:
             self._remember(scheduler, entry, epoch)
         return ending is not None
 
+    def _end_paused(self, numbers: Iterable[int]) -> None:
+        """End trials that will not be promoted."""
+        pruner, metric = self._config.pruner.use, self._config.objective.metric
+        for number in list(numbers):
+            entry = self._journal.trials[number]
+            value = None if entry.last is None else entry.last.figure(metric)
+            self._end(number, TrialEnd("pruned", f"by {pruner} at epoch {entry.epochs_run}", value))
+
     def _remember(self, scheduler: Scheduler, entry: LoggedTrial, epoch: int) -> None:
         """Copy the parameters of a trial that goes on, if they may become the best trial's."""
         if kept_epoch(self._config, entry.epochs_of(0)) == epoch:
@@ -354,6 +395,7 @@ class Sweep:
 
         It ends at a `virtual_time` if an epoch without a result did it.
         """
+        self._paused.drop(number)
         self._study.tell(number, ending.outcome, ending.value)
         self._recorder.outcome(number, ending, virtual_time)
         self._tally.add(number, ending, self._config.objective.metric)

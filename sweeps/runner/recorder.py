@@ -54,6 +54,14 @@ class Recorder:
             place = {"group": group.index, "lane": group.lane_of(number), "virtual_time": group.virtual_time}
         self._journal.record("resume", number=number, attempt=self.attempts[number], epoch=past.taken_up_at, **place)
 
+    def pause(self, number: int, epoch: int) -> None:
+        """A trial has given up its lane after `epoch`, until it is promoted."""
+        self._journal.record("pause", number=number, attempt=self.attempts[number], epoch=epoch)
+
+    def promote(self, number: int) -> None:
+        """A paused trial goes on as soon as there is a lane for it."""
+        self._journal.record("promote", number=number, attempt=self.attempts[number])
+
     def set_out(self, groups: Sequence[tuple[int, float]]) -> None:
         """Lane groups have begun an epoch, each with the virtual time of its end: one record for all of them."""
         if groups:

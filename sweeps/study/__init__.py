@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sweeps.config.names import OWN
 from sweeps.config.parameters import name_of
+from sweeps.config.rungs import PAUSING
 from sweeps.config.schema import Component, SweepConfig
 from sweeps.config.space import active
 from sweeps.config.values import Value
@@ -30,6 +31,7 @@ from sweeps.errors import Complaint, ConfigError, LogError
 from sweeps.study.grid import grid
 from sweeps.study.outcomes import OUTCOMES, Report, ending_of
 from sweeps.study.pruners import Pruner, new_pruner
+from sweeps.study.rungs import Rungs, new_rungs
 
 if TYPE_CHECKING:
     from sweeps.study.search import Search
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
 PACKAGES = {"qmc": ("scipy",), "gp": ("scipy", "torch"), "cmaes": ("cmaes",)}
 
 StudyEvent = tuple[object, ...]
-"""("ask", number, params), ("report", number, epoch, value) or ("tell", number, outcome, value); and ("lost", number)
-in the place of an ask whose parameters the log has lost."""
+"""("ask", number, params), ("report", number, epoch, value), ("promote", number) or ("tell", number, outcome, value);
+and ("lost", number) in the place of an ask whose parameters the log has lost."""
 
 
 class Proposal(NamedTuple):
@@ -64,19 +66,30 @@ class Study:
         self._asked = 0
         self._latest: dict[int, Report | None] = {}  # of each running trial
         self._worst: float | None = None
-        self._search = _new_search(config)
+        self._rungs = new_rungs(config) if config.pruner.use in PAUSING else None
+        self._search = _new_search(config, self._rungs)
         is_own = self._search is not None and OWN.fullmatch(config.pruner.use)
         self._pruner: Pruner = self._search if self._search is not None and is_own else new_pruner(config)
 
     def ask(self) -> Proposal | None:
-        """The next trial: enqueued configurations first, then the sampler's. None when a grid is used up."""
+        """The next trial: enqueued configurations first, then the sampler's. None when a grid is used up.
+
+        Only while `may_ask`.
+        """
         known = next(self._known, None)
         if known is None and self._config.sampler.use == "grid":
+            if self._rungs is not None:
+                self._rungs.no_more()
             return None
         return self._propose(known or {}, consult=self._leaves_open(known or {}))
 
+    @property
+    def may_ask(self) -> bool:
+        """Whether a trial can be proposed now; otherwise once others have come further."""
+        return self._rungs is None or self._rungs.may_ask
+
     def report(self, number: int, epoch: int, value: float) -> bool:
-        """The objective after `epoch` (from 1) of a running trial. True: the pruner says stop.
+        """The objective after `epoch` (from 1) of a running trial. True: the pruner says stop. See also `waits`.
 
         A value that is not finite is not recorded and answers False: the caller retires the trial as diverged.
         A trial that starts over repeats epochs; the first report of each counts, and its answer is given again.
@@ -90,9 +103,21 @@ class Study:
             return latest.stop and epoch == latest.epoch
         if not math.isfinite(value):
             return False
-        stop = self._pruner.report(number, epoch, value)
+        stop = (self._rungs or self._pruner).report(number, epoch, value)
         self._latest[number] = Report(epoch, float(value), stop)
         return stop
+
+    def waits(self, number: int) -> bool:
+        """Whether a running trial should be paused where it is, until it is promoted or the pruner says stop."""
+        return self._rungs is not None and self._rungs.waits(number)
+
+    def promote(self) -> int | None:
+        """A paused trial that goes on now; None where there is none."""
+        return None if self._rungs is None else self._rungs.promote()
+
+    def losers(self) -> list[int]:
+        """Paused trials that the pruner says stop to."""
+        return [] if self._rungs is None else self._rungs.losers()
 
     def tell(self, number: int, outcome: str, value: float | None) -> None:
         """How a running trial ended; `value` is the objective of a completed one, and otherwise not looked at.
@@ -108,7 +133,10 @@ class Study:
         ending = ending_of(self._config, outcome, value, latest, worst=self._worst)
         if self._search is not None:
             self._search.tell(number, ending)
-        self._pruner.end(number, completed=ending.state == "complete")
+        if self._rungs is None:
+            self._pruner.end(number, completed=ending.state == "complete")
+        else:
+            self._rungs.end(number, value if outcome == "completed" else None)
         del self._latest[number]
         value, worst = ending.value, self._worst
         if value is not None and (worst is None or self._config.objective.is_better(worst, value)):
@@ -139,6 +167,10 @@ class Study:
                 self._pass_over(number)
             case ("report", int(number), int(epoch), (int() | float()) as value):
                 self.report(number, epoch, value)
+            case ("promote", int(number)) if self._rungs is not None:
+                self._rungs.follow(number)
+            case ("promote", int()):
+                pass  # a run under another config had paused it
             case ("tell", int(number), str(outcome), (int() | float() | None) as value):
                 self.tell(number, outcome, value)
             case _:
@@ -213,6 +245,8 @@ class Study:
     def _begin(self, number: int) -> None:
         self._asked = number + 1
         self._latest[number] = None
+        if self._rungs is not None:
+            self._rungs.begin(number)
 
     def _running(self, number: int) -> Report | None:
         """The last report of a running trial."""
@@ -233,13 +267,13 @@ def _needs_optuna(config: SweepConfig) -> bool:
     return config.sampler.use != "grid" or bool(OWN.fullmatch(config.pruner.use))
 
 
-def _new_search(config: SweepConfig) -> Search | None:
+def _new_search(config: SweepConfig, rungs: Rungs | None) -> Search | None:
     """Optuna's study, if it is needed."""
     if not _needs_optuna(config):
         return None
     from sweeps.study.search import Search  # Optuna, whose import takes a third of a second
 
-    return Search(config)
+    return Search(config, rungs)
 
 
 def refusal(sampler: Component | None, pruner: Component | None) -> Fault | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,11 +47,15 @@ class Observations:
 
         Each is f64 `[len(names), trials]`, in the order of trial numbers.
         """
-        places = [self._places[name] for name in names]
         rows = [row for _, row in self._good[: math.ceil(0.1 * self.ended)]]
+        return self._split(names, rows, self._counts[: self._length])
+
+    def _split(self, names: Sequence[str], rows: Sequence[int], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The trials in `rows` and the others, of those that count and have all the parameters."""
+        places = [self._places[name] for name in names]
         is_good = np.zeros(self._length, bool)
         is_good[rows] = True
-        fits = self._counts[: self._length].copy()
+        fits = counts.copy()
         for place in places:
             fits &= ~np.isnan(self._columns[place, : self._length])
         good, others = np.flatnonzero(fits & is_good), np.flatnonzero(fits & ~is_good)
@@ -60,14 +64,7 @@ class Observations:
 
     def groups(self) -> list[list[str]]:
         """The parameters of ended trials in groups, each of which every such trial has as a whole or not at all."""
-        groups: list[set[str]] = []
-        for present in sorted(self._first_with, key=self._first_with.__getitem__):
-            rest = set(present)
-            parts = [part for group in groups for part in (group & present, group - present)]
-            for group in groups:
-                rest -= group
-            groups = [part for part in (*parts, rest) if part]
-        return [sorted(group) for group in groups]
+        return groups_of(sorted(self._first_with, key=self._first_with.__getitem__))
 
     def _add(self, trial: FrozenTrial) -> None:
         row, self._length = self._length, self._length + 1
@@ -101,3 +98,15 @@ class Observations:
             return 0.0, self._sign * trial.value, 0.0
         last = trial.last_step
         return (1.0, 1.0, 0.0) if last is None else (1.0, -last, self._sign * trial.intermediate_values[last])
+
+
+def groups_of(sets: Iterable[frozenset[str]]) -> list[list[str]]:
+    """Names in groups, each of which is a part of every one of the sets or has nothing in common with it."""
+    groups: list[set[str]] = []
+    for present in sets:
+        rest = set(present)
+        parts = [part for group in groups for part in (group & present, group - present)]
+        for group in groups:
+            rest -= group
+        groups = [part for part in (*parts, rest) if part]
+    return [sorted(group) for group in groups]

@@ -26,6 +26,8 @@ from sweeps.errors import SweepError
 from sweeps.study.arguments import sampler_arguments, seed_of
 from sweeps.study.dimensions import Dimension
 from sweeps.study.quiet import quiet
+from sweeps.study.rung_tpe import RungTpeSampler
+from sweeps.study.rungs import Rungs
 from sweeps.study.tpe import ColumnTpeSampler
 from sweeps.user_code import failed, locate
 
@@ -114,16 +116,18 @@ RECIPES: Mapping[str, tuple[type[BaseSampler], Callable[[SweepConfig, int], dict
 class Samplers:
     """The samplers of a sweep, by the number of the trial that they propose."""
 
-    def __init__(self, config: SweepConfig, dimensions: Sequence[Dimension]) -> None:
+    def __init__(self, config: SweepConfig, dimensions: Sequence[Dimension], rungs: Rungs | None = None) -> None:
         self._config = config
         self._space = {each.key: each.distribution for each in dimensions}
         self._unconditional = {each.key: each.distribution for each in dimensions if not each.parameter.when}
         with quiet():
-            self._tpe = (
-                ColumnTpeSampler(self._space, **sampler_arguments(config), seed=config.seed)
-                if config.sampler.use == "tpe"
-                else None
-            )
+            self._tpe = self._new_tpe(rungs) if config.sampler.use == "tpe" else None
+
+    def _new_tpe(self, rungs: Rungs | None) -> BaseSampler:
+        arguments = sampler_arguments(self._config)
+        if rungs is not None:
+            return RungTpeSampler(self._space, rungs, **arguments, seed=self._config.seed)
+        return ColumnTpeSampler(self._space, **arguments, seed=self._config.seed)
 
     def of(self, number: int, *, is_learning: bool) -> BaseSampler:
         """The sampler that proposes trial `number`; `is_learning` is whether any trial has ended that counts."""

@@ -23,6 +23,7 @@ from sweeps.study.dimensions import Dimension, dimensions_of
 from sweeps.study.outcomes import Ending
 from sweeps.study.pruners import study_name
 from sweeps.study.quiet import quiet
+from sweeps.study.rungs import Rungs
 from sweeps.study.samplers import Samplers, own_pruner
 from sweeps.user_code import failed
 
@@ -40,10 +41,10 @@ Answer = TypeVar("Answer")
 class Search:
     """`ask` or `restore` come in the order of trial numbers, and each trial is told of once."""
 
-    def __init__(self, config: SweepConfig) -> None:
+    def __init__(self, config: SweepConfig, rungs: Rungs | None = None) -> None:
         self._config = config
         self._dimensions = dimensions_of(config)
-        self._samplers = Samplers(config, self._dimensions)
+        self._samplers = Samplers(config, self._dimensions, rungs)
         self._has_own_pruner = bool(OWN.fullmatch(config.pruner.use))
         self._storage = optuna.storages.InMemoryStorage()
         self._ids: dict[int, int] = {}  # of running trials, in the storage

@@ -144,7 +144,7 @@ def test_a_log_of_a_later_format_is_refused_in_one_line_and_stays_as_it_is(tmp_p
     log = log_of(tmp_path)
     log.write_bytes(log.read_bytes() + encode({**RUN, "time": "2026-11-29", "format": FORMAT + 1}))
     before = log.read_bytes()
-    with pytest.raises(ResultsError, match=r"^a later version of this package .* \(format 3, .* knows 2\)\. Continue"):
+    with pytest.raises(ResultsError, match=r"^a later version of this package .* \(format 4, .* knows 3\)\. Continue"):
         list(start.follow(small(budget={"trials": 4}), tmp_path, Datasets()))
     assert log.read_bytes() == before
     assert len(sweeps.load(tmp_path / "small").trials) == 2, "it can be read"
