@@ -110,7 +110,9 @@ def locate(use: str, error: type[SweepError]) -> Any:
     """
     module_name, _, names = use.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), *names.split("."))):
-        raise error(f"must be `module:name`, such as `models.mlp:MLP`, but got {use!r}")
+        near = module_of_path(use)
+        advice = f". Did you mean `{near}`?" if near else ""
+        raise error(f"must be `module:name`, such as `models.mlp:MLP`, but got {use!r}{advice}")
     found = _module(module_name, error)
     for name in names.split("."):
         try:
@@ -121,6 +123,29 @@ def locate(use: str, error: type[SweepError]) -> Any:
     if not callable(found):
         raise error(f"{use} must be a function or a class, but it is {type(found).__name__}")
     return found
+
+
+def module_of_path(text: str) -> str:
+    """What a file of Python that is named by its path is called in a config; "" where text is something else.
+
+    >>> module_of_path("models/mlp.py:MLP"), module_of_path("./models/mlp.py::MLP"), module_of_path("models/mlp.py")
+    ('models.mlp:MLP', 'models.mlp:MLP', 'models.mlp:NAME')
+    >>> module_of_path("adamm"), module_of_path("models.mlp:MLP"), module_of_path("http://a.b/c")
+    ('', '', '')
+    """
+    path, _, name = text.partition(":")
+    if not re.search(r"[/\\]|\.py$", path) or not (path.endswith(".py") or module_file(_dotted(path))):
+        return ""
+    named = f"{_dotted(path)}:{name.lstrip(':') or 'NAME'}"
+    return named if all(part.isidentifier() for part in re.split("[.:]", named)) else ""
+
+
+def _dotted(path: str) -> str:
+    """A path as the name of a module, from the folder of the project that it is in."""
+    for folder in _project():
+        if Path(path).is_absolute() and Path(path).is_relative_to(folder):
+            path = str(Path(path).relative_to(folder))
+    return re.sub(r"[/\\]+", ".", path.removesuffix(".py").removeprefix("./"))
 
 
 def _module(name: str, error: type[SweepError]) -> Any:
@@ -137,7 +162,9 @@ def _module(name: str, error: type[SweepError]) -> Any:
             package = name.partition(".")[0]
             rule = f"Python takes `{package}` from another folder, {_places_of(package)}, which comes before it"
             raise error(f"module {name!r} is {file}, but {rule}. Give one of them another name") from None
-        places, hint = " or ".join(map(str, _project())), _hint(missing.name, _neighbours(missing.name))
+        near = module_of_path(name)
+        hint = f". Did you mean `{near.partition(':')[0]}`?" if near else _hint(missing.name, _neighbours(missing.name))
+        places = " or ".join(map(str, _project()))
         raise error(f"there is no module {name!r} in {places}, nor is it installed{hint}") from None
     except error:
         raise

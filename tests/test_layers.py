@@ -65,8 +65,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__ canonical memory",
         "aligned splitting",
         "dataset",
-        "arrays builtin checksum doubts images tabular targets weighting",
-        "columns loading sequences",
+        "builtin checksum doubts images tabular targets weighting words",
+        "arrays columns returned sequences",
+        "loading",
         "new_rows",
     ),
     "datasets.builtin": (
@@ -74,11 +75,13 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "fashion_mnist",
     ),
     "datasets.sequences": (
-        "__init__ windows",
+        "__init__ gaps windows",
         "series text",
     ),
     "datasets.tabular": (
         "__init__ cells numerals",
+        "csv_form",
+        "csv_lines",
         "csv_file",
         "table",
         "preprocessing times",
@@ -91,7 +94,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "engine": (
-        "__init__ buckets compile_cache devices feed memory",
+        "__init__ buckets compile_cache devices feed memory workers",
         "program",
         "compilations",
         "programs",
@@ -145,11 +148,11 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "training": (
         "__init__ augmentation keras_optimizers lane_placeholder microbatch ops pytrees shuffle",
-        "components",
+        "components traces",
         "adapters losses metrics optimizers schedules",
         "check_signatures lane row_mixing",
         "epoch models",
-        "model_constants program_key traced_arguments",
+        "constants initial_weights program_key traced_arguments",
     ),
     "training.adapters": (
         "__init__ compiled_keras keras_hooks layers",

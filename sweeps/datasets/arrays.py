@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.datasets import memory
+from sweeps.datasets import memory, words
 from sweeps.datasets.canonical import Array, canonical
 from sweeps.datasets.dataset import Dataset, from_arrays, from_splits
 from sweeps.errors import DataError
@@ -55,15 +55,22 @@ def npz(  # noqa: PLR0913  (the keys of a config, always given by name)
     for name in read:
         if name not in held:
             raise DataError(f"{path} has no array {name!r}; it has {', '.join(held) or 'none'}")
+    labels = words.numbered(path, {split: held[theirs] for split, (_, theirs) in names.items()})
     pairs = {
-        split: canonical(f"{path}: {split} " if len(names) > 1 else f"{path}: ", held[ours], held[theirs])
+        split: canonical(
+            f"{path}: {split} " if len(names) > 1 else f"{path}: ",
+            held[ours],
+            held[theirs] if labels is None else labels.targets[split],
+        )
         for split, (ours, theirs) in names.items()
     }
     fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
     dataset = from_splits(pairs, held.get(of_weights), **fractions, stratify=stratify, seed=seed)
     found = ", ".join(f"{name} {_shape(held[name])}" for name in read)
     done = {"kind": "arrays", "x": x}
-    return replace(dataset, scale=scale, offset=offset, preprocessing=done, notes=(f"{path}: {found}",))
+    return replace(
+        words.labelled(dataset, labels), scale=scale, offset=offset, preprocessing=done, notes=(f"{path}: {found}",)
+    )
 
 
 def npy(  # noqa: PLR0913  (as above)
@@ -86,12 +93,13 @@ def npy(  # noqa: PLR0913  (as above)
     for name, array in ((path, x), (targets, y)):
         if isinstance(array, Mapping):
             raise DataError(f"{name} holds several arrays; `use: npz` reads them")
-    pair = canonical(f"{path}, {targets}: ", x, y)
+    labels = words.numbered(targets, {"train": y})
+    pair = canonical(f"{path}, {targets}: ", x, y if labels is None else labels.targets["train"])
     dataset = from_arrays(
         *pair, valid_fraction=valid_fraction, test_fraction=test_fraction, stratify=stratify, seed=seed
     )
     notes = (f"{path}: {_shape(x)}, {targets}: {_shape(y)}",)
-    return replace(dataset, scale=scale, offset=offset, notes=notes)
+    return replace(words.labelled(dataset, labels), scale=scale, offset=offset, notes=notes)
 
 
 def read_file(path: str) -> Any:

@@ -179,8 +179,11 @@ def _far_out(x: Array, named: Callable[..., str], in_units: Callable[[int, float
 
 
 def _of_targets(dataset: Dataset) -> Iterator[str]:
-    """Targets that are all one, and classes that a split has no rows of."""
-    targets = dataset.train.y
+    """Targets that seem to be inputs, or are all one, and classes that a split has no rows of."""
+    x, targets = dataset.train
+    if x.shape[1:] == (1,) and targets.ndim == 2 and _are_labels(x):
+        width = targets.shape[1]
+        yield f"x is one column of whole numbers, and y has {width:,} columns: are they the wrong way round?"
     if len(targets) > 1 and (targets == targets[0]).all():
         yield "the target is the same in every row that trains, so that nothing is learnt from it"
     if dataset.classes is None:
@@ -192,6 +195,12 @@ def _of_targets(dataset: Dataset) -> Iterator[str]:
         if lacking:
             more = f" and {len(lacking) - MOST_NAMED:,} more" if len(lacking) > MOST_NAMED else ""
             yield f"{split} has no row of class {', '.join(lacking[:MOST_NAMED])}{more}"
+
+
+def _are_labels(x: Array) -> bool:
+    """Whether a column holds a few whole numbers, as labels are."""
+    found = np.unique(x[_sample(x)])
+    return len(found) * ROWS_OF_A_VALUE <= len(x) and bool((found == np.floor(found)).all())
 
 
 def _of_equal_rows(dataset: Dataset) -> Iterator[str]:

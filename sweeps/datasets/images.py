@@ -20,7 +20,7 @@ from sweeps.errors import DataError
 from sweeps.user_code import find_file, reason
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-_MODES = {1: "L", 3: "RGB"}
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _GREY = {"1", "L", "LA"}
 _READ = {*_GREY, "P", "RGB", "RGBA", "CMYK", "YCbCr"}
 
@@ -41,9 +41,9 @@ def images(  # noqa: PLR0913  (the keys of a config, always given by name)
 
     `x` is uint8, `[rows, height, width]` of grey images and `[rows, height, width, 3]` of others; a model sees 0 to 1,
     unless `scale` is given. Images must have one size, unless `size`, a number or [height, width], says what all are
-    resized to (bilinear, without keeping their proportions). `channels`, 1 or 3, is 3 where any image has colours,
-    unless it is given. Notes say what other files there are. Transparency is dropped. All images are held in memory:
-    rows x height x width x channels bytes.
+    resized to (bilinear, without keeping their proportions). `channels`, 1, 3 or 4, is 3 where any image has colours,
+    unless it is given; the fourth is that of opacity, without which transparency is left out, and that is said. Notes
+    say what other files there are. All images are held in memory: rows x height x width x channels bytes.
 
     Raises:
         DataError: no such folder, no images, one that cannot be read or has another size, Pillow is not installed.
@@ -105,8 +105,8 @@ def unlabelled(path: str, done: Mapping[str, Any]) -> tuple[Array, list[str]]:
 
 
 def _shape(size: int | tuple[int, ...] | None, channels: int | None) -> tuple[tuple[int, int] | None, int | None]:
-    if channels not in (None, 1, 3):
-        raise DataError(f"channels must be 1 (grey) or 3 (colours), but got {channels}")
+    if channels not in (None, *_MODES):
+        raise DataError(f"channels must be 1 (grey), 3 (colours) or 4 (and opacity), but got {channels}")
     if size is None:
         return None, channels
     height, width = (size, size) if isinstance(size, int) else (*size, 0, 0)[:2]
@@ -200,7 +200,8 @@ class Reader:
         self._path, self._folder = path, folder
         self._wanted, self._size, self._first = size, size, ""
         self._wanted_channels, self._resized = channels, 0
-        self._read: Counter[int] = Counter()  # images by their own channels
+        self._read: Counter[int] = Counter()  # images by their own channels, opacity aside
+        self._transparent: list[str] = []  # those with a pixel that is not opaque
         self._sizes: set[tuple[int, int]] = set()  # their own
 
     @property
@@ -217,12 +218,22 @@ class Reader:
         height, width = self.size
         told = [f"resized to {height} x {width}: {self._resized:,} images"] if self._resized else []
         if len(self._read) > 1:
-            into = "grey" if self.channels == 1 else "3 channels, those that are grey too"
+            into = "grey" if self.channels == 1 else f"{self.channels} channels, those that are grey too"
             told += [f"{self._read[3]:,} images are in colours and {self._read[1]:,} grey: all are read as {into}"]
         return told
 
     @property
     def doubts(self) -> list[str]:
+        return [*self._of_sizes(), *self._of_transparency()]
+
+    def _of_transparency(self) -> list[str]:
+        if not self._transparent or self.channels == 4:
+            return []
+        several = f"{len(self._transparent):,} images have" if len(self._transparent) > 1 else "1 image has"
+        advice = "`channels: 4` keeps it"
+        return [f"{several} transparent pixels, such as {self._transparent[0]}; transparency is left out. {advice}"]
+
+    def _of_sizes(self) -> list[str]:
         if len(self._sizes) < 2:
             return []
         ordered = sorted(self._sizes, key=lambda size: (size[0] * size[1], size))
@@ -234,7 +245,7 @@ class Reader:
         self._size, self._first = size, ""
 
     def read(self, file: Path) -> Array:
-        """One image, upright, as uint8 `[height, width]` or `[height, width, 3]`; its own channels unless said."""
+        """One image, upright, as uint8 `[height, width]` or with channels; its own, without opacity, unless said."""
         name = str(file.relative_to(self._folder))
         try:
             with self._image.open(file) as opened:
@@ -246,6 +257,8 @@ class Reader:
             raise DataError(f"{self._path}: {name} must have 8 bits a channel, but its mode is {mode}")
         own = 1 if mode in _GREY else 3
         self._read[own] += 1
+        if _is_transparent(image):
+            self._transparent.append(name)
         return np.asarray(self._fitted(name, image.convert(_MODES[self._wanted_channels or own])))
 
     def _why(self, error: Exception) -> str:
@@ -257,7 +270,7 @@ class Reader:
 
     def alike(self, splits: Mapping[str, tuple[list[Array], Array]]) -> dict[str, tuple[Array, Array]]:
         """Images that have been read, and their labels, as one array for each split; grey among colours as colours."""
-        shape = self.size if self.channels == 1 else (*self.size, 3)
+        shape = self.size if self.channels == 1 else (*self.size, self.channels)
         made = {}
         for name, (found, labels) in splits.items():
             x = np.empty((len(found), *shape), np.uint8)
@@ -287,6 +300,13 @@ class Reader:
                 f"{_by(size)}. `size: [{', '.join(map(str, self._size))}]` resizes them all"
             )
         return image
+
+
+def _is_transparent(image: Any) -> bool:
+    """Whether a pixel is not opaque: by a channel, or by a colour that is said to be transparent."""
+    if image.mode not in ("RGBA", "LA") and "transparency" not in image.info:
+        return False
+    return bool(image.convert("RGBA").getchannel("A").getextrema()[0] < 255)
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -11,13 +11,22 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
 from sweeps.datasets import targets
-from sweeps.datasets.canonical import canonical
 from sweeps.datasets.checksum import checksum
-from sweeps.datasets.dataset import Dataset, checked, from_arrays, from_splits
+from sweeps.datasets.dataset import Dataset, checked
+from sweeps.datasets.returned import as_dataset
 from sweeps.datasets.weighting import weighted
 from sweeps.errors import DataError
 from sweeps.masking import without_passwords
-from sweeps.user_code import ArgumentFault, argument_faults, directory_kept, failed, locate, parameters, taken_by
+from sweeps.user_code import (
+    ArgumentFault,
+    argument_faults,
+    directory_kept,
+    failed,
+    locate,
+    module_of_path,
+    parameters,
+    taken_by,
+)
 
 BUILT_IN = {
     "csv": "sweeps.datasets.tabular.load:tabular",
@@ -51,8 +60,8 @@ SCALE_TARGET = "scale_target"
 """Arguments of every dataset, unless a function of the user's own takes them itself."""
 RENAMED = {"shift": "offset"}
 """Arguments of datasets by their names in earlier versions."""
-WEIGHTS = "weights of "
-"""What a log calls the checksum of a model's weights begins so."""
+WEIGHTS, ARRAYS = "weights of ", "arrays of "
+"""What a log calls the checksum of what a model has read from files begins so, and that of other functions."""
 
 
 def find(use: str) -> Callable[..., Any]:
@@ -66,7 +75,7 @@ def find(use: str) -> Callable[..., Any]:
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
         return function
     if ":" not in use:
-        near = difflib.get_close_matches(use, BUILT_IN, n=1)
+        near = [*filter(None, [module_of_path(use)]), *difflib.get_close_matches(use, BUILT_IN, n=1)]
         hint = f". Did you mean `{near[0]}`?" if near else ""
         known = ", ".join(f"`{name}`" for name in BUILT_IN)
         raise DataError(f"a dataset must be {known} or `module:function` of your own, but got {use!r}{hint}")
@@ -115,7 +124,7 @@ def load(use: str, arguments: Mapping[str, Any]) -> Dataset:
         raise
     except Exception as error:
         raise DataError(failed(use, error) + _renamed(error)) from error
-    dataset = checked(_as_dataset(use, made, ours), scale_target=scale_target)
+    dataset = checked(as_dataset(use, made, ours), scale_target=scale_target)
     return dataset if class_weight is None else weighted(targets.as_classes(dataset, CLASS_WEIGHT), class_weight)
 
 
@@ -140,7 +149,9 @@ def _check_kinds(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
             continue
         kinds = [_KINDS[member] for member in members if member in _KINDS]
         if kinds and not any(is_right(value) for is_right, _ in kinds):
-            raise DataError(f"{name} must be {' or '.join(words for _, words in kinds)}, but got {value!r}")
+            is_unquoted = str in members and isinstance(value, int | float)
+            advice = ". Quote it, as it is written in the file" if is_unquoted else ""
+            raise DataError(f"{name} must be {' or '.join(words for _, words in kinds)}, but got {value!r}{advice}")
 
 
 def _listed(value: object) -> tuple[object, ...]:
@@ -149,36 +160,6 @@ def _listed(value: object) -> tuple[object, ...]:
 
 def _are(kind: type, values: object) -> bool:
     return isinstance(values, tuple | list) and all(type(value) is kind for value in values)
-
-
-def _as_dataset(use: str, made: object, splitting: Mapping[str, Any]) -> Dataset:
-    if isinstance(made, Dataset):
-        if splitting:
-            raise DataError(f"{use} returns a Dataset, which is split already: remove {', '.join(splitting)}")
-        return made
-    if _are_pairs(made):
-        return _of_pairs(use, made, splitting)
-    if not (isinstance(made, tuple | list) and len(made) in (2, 3)):
-        got = f"{type(made).__name__} of {len(made)}" if isinstance(made, tuple | list) else type(made).__name__
-        raise DataError(f"{use} must return a Dataset, or arrays (x, y) or (x, y, weights), but got {got}")
-    return from_arrays(*made, **{"valid_fraction": 0.2, **splitting})
-
-
-def _are_pairs(made: object) -> bool:
-    """Whether a function has returned splits: `((x, y), (x, y))`, as Keras's datasets do, or three of them."""
-    return (
-        isinstance(made, tuple | list)
-        and len(made) in (2, 3)
-        and all(isinstance(each, tuple | list) and len(each) == 2 for each in made)
-        and all(hasattr(array, "shape") and len(array.shape) > 0 for each in made for array in each)
-    )
-
-
-def _of_pairs(use: str, made: Any, splitting: Mapping[str, Any]) -> Dataset:
-    """Training and test rows, or training, validation and test rows; those of validation are cut off if need be."""
-    names = ("train", "test") if len(made) == 2 else ("train", "valid", "test")
-    pairs = {name: canonical(f"{use}: {name} ", *pair) for name, pair in zip(names, made, strict=True)}
-    return from_splits(pairs, **{"valid_fraction": None if "valid" in pairs else 0.2, **splitting})
 
 
 def _named(use: str, arguments: tuple[tuple[str, Any], ...]) -> str:
@@ -193,7 +174,7 @@ class Datasets:
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, tuple[tuple[str, Any], ...]], Dataset] = {}
         self._under: dict[tuple[int, str, str | None], Dataset] = {}
-        self._weights: dict[str, str] = {}
+        self._brought: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def get(
@@ -223,15 +204,15 @@ class Datasets:
             return self._under[place]
 
     def checksums(self) -> dict[str, str]:
-        """The checksum of each dataset that was loaded, by its name and arguments; of models' weights as well."""
+        """The checksum of each dataset that was loaded, by its name and arguments; what was noted as well."""
         with self._lock:
             loaded = dict(self._loaded)
-        return {_named(*key): checksum(dataset) for key, dataset in loaded.items()} | self._weights
+        return {_named(*key): checksum(dataset) for key, dataset in loaded.items()} | self._brought
 
-    def note_weights(self, use: str, arguments: Mapping[str, Any], found: str) -> None:
-        """Take note of the checksum of what a model has read from files; "" for nothing."""
+    def note(self, what: str, use: str, arguments: Mapping[str, Any], found: str) -> None:
+        """Take note of the checksum of what a function has read from files, "" for nothing; `what` says what it is."""
         if found:
-            self._weights[f"{WEIGHTS}{_named(use, tuple(sorted(arguments.items())))}"] = found
+            self._brought[f"{what}{_named(use, tuple(sorted(arguments.items())))}"] = found
 
     def prefetch(self, use: str, arguments: Mapping[str, Any]) -> None:
         """Begin to load a dataset beside other work. What goes wrong is said by the `get` that follows."""

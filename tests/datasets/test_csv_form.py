@@ -512,3 +512,62 @@ def test_what_is_no_table_at_all_is_named_as_it_is() -> None:
     assert "x and y must have the same number of rows, but got shapes ()" in refused(
         lambda: loading.load("npz", {"path": "t.npz"})
     )
+
+
+# --- quotes and titles ------------------------------------------------------------------------------------------------
+
+LINES = [f"{number},word {number},{number % 2}\n" for number in range(20)]
+
+
+def with_line(number: int, line: str) -> str:
+    return "a,b,y\n" + "".join([*LINES[:number], line, *LINES[number:]])
+
+
+@pytest.mark.parametrize("line", ['7,"open,1\n', '7,open,"1\n', '"7,open,1\n'])
+def test_a_quote_that_is_never_closed_is_refused_with_its_line(line: str) -> None:
+    Path("t.csv").write_text(with_line(5, line))
+    said = refused(lambda: load("t.csv", drop=("b",)))
+    assert said == (
+        "t.csv cannot be read as CSV: a quote that is opened in line 7 is never closed, so that all after it is one "
+        'cell. Close it; one that belongs to the text is written twice, `""`'
+    )
+    Path("t.csv").write_text(with_line(5, '7,"open",1\n'))
+    assert sum(split.rows for split in load("t.csv", drop=("b",)).splits.values()) == 21
+
+
+def test_rows_that_a_later_quote_closes_are_told() -> None:
+    Path("t.csv").write_text(with_line(5, '7,"open,1\n8,closed",0\n'))
+    dataset = load("t.csv", drop=("b",))
+    told = "t.csv: lines 7 to 8 are one row, for a quote holds them together. Is one lacking there?"
+    assert dataset.doubts == (told,)
+    assert sum(split.rows for split in dataset.splits.values()) == 21 == len(pd.read_csv("t.csv"))
+
+
+def test_text_of_several_lines_is_text() -> None:
+    Path("t.csv").write_text(with_line(5, '7,"two\nlines, and ""quotes""",1\n'))
+    dataset = load("t.csv", drop=("b",))
+    assert (dataset.doubts, sum(split.rows for split in dataset.splits.values())) == ((), len(pd.read_csv("t.csv")))
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    ("above", "line"),
+    [
+        ("Sales of 2024\n", 1),
+        ("Sales{0}{0}\n", 1),
+        ("Sales\n\n", 2),
+        ("Sales\nall of them\n\n", 3),
+        ("Sales{0} all\n", 1),
+    ],
+)
+def test_a_title_above_the_names_is_told_with_the_line_of_the_names(above: str, line: int, sign: str) -> None:
+    Path("t.csv").write_text(above.format(sign) + with_line(0, "").replace(",", sign))
+    said = refused(lambda: load("t.csv", drop=("b",)))
+    assert said.endswith(f": if it is a title, say `header: {line}`, the line of the names, from 0")
+    dataset = load("t.csv", drop=("b",), header=line)  # which is what the advice says
+    assert rows(dataset) == wanted(pd.DataFrame({"a": range(20)}))
+
+
+def test_a_header_that_lacks_a_name_is_no_title() -> None:
+    Path("t.csv").write_text("b,y\n" + "".join(LINES))
+    assert "rows must not have more cells than the header, which has 2" in refused(lambda: load("t.csv"))

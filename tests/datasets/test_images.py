@@ -198,7 +198,7 @@ def test_a_class_that_is_never_trained_is_refused(tmp_path: Path) -> None:
         ({"size": 0}, "size must be a number of pixels or [height, width], but got 0"),
         ({"size": (4, 5, 6)}, "size must be a number of pixels or [height, width], but got (4, 5, 6)"),
         ({"size": "4"}, "size must be a whole number or a list of whole numbers, but got '4'"),
-        ({"channels": 2}, "channels must be 1 (grey) or 3 (colours), but got 2"),
+        ({"channels": 2}, "channels must be 1 (grey), 3 (colours) or 4 (and opacity), but got 2"),
     ],
 )
 def test_a_wrong_shape_is_refused(tmp_path: Path, arguments: dict[str, Any], said: str) -> None:
@@ -225,3 +225,46 @@ def test_folders_that_hold_splits_under_other_names_are_told_with_the_right_ones
     for name in ("training_set", "test_set"):
         (tmp_path / name).rename(tmp_path / name.replace("ing", "").removesuffix("_set"))
     assert load(tmp_path).test is not None
+
+
+# --- transparency -----------------------------------------------------------------------------------------------------
+
+
+def transparent(folder: Path, mode: str) -> None:
+    """The first 3 of 12 images have a pixel that is not opaque."""
+    for number, each in enumerate(COLOURS):
+        image = Image.fromarray(each).convert("L" if mode == "LA" else "RGB")
+        if mode == "P":
+            image = image.quantize(8)
+            given = {"transparency": image.getpixel((0, 0))} if number < 3 else {}
+        else:
+            alpha = np.full(each.shape[:2], 255, np.uint8)
+            alpha[0, 0] = 100 if number < 3 else 255
+            image.putalpha(Image.fromarray(alpha))
+            given = {}
+        place = folder / ("ant", "bee", "cat")[number % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        image.save(place / f"{number:02}.png", **given)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_that_is_left_out_is_told_with_counts_and_kept_where_it_is_asked_for(
+    mode: str, tmp_path: Path
+) -> None:
+    transparent(tmp_path, mode)
+    dataset = load(tmp_path)
+    (said,) = dataset.doubts
+    told = "3 images have transparent pixels, such as ant/00.png; transparency is left out. `channels: 4` keeps it"
+    assert said == told
+    assert dataset.input_shape == ((5, 7) if mode == "LA" else (5, 7, 3))
+    kept = load(tmp_path, channels=4)
+    assert (kept.doubts, kept.input_shape) == ((), (5, 7, 4))
+    opacity = sorted(int(x[..., 3].min()) for split in kept.splits.values() for x in split.x)
+    assert opacity == [0 if mode == "P" else 100] * 3 + [255] * 9
+
+
+def test_images_without_transparency_are_opaque_in_a_fourth_channel(tmp_path: Path) -> None:
+    dataset = load(save(tmp_path, GREY), channels=4)
+    assert dataset.doubts == ()
+    assert (dataset.train.x[..., 3] == 255).all()
+    np.testing.assert_array_equal(dataset.train.x[..., 0], dataset.train.x[..., 2])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sweeps.datasets import loading
 from sweeps.datasets.tabular import cells, preprocessing, table, times
-from sweeps.datasets.tabular.csv_file import CsvForm
+from sweeps.datasets.tabular.csv_form import CsvForm
 from sweeps.errors import DataError
 
 WORDS = st.text(alphabet="ab ,;\t\"'\n0é-.", min_size=1, max_size=6).filter(lambda word: word.strip() == word)

@@ -13,11 +13,12 @@ import numpy as np
 
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset
+from sweeps.datasets.sequences import gaps
 from sweeps.datasets.sequences import windows as cutting
 from sweeps.datasets.sequences.windows import SequenceWindows
-from sweeps.datasets.tabular import cells, csv_file, numerals, preprocessing, times
+from sweeps.datasets.tabular import cells, csv_form, numerals, preprocessing, times
 from sweeps.datasets.tabular import table as tables
-from sweeps.datasets.tabular.csv_file import CsvForm
+from sweeps.datasets.tabular.csv_form import CsvForm
 from sweeps.datasets.tabular.preprocessing import Wishes
 from sweeps.datasets.tabular.table import Table
 from sweeps.errors import DataError
@@ -59,7 +60,7 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
     if missing not in ("refuse", *preprocessing.FILLING):
         raise DataError(f"missing must be one of refuse, mean, median for a series, but got {missing!r}")
     times.check_format(time, time_format)
-    form = CsvForm(separator, decimal, thousands, encoding, csv_file.marks(missing_values), header)
+    form = CsvForm(separator, decimal, thousands, encoding, csv_form.marks(missing_values), header)
     table = tables.read(path, [] if time is None or time_format is None else [time], form)
     if time is not None:
         table = _in_order(table, time, time_format)
@@ -96,6 +97,7 @@ def series(  # noqa: PLR0913  (the keys of a config, always given by name)
             *table.index_notes({*names, target, time or target}),
             *preprocessing.notes(done, table),
         ),
+        doubts=(*table.doubts, *(() if time is None else gaps.doubts(table, time, time_format))),
     )
 
 

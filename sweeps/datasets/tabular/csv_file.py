@@ -1,16 +1,13 @@
-"""CSV files: their signs, encoding and header, and what to say of a file that is something else."""
+"""CSV files to Arrow's columns, and what to say of a file that is something else."""
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import csv as standard_csv
-import gzip
-import itertools
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from sweeps.datasets.memory import Unpacked
-from sweeps.datasets.tabular import cells
+from sweeps.datasets.tabular import cells, csv_lines
+from sweeps.datasets.tabular.csv_form import CsvForm
 from sweeps.datasets.tabular.numerals import Numerals
 from sweeps.errors import DataError
 
-SEPARATORS = ",;\t|"
-OPENED_BY: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 MISSING = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA", "NULL",
     "NaN", "n/a", "nan", "null",
@@ -45,83 +41,23 @@ _JSON = re.compile(rb"\s*(\[\s*)?\{\s*\"")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class CsvForm(NamedTuple):
-    """How a CSV file is written, in pandas' words; three of them are for text in Parquet too (`of_parquet`).
+class CsvColumns(NamedTuple):
+    """What is in a file, and what may be a mistake in it, a line each."""
 
-    `separator` is what the header has most of where it is None. `header` is the number of the line that names the
-    columns, from 0; None where there is none, and columns are called 0, 1, ….
-    """
-
-    separator: str | None = None
-    decimal: str = "."
-    thousands: str | None = None
-    encoding: str = "utf-8"
-    missing_values: tuple[str | float, ...] = ()
-    header: int | None = 0
-
-    def check(self, *, is_parquet: bool = False) -> None:
-        """Raises: DataError where it is none that a file can have."""
-        for name in ("separator", "encoding", "header"):
-            if is_parquet and getattr(self, name) != CsvForm._field_defaults[name]:
-                raise DataError(f"{name} is for CSV, but this is a Parquet file. Remove it")
-        for name in ("separator", "decimal", "thousands"):
-            sign = getattr(self, name)
-            if sign is not None and (len(sign) != 1 or sign in '"\r\n' or (name != "separator" and sign.isalnum())):
-                raise DataError(f"{name} must be one sign, such as a comma, but got {sign!r}")
-        if self.decimal == self.thousands:
-            raise DataError(f"decimal and thousands must differ, but both are {self.decimal!r}")
-        if self.header is not None and self.header < 0:
-            raise DataError(f"header must be at least 0, or null for none, but got {self.header}")
-        try:
-            "".encode(self.encoding)
-        except LookupError:
-            known = "encoding must be one that Python knows, such as latin-1"
-            raise DataError(f"{known}, but got {self.encoding!r}") from None
-
-    @property
-    def numerals(self) -> Numerals:
-        return Numerals(self.decimal, self.thousands or "")
-
-    @property
-    def text_encoding(self) -> str:
-        """For Python's reader, which does not skip a byte order mark by itself."""
-        return "utf-8-sig" if self.is_utf_8 else self.encoding
-
-    @property
-    def is_utf_8(self) -> bool:
-        return codecs.lookup(self.encoding).name == "utf-8"
-
-    def advice(self, names: list[str]) -> str:
-        """What may be wrong where a column is not found among these."""
-        if len(names) == 1 and self.separator is None:
-            return ". It has one column; `separator` says what cells are separated by"
-        numbers = sum(Numerals().plain(name) is not None for name in names)
-        is_row = self.header == 0 and 2 * numbers >= len(names)
-        return ". If its first line is a row, say `header: null`" if is_row else ""
-
-    @property
-    def of_parquet(self) -> CsvForm:
-        """What of it is for a Parquet file, or a DataFrame, too."""
-        return CsvForm(decimal=self.decimal, thousands=self.thousands, missing_values=self.missing_values)
+    table: pa.Table
+    doubts: tuple[str, ...]
 
 
-PLAIN = CsvForm()
-
-
-def marks(missing_values: str | float | Iterable[str | float]) -> tuple[str | float, ...]:
-    """One mark, or several, as a config gives them."""
-    return (missing_values,) if isinstance(missing_values, str | int | float) else tuple(missing_values)
-
-
-def read(path: str, file: Path, form: CsvForm, as_text: Iterable[str]) -> pa.Table:
+def read(path: str, file: Path, form: CsvForm, as_text: Iterable[str]) -> CsvColumns:
     """The columns of a file; those `as_text`, and all where numbers have signs of their own, are text.
 
     Raises:
-        DataError: it is another kind of file, not in its encoding, or rows differ in their number of cells.
+        DataError: it is another kind of file, not in its encoding, rows differ in their number of cells, a quote is not
+            closed, or a title is above the names.
     """
     try:
         _check_kind(path, file, form)
-        names = _header(file, form)
+        names = csv_lines.names(file, form)
         block = MANY_COLUMNS_BLOCK if len(names) > MANY_COLUMNS else BLOCK
         try:
             found = _read(file, form, names, as_text, block)
@@ -135,29 +71,54 @@ def read(path: str, file: Path, form: CsvForm, as_text: Iterable[str]) -> pa.Tab
         raise DataError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
     except (ValueError, standard_csv.Error) as error:
         is_long = any(said in str(error) for said in _LONGER_THAN_BLOCK)
-        ragged = _ragged(file, form) if "Expected" in str(error) else ""
-        long = f"a line is longer than {MOST_BLOCK // 2**20} MB, or a quote is not closed" if is_long else ""
-        fault = ragged or _not_utf_8(file, form) or long or _first_line(error)
-        raise DataError(f"{path} cannot be read as CSV: {fault}") from error
+        long = f"a line is longer than {MOST_BLOCK // 2**20} MB" if is_long else ""
+        looks = (csv_lines.unclosed, csv_lines.title, *([csv_lines.ragged] if "Expected" in str(error) else []))
+        told = next(filter(None, (look(file, form) for look in (*looks, csv_lines.not_utf_8))), "")
+        raise DataError(f"{path} cannot be read as CSV: {told or long or _first_line(error)}") from error
     if any(pa.types.is_binary(kind) for kind in found.schema.types):
-        raise DataError(f"{path} cannot be read as CSV: {_not_utf_8(file, form)}")
-    return found
+        raise DataError(f"{path} cannot be read as CSV: {csv_lines.not_utf_8(file, form)}")
+    return CsvColumns(found, _doubts(path, file, form, found))
+
+
+def _doubts(path: str, file: Path, form: CsvForm, found: pa.Table) -> tuple[str, ...]:
+    """What may be a mistake in what has been read.
+
+    Raises:
+        DataError: a quote is not closed, or a title is above the names.
+    """
+    is_odd = len(found.column_names) == 1 or not all(name.strip() for name in found.column_names[1:])
+    if is_odd and (told := csv_lines.title(file, form)):
+        raise DataError(f"{path} cannot be read as CSV: {told}")
+    if not any("\n" in name for name in found.column_names) and not any(map(_has_line_breaks, found.columns)):
+        return ()
+    if told := csv_lines.unclosed(file, form):
+        raise DataError(f"{path} cannot be read as CSV: {told}")
+    told = csv_lines.swallowed(file, form)
+    return (f"{path}: {told}",) if told else ()
+
+
+def _has_line_breaks(column: pa.ChunkedArray) -> bool:
+    from pyarrow import compute
+
+    if not pa.types.is_string(column.type):
+        return False
+    return bool(compute.any(compute.match_substring(column, "\n")).as_py())
 
 
 def _read(file: Path, form: CsvForm, names: Sequence[str], as_text: Iterable[str], block: int) -> pa.Table:
     from pyarrow import csv  # when there is such a file
 
     types = names if form.numerals != Numerals() else as_text
-    with _opened(file, "rb") as content:
+    with csv_lines.opened(file, "rb") as content:
         return csv.read_csv(
-            Unpacked(file.name, content) if file.suffix.lower() in OPENED_BY else content,
+            Unpacked(file.name, content) if file.suffix.lower() in csv_lines.OPENED_BY else content,
             read_options=csv.ReadOptions(
                 block_size=block,
                 skip_rows=form.header or 0,
                 encoding="utf8" if form.is_utf_8 else form.encoding,
                 column_names=names if form.header is None else None,
             ),
-            parse_options=csv.ParseOptions(delimiter=_separator(file, form), newlines_in_values=True),
+            parse_options=csv.ParseOptions(delimiter=csv_lines.separator(file, form), newlines_in_values=True),
             convert_options=csv.ConvertOptions(
                 strings_can_be_null=True,
                 null_values=[*MISSING, *_spellings(form)],
@@ -195,12 +156,6 @@ def typed(column: pa.Array, form: CsvForm, *, is_text: bool) -> pa.Array:
     return compute.equal(compute.utf8_lower(column), "true") if is_truth else column
 
 
-def line(file: Path, form: CsvForm, row: int) -> int:
-    """The line in the file where a row of the table ends: blank lines, and line breaks within quotes, count too."""
-    lines = (line for line, _ in _records(file, form))
-    return next(line for number, line in enumerate(lines, 0 if form.header is None else -1) if number == row)
-
-
 def _where_not(column: pa.Array, missing: np.ndarray[Any, Any]) -> pa.Array:
     from pyarrow import compute
 
@@ -229,7 +184,7 @@ def _check_kind(path: str, file: Path, form: CsvForm) -> None:
             raise DataError(f"{path} cannot be read as CSV: it is {told}")
     if file.suffix.lower() in (".json", ".jsonl", ".ndjson"):
         raise DataError(f"{path} cannot be read as CSV: it is JSON by its name. Write it as CSV or Parquet")
-    with _opened(file, "rb") as content:
+    with csv_lines.opened(file, "rb") as content:
         start = content.read(4096)
     if len(start) < 4096 and not start.strip():
         raise DataError(f"{path} cannot be read as CSV: Empty CSV file")
@@ -240,66 +195,6 @@ def _check_kind(path: str, file: Path, form: CsvForm) -> None:
     if form.is_utf_8 and b"\x00" in start[:2]:
         zeros = "it has bytes of 0, as UTF-16 has. Say `encoding: utf-16-le`"
         raise DataError(f"{path} cannot be read as CSV in UTF-8: {zeros}")
-
-
-def _not_utf_8(file: Path, form: CsvForm) -> str:
-    """Which line is not in the encoding, and what it may be in; "" where all are."""
-    if not form.is_utf_8:
-        return ""
-    with _opened(file, "rb") as content:
-        for number, found in enumerate(content, 1):
-            try:
-                found.decode("utf-8")
-            except UnicodeDecodeError as error:
-                other = "cp1252" if any(0x80 <= byte < 0xA0 for byte in found) else "latin-1"  # as Windows has it
-                strange = found[error.start : error.start + 8]
-                return f"line {number:,} is not UTF-8 ({strange!r}). Say `encoding: {other}`"
-    return ""
-
-
-def _ragged(file: Path, form: CsvForm) -> str:
-    """Which line has another number of cells than the header."""
-    header = 0
-    for number, record in _records(file, form):
-        header = header or len(record)
-        if len(record) != header:
-            return (
-                f"rows must not have {'more' if len(record) > header else 'fewer'} cells than the "
-                f"{'first' if form.header is None else 'header'}, which has {header}, but line {number:,} has "
-                f"{len(record)}"
-            )
-    return ""
-
-
-def _header(file: Path, form: CsvForm) -> list[str]:
-    """The names of the columns; their numbers where the file has no names."""
-    first = next((record for _, record in _records(file, form)), [])
-    return list(map(str, range(len(first)))) if form.header is None else first
-
-
-def _records(file: Path, form: CsvForm) -> Iterator[tuple[int, list[str]]]:
-    """The header and the rows of a CSV file, each with the line that it ends in."""
-    skipped = form.header or 0
-    standard_csv.field_size_limit(MOST_BLOCK)  # of the process, which reads no other CSV so
-    with _opened(file, "rt", encoding=form.text_encoding, errors="replace", newline="") as lines:
-        reader = standard_csv.reader(itertools.islice(lines, skipped, None), delimiter=_separator(file, form))
-        yield from ((reader.line_num + skipped, record) for record in reader if record)
-
-
-def _separator(file: Path, form: CsvForm) -> str:
-    if form.separator is not None:
-        return form.separator
-    with _opened(file, "rt", encoding=form.text_encoding, errors="replace") as lines:
-        for _ in range(form.header or 0):
-            lines.readline()
-        beginning = lines.read(2**16)
-    header = re.sub(r'"[^"]*"', "", beginning).lstrip().partition("\n")[0]  # what is quoted separates nothing
-    signs = [sign for sign in SEPARATORS if sign != form.decimal or form.header is not None]
-    return max(signs, key=lambda sign: (header.count(sign), sign != form.decimal))
-
-
-def _opened(file: Path, mode: str, **options: Any) -> Any:
-    return OPENED_BY.get(file.suffix.lower(), open)(file, mode, **options)
 
 
 def _first_line(error: Exception) -> str:

@@ -13,9 +13,9 @@ import numpy as np
 
 from sweeps.datasets.canonical import Array
 from sweeps.datasets.dataset import Dataset, Split, Words, of_parts
-from sweeps.datasets.tabular import cells, csv_file, numerals, preprocessing
+from sweeps.datasets.tabular import cells, csv_form, numerals, preprocessing
 from sweeps.datasets.tabular import table as tables
-from sweeps.datasets.tabular.csv_file import CsvForm
+from sweeps.datasets.tabular.csv_form import CsvForm
 from sweeps.datasets.tabular.row_splits import Cut
 from sweeps.datasets.tabular.table import Table
 from sweeps.errors import DataError
@@ -98,7 +98,7 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
     orders = _orders(ordinal)
     names = {"drop": _listed(drop), "one_hot": _listed(one_hot), "ordinal": list(orders)}
     as_text = [*names["one_hot"], *names["ordinal"], *([time] if time is not None and time_format is not None else [])]
-    form = CsvForm(separator, decimal, thousands, encoding, csv_file.marks(missing_values), header)
+    form = CsvForm(separator, decimal, thousands, encoding, csv_form.marks(missing_values), header)
     table = tables.read(path, as_text, form)
     table.column(target)
     cut = Cut(
@@ -145,7 +145,7 @@ def tabular(  # noqa: PLR0913  (the keys of a config, always given by name)
             kind="table", columns=done, target=target, classes=wanted.classes, form=form._asdict()
         ),
         notes=(*notes, *preprocessing.notes(done, table), *cut.notes),
-        doubts=tuple(cut.doubts(table, parts)),
+        doubts=(*table.doubts, *cut.doubts(table, parts)),
     )
 
 
@@ -231,7 +231,7 @@ def _apart(  # noqa: PLR0913  (what is known of the table that trains)
     as_text = [column["name"] for column in done if column["kind"] != "number"]
     as_text += [target] if cells.is_text(trained.column(target)) else []
     table = tables.read(path, as_text, form.of_parquet if tables.is_parquet(path) else form)
-    notes = [f"{path}: {table.rows:,} rows"]
+    notes = [f"{path}: {table.rows:,} rows", *table.doubts]
     if drop_missing:
         table, dropped = _whole_rows(table, [target, *(column["name"] for column in done)])
         notes += [f"{path}: rows dropped for an empty cell: {dropped:,}"] if dropped else []

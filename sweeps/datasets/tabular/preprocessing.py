@@ -18,7 +18,7 @@ import pyarrow as pa
 from sweeps.datasets.canonical import TOO_CLOSE, Array, is_resolved
 from sweeps.datasets.tabular import cells, numerals
 from sweeps.datasets.tabular import table as tables
-from sweeps.datasets.tabular.csv_file import CsvForm
+from sweeps.datasets.tabular.csv_form import CsvForm
 from sweeps.datasets.tabular.table import Table
 from sweeps.errors import DataError
 

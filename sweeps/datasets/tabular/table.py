@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from sweeps.datasets import memory
 from sweeps.datasets.canonical import Array
-from sweeps.datasets.tabular import csv_file
-from sweeps.datasets.tabular.csv_file import PLAIN, CsvForm
+from sweeps.datasets.tabular import csv_file, csv_lines
+from sweeps.datasets.tabular.csv_form import PLAIN, CsvForm
 from sweeps.errors import DataError
 from sweeps.user_code import find_file
 
@@ -40,6 +40,7 @@ class Table(NamedTuple):
     numbers: Array  # i64 [rows], from 0
     form: CsvForm | None = None
     index_columns: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()  # what may be a mistake in the file, a line each
 
     @property
     def rows(self) -> int:
@@ -107,7 +108,7 @@ class Table(NamedTuple):
         row = int(self.numbers[row])
         if self.form is None:
             return f"{self.path}, row {row:,} from 0"
-        return f"{self.path}:{csv_file.line(find_file(self.path, DataError), self.form, row)}"
+        return f"{self.path}:{csv_lines.line(find_file(self.path, DataError), self.form, row)}"
 
 
 def read(path: str, as_text: Iterable[str] = (), form: CsvForm = PLAIN) -> Table:
@@ -125,10 +126,10 @@ def read(path: str, as_text: Iterable[str] = (), form: CsvForm = PLAIN) -> Table
         raise DataError(f"{path} is a folder, and a table is one file")
     is_csv = not is_parquet(path)
     form.check(is_parquet=not is_csv)
-    found = csv_file.read(path, file, form, as_text) if is_csv else _read_parquet(path, file)
+    found, doubts = csv_file.read(path, file, form, as_text) if is_csv else (_read_parquet(path, file), ())
     if not found.num_rows:
         raise DataError(f"{path} must have rows{' below its header' if is_csv else ''}, but it has none")
-    return of_arrow(path, found, as_text, form, is_csv=is_csv)
+    return of_arrow(path, found, as_text, form, is_csv=is_csv)._replace(doubts=doubts)
 
 
 def of_arrow(

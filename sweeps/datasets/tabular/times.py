@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, time
-from typing import TypeAlias
+from datetime import UTC, datetime, time, timedelta
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -84,6 +84,44 @@ def places(table: Table, name: str, time_format: str | None = None) -> Array:
         _check_not_day_first(table, name, np.array([number(cell) for cell in found]))
         return _read(table, name, number, RULE)
     return _read(table, name, iso, RULE, "" if _are(found, iso) else _advice(found))
+
+
+class Figures(NamedTuple):
+    """Times as numbers, f64 `[rows]`; `are_seconds` where they are dates or times of day."""
+
+    values: Array
+    are_seconds: bool
+
+
+def figures(table: Table, name: str, time_format: str | None = None) -> Figures:
+    """How far apart the times of a column are, of which `places` has said that they are times."""
+    column = table.column(name)
+    if pa.types.is_temporal(column.type):
+        return Figures(cells.numbers(_in_microseconds(column).cast(pa.int64())) / 1e6, are_seconds=True)
+    is_plain = cells.is_number(column) and time_format is None
+    found, numbers = ([], np.zeros(0, int)) if is_plain else _distinct(column)
+    if is_plain or (time_format is None and _are(found, number)):
+        return Figures(cells.numbers(column), are_seconds=False)
+    parse = iso if time_format is None else _reading(time_format)
+    return Figures(np.array([_seconds(parse(cell)) for cell in found])[numbers], are_seconds=True)
+
+
+def _in_microseconds(column: pa.Array) -> pa.Array:
+    kind = column.type
+    if pa.types.is_time(kind):
+        return column.cast(pa.time64("us"), safe=False)
+    if pa.types.is_duration(kind):
+        return column.cast(pa.duration("us"), safe=False)
+    return column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False)
+
+
+def _seconds(moment: datetime | time) -> float:
+    """Since 1970, or since midnight."""
+    if isinstance(moment, time):
+        return timedelta(
+            hours=moment.hour, minutes=moment.minute, seconds=moment.second, microseconds=moment.microsecond
+        ).total_seconds()
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC if moment.tzinfo else None)).total_seconds()
 
 
 def are_dates(column: pa.Array) -> bool:
