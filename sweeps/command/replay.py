@@ -15,7 +15,7 @@ from sweeps.command.trust import require_trust
 from sweeps.config import Draft, SweepConfig, as_draft
 from sweeps.config.changes import Change, checksum_changes, fingerprint
 from sweeps.config.code_fingerprint import sources
-from sweeps.datasets.loading import WEIGHTS, Datasets
+from sweeps.datasets.loading import ARRAYS, WEIGHTS, Datasets
 from sweeps.errors import ResultsError
 from sweeps.results.folder import project_folder
 from sweeps.runner.reproduce import (
@@ -101,9 +101,9 @@ def _of_environments(
 
 
 def data_words(change: Change) -> str:
-    """A dataset, or weights that a model reads, by the name that the log has."""
+    """A dataset, or what a function reads from files, by the name that the log has."""
     name = str(change.path[1])
-    return f"the {name}" if name.startswith(WEIGHTS) else f"the data of {name}"
+    return f"the {name}" if name.startswith((WEIGHTS, ARRAYS)) else f"the data of {name}"
 
 
 def _in_all(found: list[Difference]) -> str:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from sweeps.errors import ModelError
-from sweeps.training import row_mixing
+from sweeps.training import row_mixing, traces
 from sweeps.training.adapters import equinox, functions, keras, linen, nnx
 from sweeps.training.adapters.layers import Layer
 from sweeps.training.adapters.model import Inputs, Model, Params, State, abstract_key, abstract_values
@@ -105,7 +105,7 @@ def _build(use: str, target: Any, given: Mapping[str, Any], inputs: Inputs, outp
             return_shape=True,
         )
         jaxpr, (output, state) = trace(values, *model.shapes, inputs.rows(row_mixing.ROWS), abstract_key())
-        model = model._replace(constants=tuple(jaxpr.consts))
+        model = model._replace(constants=tuple(traces.constants(jaxpr)), ending=traces.ending(jaxpr))
         shape = getattr(output, "shape", None)
         if shape == (row_mixing.ROWS, outputs):
             _check_state(use, model.shapes.state, state)

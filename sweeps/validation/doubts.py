@@ -17,6 +17,7 @@ from sweeps.validation.sample_configs import sample_configs
 SCALING = ("Rescaling", "Normalization")
 SHAPING = ("InputLayer", "Reshape", "Flatten", "Permute")
 LESS_IS_BETTER = ("train_loss", "loss", "mean_absolute_error", "mean_squared_error")
+MOST_NAMED = 3
 SMALL = 2.0
 """Inputs within so much of 0 are no bytes any more."""
 
@@ -24,7 +25,8 @@ SMALL = 2.0
 def doubts(draft: Draft, dataset: Dataset) -> list[str]:
     """A line for each; none of them is an error."""
     of_config = (*_in_two_folders(draft), *_the_other_way(draft))
-    return [*of_config, *of_data.doubts(dataset), *dict.fromkeys(_scaled_twice(draft, dataset))]
+    of_models = dict.fromkeys((*_scaled_twice(draft, dataset), *_unseeded(draft, dataset)))
+    return [*of_config, *of_data.doubts(dataset), *of_models]
 
 
 def _in_two_folders(draft: Draft) -> Iterator[str]:
@@ -71,6 +73,32 @@ def _scaled_twice(draft: Draft, dataset: Dataset) -> Iterator[str]:
                 advice = "Leave that layer out, or `standardize`"
             told = f"{sample.use} begins with {type(layer).__name__}, and its inputs are scaled already, {seen}"
             yield f"{told}. {advice}"
+
+
+def _unseeded(draft: Draft, dataset: Dataset) -> Iterator[str]:
+    """Models with weights that no trial's seed has a part in, and those that are others whenever they are made."""
+    loss = draft.sections.loss
+    if loss is None or not (samples := sample_configs(draft, "model")):
+        return
+    from sweeps.training import initial_weights, losses, models
+    from sweeps.training.adapters.model import Inputs
+
+    inputs = Inputs(dataset.input_shape, dataset.input_dtype)
+    for use, (sample, *_) in samples.items():
+        try:
+            outputs = losses.outputs_needed(loss.use, dataset, loss.arguments)
+            model = models.build_model(use, sample.arguments, inputs.shape, outputs, inputs.dtype)
+            fixed = initial_weights.unseeded(model)
+            is_another = initial_weights.is_another(model, use, sample.arguments, inputs, outputs)
+        except SweepError:
+            continue  # which is a mistake, and told as one
+        if fixed:
+            more = f" and {len(fixed) - MOST_NAMED:,} more" if len(fixed) > MOST_NAMED else ""
+            told = f"{use} begins every trial with the same {', '.join(fixed[:MOST_NAMED])}{more}, whatever its seed"
+            yield f"{told}: were they meant to be loaded, or to have a seed of their own?"
+        if is_another:
+            told = f"{use} makes another model when it is called again with the same arguments"
+            yield f"{told}: does it count, or draw at random, outside of its arguments? A trial cannot be repeated then"
 
 
 def _scaled_to(dataset: Dataset) -> str:

@@ -15,7 +15,7 @@ from sweeps.config import Draft, Value
 from sweeps.config.names import LOSSES, SCHEDULES, Options
 from sweeps.config.optax_names import ARGUMENTS
 from sweeps.config.space import kinds_of_trials, written_values
-from sweeps.config.wording import Path, did_you_mean, listing, path_text
+from sweeps.config.wording import Fault, Path, did_you_mean, listing, path_text
 from sweeps.datasets import loading, targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
@@ -27,6 +27,9 @@ from sweeps.validation.sample_configs import SampleConfig, sample_configs
 
 Found = TypeVar("Found")
 
+OF_LOSS, OF_METRIC, OF_OPTIMIZER, OF_SCHEDULE = (
+    f"{loading.ARRAYS}{what} " for what in ("loss", "metric", "optimizer", "schedule")
+)
 FILE_OF_SPLIT = re.compile("(train|valid|val|validation|test)_(path|file|data)")
 ONE_FILE = (
     "A dataset is one file: put the rows together, and name the column that says `train`, `valid` or `test` in `split`"
@@ -39,15 +42,15 @@ def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
         draft.complain(*cannot)
     found = _datasets(draft, datasets)
     keras_defaults.settle(draft, itertools.chain.from_iterable(sample_configs(draft, "model").values()), found)
-    _optimizers(draft)
+    _optimizers(draft, datasets)
     _batch_sizes(draft, found)
     _augmentation(draft, found)
-    _schedules(draft)
+    _schedules(draft, datasets)
     _models(draft, found, datasets)
     return found[0] if found else None
 
 
-def _optimizers(draft: Draft) -> None:
+def _optimizers(draft: Draft, datasets: Datasets) -> None:
     rated, unrated = _rates(draft)
     for use, samples in sample_configs(draft, "optimizer").items():
         is_rated = "learning_rate" in draft.sections.names and (use in rated or use not in unrated)
@@ -57,7 +60,7 @@ def _optimizers(draft: Draft) -> None:
             continue
         faults = argument_faults(use, taken, given)
         if not faults and use not in ARGUMENTS:
-            _drive(draft, use, samples)
+            _drive(draft, use, samples, datasets)
         if "learning_rate" in given and use in unrated and taken.get("learning_rate"):
             _no_rate(draft, f"{use} needs a learning rate", unrated[use])
         for fault in faults:
@@ -99,8 +102,9 @@ def _no_rate(draft: Draft, rule: str, chosen: Mapping[str, Value]) -> None:
     draft.complain(("search_space", name), f"{rule}, and trials with `{when}` have none", "", advice)
 
 
-def _drive(draft: Draft, use: str, samples: list[SampleConfig]) -> None:
+def _drive(draft: Draft, use: str, samples: list[SampleConfig], datasets: Datasets) -> None:
     """Whether a lane can drive an optimizer that is not in the table: one update is traced."""
+    from sweeps.training import constants
     from sweeps.training.optimizers import traceable, with_rate
 
     space = draft.sections.search_space
@@ -109,6 +113,8 @@ def _drive(draft: Draft, use: str, samples: list[SampleConfig]) -> None:
         arguments = with_rate(sample.arguments, rate)  # type: ignore[arg-type]  # the rate's own type is checked elsewhere
         if _tried(draft, _use_place(draft, "optimizer", use), traceable, use, arguments) is None:
             return
+        if ":" in use:
+            datasets.note(OF_OPTIMIZER, use, sample.arguments, constants.of_optimizer(use, arguments))
 
 
 def _taken_by_optimizer(draft: Draft, use: str, given: list[str]) -> Mapping[str, bool] | None:
@@ -185,39 +191,57 @@ def _models(draft: Draft, found: list[Dataset], datasets: Datasets) -> None:
     for use, samples in sample_configs(draft, "model").items():
         place = _use_place(draft, "model", use)
         if ":" not in use:
-            draft.complain(place, "must be `module:name` of a model, such as `models.mlp:MLP`", repr(use))
+            advice = did_you_mean(use, ())
+            draft.complain(place, "must be `module:name` of a model, such as `models.mlp:MLP`", repr(use), advice)
             continue
-        from sweeps.training import models
-        from sweeps.training.model_constants import constants_checksum
+        from sweeps.training import constants, models
 
         faults = _tried(draft, place, models.faults, use, dict.fromkeys(_names(samples)))
         for fault in faults or ():
             _complain(draft, "model", fault)
-        tries = itertools.product(samples, _shapes(draft, found))
+        tries = itertools.product(samples, _shapes(draft, found, datasets))
         for sample, shape in tries if faults == [] else ():
             built = _tried(draft, sample.place, models.build_model, use, sample.arguments, *shape)
             if built is not None:
-                _suits(draft, sample, built)
-                datasets.note_weights(use, sample.arguments, constants_checksum(use, sample.arguments, *shape))
+                _suits(draft, sample, built, shape.outputs)
+                weights = _tried(draft, sample.place, constants.of_model, use, sample.arguments, *shape)
+                datasets.note(loading.WEIGHTS, use, sample.arguments, weights or "")
 
 
-def _suits(draft: Draft, sample: SampleConfig, built: Any) -> None:
+def _suits(draft: Draft, sample: SampleConfig, built: Any, outputs: int) -> None:
     """Hold a model against the sections that it has to do with."""
-    from sweeps.training.losses import meaning
-
     if built.is_whole and draft.sections.micro_batch not in {None, "auto"}:
         rule = f"{sample.use} mixes the rows of a batch, or keeps a state, and takes batches whole"
         draft.complain(("micro_batch",), rule, "", "Remove it")
     for loss in itertools.chain.from_iterable(sample_configs(draft, "loss").values()):
-        if built.ending and meaning(loss.use, loss.arguments) in ("softmax", "sigmoid"):
-            rule = f"{sample.use} ends in a {built.ending}, and {loss.use} takes what is before it (logits)"
-            other = (
-                f"`{targets.OUTPUTS}: probabilities` if it takes those" if ":" in loss.use else "`from_logits: false`"
-            )
-            draft.complain(sample.place, rule, "", f"Leave that activation out of the model, or give the loss {other}")
+        if fault := _ending_fault(draft, sample.use, loss, built.ending, outputs):
+            draft.complain(sample.place, fault.rule, "", fault.advice)
 
 
-def _shapes(draft: Draft, found: list[Dataset]) -> list[ModelShape]:
+def _ending_fault(draft: Draft, use: str, loss: SampleConfig, ending: str, outputs: int) -> Fault | None:
+    """What is wrong where a model gives probabilities and the loss takes logits, or the other way round."""
+    from sweeps.training.losses import meaning
+
+    means, is_own = meaning(loss.use, loss.arguments), ":" in loss.use
+    if ending in ("softmax", "sigmoid") and means in ("softmax", "sigmoid"):
+        rule = f"{use} ends in a {ending}, and {loss.use} takes what is before it (logits)"
+        other = f"`{targets.OUTPUTS}: probabilities` if it takes those" if is_own else "`from_logits: false`"
+        return Fault((), rule, "", f"Leave that activation out of the model, or give the loss {other}")
+    if means != "probabilities":
+        return None
+    if ending == "softmax" and outputs == 1:
+        return Fault((), f"{use} ends in a softmax of one output, which is always 1", "", "A sigmoid is for one output")
+    if ending == "linear":
+        is_softmax = loss.use == "softmax_cross_entropy" or (is_own and outputs > 1)
+        activation = "softmax" if is_softmax else "sigmoid"
+        other = f"`{targets.OUTPUTS}: logits` if it takes those" if is_own else "`from_logits: true`"
+        compiled = ", as `compile` does by from_logits=True" if "loss" in draft.brought else ""
+        rule = f"{use} ends in a linear layer, and {loss.use} takes probabilities, which are from 0 to 1"
+        return Fault((), rule, "", f"End it in a {activation}, or give the loss {other}{compiled}")
+    return None
+
+
+def _shapes(draft: Draft, found: list[Dataset], datasets: Datasets) -> list[ModelShape]:
     """The shapes that the data and the losses ask of a model; losses and metrics are held against the data here."""
     from sweeps.training import check_signatures, losses
 
@@ -233,9 +257,22 @@ def _shapes(draft: Draft, found: list[Dataset]) -> list[ModelShape]:
             _tried(draft, loss.place, check_signatures.check_loss, loss.use, outputs, dataset.train.y, loss.arguments)
             for index, metric in enumerate(draft.sections.metrics or ()):
                 _tried(draft, ("metrics", index), check_signatures.check_metric, metric, outputs, dataset.train.y)
+            if len(draft.complaints) == complaints:
+                _note_arrays(draft, loss, outputs, dataset.train.y, datasets)
         if len(draft.complaints) > complaints or _says(draft, loss, [*filter(None, read)]):
             shapes += asked
     return list(dict.fromkeys(shapes))
+
+
+def _note_arrays(draft: Draft, loss: SampleConfig, outputs: int, targets: Any, datasets: Datasets) -> None:
+    """Take note of what a loss and metrics of one's own have read from files."""
+    from sweeps.training import constants
+
+    if ":" in loss.use:
+        datasets.note(OF_LOSS, loss.use, loss.arguments, constants.of_loss(loss.use, loss.arguments, outputs, targets))
+    for metric in draft.sections.metrics or ():
+        if ":" in metric:
+            datasets.note(OF_METRIC, metric, {}, constants.of_metric(metric, outputs, targets))
 
 
 def _says(draft: Draft, loss: SampleConfig, read: list[Dataset]) -> bool:
@@ -260,15 +297,18 @@ def _says(draft: Draft, loss: SampleConfig, read: list[Dataset]) -> bool:
     return False
 
 
-def _schedules(draft: Draft) -> None:
+def _schedules(draft: Draft, datasets: Datasets) -> None:
     schedules = [
         each for each in _taken(draft, "schedule", SCHEDULES) if (each.use, each.arguments) != ("constant", {})
     ]
     for schedule in schedules:
         if ":" in schedule.use:
+            from sweeps.training import constants
             from sweeps.training.check_signatures import check_schedule
 
             _tried(draft, schedule.place, check_schedule, schedule.use, schedule.arguments)
+            arrays = constants.of_schedule(schedule.use, schedule.arguments)
+            datasets.note(OF_SCHEDULE, schedule.use, schedule.arguments, arrays)
     _, unrated = _rates(draft)
     is_searched = not draft.sections.names.isdisjoint(RATES)
     for use, optimizers in sample_configs(draft, "optimizer").items() if schedules else ():

@@ -359,7 +359,7 @@ def test_values_are_tried_one_parameter_at_a_time() -> None:
 def test_what_is_checked_for_an_optimizer_of_optax_needs_no_jax(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sweeps.training.optimizers", None)  # importing from it fails
     draft = as_draft({**CONFIG, "dataset": "linear_regression", "model": {"use": "none"}, "optimizer": {"use": "sgd"}})
-    validate._optimizers(draft)
+    validate._optimizers(draft, Datasets())
     assert draft.complaints == []
 
 

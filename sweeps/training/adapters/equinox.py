@@ -14,7 +14,7 @@ import jax
 
 from sweeps.errors import ModelError
 from sweeps.training.adapters.layers import Layer, numbers, watching
-from sweeps.training.adapters.model import Inputs, Model, Params, State, Variables, abstract_key
+from sweeps.training.adapters.model import Inputs, MadeAnew, Model, Params, State, Variables, abstract_key
 from sweeps.training.lane_placeholder import bound
 
 AXIS = "batch"
@@ -24,13 +24,16 @@ def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inpu
     """A module class, or a function that returns a module; it takes `key`.
 
     Raises:
-        ModelError: it returns something else.
+        ModelError: it returns something else, or one that it has returned before.
     """
     import equinox as eqx
+
+    made_anew = MadeAnew(target, "key")
 
     def build(key: jax.Array) -> Any:
         with bound({}):  # a lane number in a field stays one, whenever the module is made
             made = target(**arguments, key=key)
+            made_anew(made[0] if isinstance(made, tuple) and made else made)
             return made if isinstance(made, tuple) else eqx.nn.make_with_state(lambda: made)()
 
     def parts(made: Any) -> Any:

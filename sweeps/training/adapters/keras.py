@@ -130,21 +130,8 @@ def adapt(use: str, model: Any, remembered: Initializers, inputs: Inputs) -> Mod
         penalty=penalty if regularized else None,
         constrain=constrain if constrained else None,
         own=own,
-        **_shown(model, inputs),
+        layers=lambda: _layers(model, inputs),
     )
-
-
-def _shown(model: Any, inputs: Inputs) -> dict[str, Any]:
-    """What its last layer ends in, and its layers."""
-    import keras
-
-    last = model.layers[-1] if model.layers else None
-    ending = getattr(getattr(last, "activation", None), "__name__", "")
-    ending = "softmax" if isinstance(last, keras.layers.Softmax) else ending
-    return {
-        "ending": ending if ending in ("softmax", "sigmoid") else "",
-        "layers": lambda: _layers(model, inputs),
-    }
 
 
 def _layers(model: Any, inputs: Inputs) -> list[Layer]:

@@ -6,14 +6,17 @@ nothing else outlives a call. Random draws come from the key of the call.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from sweeps.errors import ModelError
 from sweeps.training.adapters.layers import Layer
 from sweeps.training.lane_placeholder import LanePlaceholder, within
 
@@ -56,7 +59,7 @@ class Model(NamedTuple):
     draws: bool  # whether `apply` uses its key
     shapes: Variables  # of jax.ShapeDtypeStruct: what `init` makes
     is_whole: bool = False
-    ending: str = ""  # "softmax" or "sigmoid", where outputs are known to have gone through it
+    ending: str = ""  # "softmax", "sigmoid" or "linear", where the trace shows what gives the outputs
     penalty: Callable[[Params], jax.Array] | None = None  # what weights add to a batch's loss (regularizers), a scalar
     constrain: Callable[[Params], Params] | None = None  # what parameters become after each update
     layers: Callable[[], list[Layer]] = list  # what `sweep summary` shows; [] where it is not known
@@ -81,6 +84,26 @@ class Model(NamedTuple):
             return self
         mine = {number.name: values[number.name] for number in self.numbers}
         return self._replace(init=within(mine, self.init), apply=within(mine, self.apply))
+
+
+class MadeAnew:
+    """Lets every module pass that a function returns, but the one that it returned before.
+
+    That was made once, when its file was imported, and trials would begin with the same weights.
+    """
+
+    def __init__(self, target: Callable[..., Any], source: str) -> None:
+        self._called, self._source = getattr(target, "__name__", str(target)), source
+        self._last: Callable[[], Any] = lambda: None
+
+    def __call__(self, module: Any) -> Any:
+        """Raises: ModelError where the function has returned it before."""
+        if module is not None and self._last() is module:
+            what = f"{self._called} returned a model that it had returned before, and trials would begin with the same"
+            raise ModelError(f"{what} weights. Make it within the function, with its `{self._source}`")
+        with contextlib.suppress(TypeError):  # of what is no module, which is told elsewhere
+            self._last = weakref.ref(module)
+        return module
 
 
 def abstract_key() -> Any:

@@ -8,17 +8,23 @@ from typing import Any
 import jax
 
 from sweeps.training.adapters.layers import Layer, numbers, watching
-from sweeps.training.adapters.model import Inputs, Model, Params, State, Variables, abstract_key
+from sweeps.training.adapters.model import Inputs, MadeAnew, Model, Params, State, Variables, abstract_key
 from sweeps.training.lane_placeholder import bound
 
 
 def adapt(target: Callable[..., Any], arguments: Mapping[str, Any], inputs: Inputs) -> Model:
-    """A module class, or a function that returns a module; it takes `rngs`."""
+    """A module class, or a function that returns a module; it takes `rngs`.
+
+    Raises:
+        ModelError: it returns one that it has returned before.
+    """
     from flax import nnx
+
+    made_anew = MadeAnew(target, "rngs")
 
     def build(key: jax.Array) -> Any:
         with bound({}):  # a lane number in an attribute stays one, whenever the module is made
-            return target(**arguments, rngs=nnx.Rngs(key))
+            return made_anew(target(**arguments, rngs=nnx.Rngs(key)))
 
     def parts(module: Any) -> Any:
         """Its structure, parameters, random streams, what it only shows, and its state."""
