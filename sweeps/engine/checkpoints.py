@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sweeps.engine.workers import Workers
 from sweeps.errors import ResultsError
 from sweeps.storage import npz
 from sweeps.storage.paths import CHECKPOINT, checkpoint_file
@@ -74,7 +74,7 @@ class Checkpoints:
         self._folder, self._config, self._seconds = folder, config, seconds
         self._files: dict[int, list[Path]] = {}
         self._due: dict[int, float] = {}
-        self._pool = ThreadPoolExecutor(1, "checkpoints")
+        self._pool = Workers(1, "checkpoints")
         self._is_behind = self._is_left = False
         self.notes: list[str] = []
 
@@ -137,7 +137,7 @@ class Checkpoints:
     def __exit__(self, *_: object) -> None:
         """Wait for what is being written, but not for ever; leave no empty folder."""
         self._settle()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
         with suppress(OSError):
             self._folder.rmdir()
 

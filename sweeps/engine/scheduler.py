@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +23,7 @@ from sweeps.engine.memory import TooManyLanesError, fewer_lanes, is_out_of_memor
 from sweeps.engine.orders import Answer, LaneTrainer, Orders
 from sweeps.engine.programs import LaneTrial, Programs
 from sweeps.engine.restore import Past
+from sweeps.engine.workers import Workers
 from sweeps.log.placement import LanePlace, Placement
 from sweeps.training.program_key import ProgramKey
 
@@ -65,7 +66,7 @@ class Scheduler:
 
     def __init__(self, policy: Policy, programs: Programs, checkpoints: Checkpoints | None = None) -> None:
         self._policy, self._programs, self._checkpoints = policy, programs, checkpoints
-        self._pools = {device: ThreadPoolExecutor(policy.threads_per_device) for device in policy.devices}
+        self._pools = {device: Workers(policy.threads_per_device, "lanes") for device in policy.devices}
         self._stop = threading.Event()
         self._advancing: dict[int, _Advance] = {}
         self._now = 0.0
@@ -228,7 +229,7 @@ class Scheduler:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.close()
         futures = {index: advance.future for index, advance in self._advancing.items() if advance.future is not None}
         wait([future for future in futures.values() if not future.done()], timeout=ANSWER_S)
         for index in sorted(index for index, future in futures.items() if not future.done()):
