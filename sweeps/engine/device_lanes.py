@@ -254,9 +254,9 @@ class DeviceLanes:
         return trial.number
 
 
-def alone(programs: Programs, trial: LaneTrial) -> DeviceLanes:
-    """Lanes on the first device with one trial, in lane 0, before its first epoch."""
+def alone(programs: Programs, trial: LaneTrial, past: Past | None = None) -> DeviceLanes:
+    """Lanes on the first device with one trial, in lane 0, before its first epoch or where its past is taken up."""
     lanes_of_one = DeviceLanes(programs, programs.policy.devices[0])
-    admission, lane_count = Admission(0, trial), programs.lane_count(trial.program_key)
+    admission, lane_count = Admission(0, trial, past), programs.lane_count(trial.program_key)
     lanes_of_one.advance(Orders(admitted=[admission], lane_count=lane_count))
     return lanes_of_one

@@ -7,6 +7,7 @@ once more.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,12 @@ import numpy as np
 from sweeps.config import SweepConfig, metric_column, space
 from sweeps.config.schema import Objective
 from sweeps.datasets.dataset import Dataset
+from sweeps.engine.checkpoints import Checkpoints
 from sweeps.engine.device_lanes import alone
 from sweeps.engine.memory import is_out_of_memory
 from sweeps.engine.orders import Orders
 from sweeps.engine.programs import LaneTrial, Programs
+from sweeps.engine.restore import past_of
 from sweeps.log.early_stopping import kept_epoch
 from sweeps.log.trials import LoggedTrial
 from sweeps.results import best
@@ -32,6 +35,9 @@ from sweeps.storage.retry import LOGGER
 from sweeps.training.lane import LaneValues
 from sweeps.training.losses import meaning, outputs_needed
 from sweeps.training.program_key import ProgramKey, frozen
+
+OF_BEST = -2
+"""The number of a lane group that no scheduler has: the best trial is alone where it is trained again."""
 
 
 class BestTrial:
@@ -97,13 +103,19 @@ def keeping(
 
 
 def finish_best(
-    config: SweepConfig, folder: RunFolder, journal: Journal, programs: Programs, request: StopRequest
+    config: SweepConfig,
+    folder: RunFolder,
+    journal: Journal,
+    programs: Programs,
+    checkpoints: Checkpoints,
+    request: StopRequest,
 ) -> bool:
     """At the end of a sweep: the best trial's parameters are in `best/`, and are evaluated on the test split.
 
     That split has had no part in the sweep until now.
 
-    Returns: whether it is done; a request to stop leaves it to the next run, where the trial had to be trained again.
+    Returns: whether it is done; a request to stop leaves it to the next run, where the trial has to be trained again.
+        That goes on from a checkpoint.
     """
     entry = journal.best()
     if entry is None or not entry.is_known:
@@ -114,10 +126,11 @@ def finish_best(
     dataset = programs.dataset(lane_trial.program_key)
     if lacks_parameters(folder, journal):
         epochs = kept_epoch(config, entry.epochs_of(0)) or entry.epochs_run
-        params = trained_again(programs, lane_trial, epochs, request)
+        params = trained_again(programs, lane_trial, entry, epochs, checkpoints, request)
         if params is None:
             return False
         journal.insist(keeping(config, folder, entry, lane_trial.program_key, dataset, params))
+        checkpoints.drop([entry.number])
     if journal.kept != entry.number:
         journal.record("best", number=entry.number, value=entry.value)
     if dataset.test is not None and not entry.test:
@@ -132,13 +145,29 @@ def finish_best(
     return True
 
 
-def trained_again(programs: Programs, lane_trial: LaneTrial, epochs: int, request: StopRequest) -> Any:
-    """The parameters that a trial has after so many epochs; None where a request to stop came first."""
-    lanes = alone(programs, lane_trial)
-    for epoch in range(1, epochs + 1):
+def trained_again(
+    programs: Programs,
+    lane_trial: LaneTrial,
+    entry: LoggedTrial,
+    epochs: int,
+    checkpoints: Checkpoints,
+    request: StopRequest,
+) -> Any:
+    """The parameters that a trial has after so many epochs; None where a request to stop came first.
+
+    It is kept in a checkpoint then, and as often as any lane, so that the next run goes on from there.
+    """
+    past = past_of(entry, checkpoints.find(lane_trial, entry.attempt, epochs))
+    lanes = alone(programs, lane_trial, past)
+    for epoch in range(max(past.taken_up_at, 1), epochs + 1):
         if request.reason:
+            kept = lanes.advance(Orders(snapshots_after_s=0.0)).snapshots
+            checkpoints.keep_now([(entry.attempt, snapshot) for snapshot in kept])
             return None
-        lanes.advance(Orders(awaited={0: epoch}))
+        due = max(checkpoints.due(OF_BEST) - time.monotonic(), 0.0)
+        kept = lanes.advance(Orders(awaited={0: epoch}, snapshots_after_s=due)).snapshots
+        if kept:
+            checkpoints.keep(OF_BEST, [(entry.attempt, snapshot) for snapshot in kept])
     return lanes.params(0)
 
 

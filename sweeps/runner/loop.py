@@ -32,6 +32,7 @@ from sweeps.runner.progress import Progress
 from sweeps.runner.ready import ReadyTrials
 from sweeps.runner.recorder import Recorder
 from sweeps.runner.reporter import Reporter
+from sweeps.runner.resume import lacks_parameters
 from sweeps.stop_request import StopRequest
 from sweeps.storage.paths import RunFolder
 from sweeps.study import Study
@@ -112,7 +113,7 @@ class Sweep:
         if closing:
             self._give_up_the_rest(scheduler, closing)
         is_stopped = is_stopped or not finish_best(
-            self._config, self._folder, self._journal, self._programs, self._request
+            self._config, self._folder, self._journal, self._programs, self._checkpoints, self._request
         )
         if is_stopped:
             self._journal.record("stop", reason=self._request.reason)
@@ -208,7 +209,9 @@ class Sweep:
         for number in self._journal.lost():
             placement.places.pop(number, None)
             self._end(number, TrialEnd("failed", "damage to the log has lost its proposal"))
-        self._checkpoints.retain([*placement.places, *placement.paused, *placement.promoted])
+        best = self._best_trial.standing
+        to_train_again = [best.number] if best is not None and lacks_parameters(self._folder, self._journal) else []
+        self._checkpoints.retain([*placement.places, *placement.paused, *placement.promoted, *to_train_again])
         for number, place in sorted(placement.places.items()):
             lane_trial, entry = self._lane_trial(number), trials[number]
             if lane_trial is None:

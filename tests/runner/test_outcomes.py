@@ -18,11 +18,15 @@ from sweeping import UnfinishedError, config, finish, records, small, timeless
 
 import sweeps
 from sweeps.config import SweepConfig
+from sweeps.datasets.loading import Datasets
+from sweeps.engine.device_lanes import DeviceLanes
 from sweeps.engine.program import Program
 from sweeps.log.trials import Epoch, LoggedTrial
+from sweeps.runner import start
 from sweeps.runner.best_trial import BestTrial
 from sweeps.runner.journal import Journal
 from sweeps.runner.outcomes import TrialEnd, ending_of
+from sweeps.stop_request import StopRequest
 from sweeps.study import Study
 
 WIDTHS = {"type": "categorical", "choices": [4, 6]}
@@ -317,3 +321,33 @@ def test_the_parameters_of_the_best_trial_are_right_in_the_end_whatever_a_crash_
     expected = sweeping.refer(swept, results.best.number, results.best.params).params
     for name, array in results.best.parameters.items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_training_the_best_trial_again_goes_on_where_each_run_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = small(search_space={"epochs": 6, "batch_size": 8, "learning_rate": 0.01}, budget={"trials": 1})
+    finish(swept, tmp_path)
+    folder = tmp_path / "small" / "best"
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    train, trained, request = DeviceLanes._train, list[int](), StopRequest()
+
+    def counted(self: DeviceLanes, training: list[int]) -> list[int]:
+        ended = train(self, training)
+        trained.extend(ended)
+        if ended and len(trained) % 2 == 0:  # as the end of a short window of time would
+            request.make("SIGTERM")
+        return ended
+
+    monkeypatch.setattr(DeviceLanes, "_train", counted)
+    ends = []
+    for _ in range(5):
+        request = StopRequest()
+        ends.append(list(start.follow(swept, tmp_path, Datasets(), request=request))[-1:])
+        if folder.exists():
+            break
+    assert [last.is_stopped for (last,) in ends] == [True, True, False]
+    assert len(trained) == 6  # each epoch once
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+    assert not (tmp_path / "small" / "checkpoints").exists()
