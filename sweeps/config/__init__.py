@@ -82,7 +82,7 @@ def as_draft(tree_or_text: Mapping[str, Any] | str, overrides: Sequence[str] = (
 
 
 def _draft(reading: Reading, where: str, overrides: Sequence[str]) -> Draft:
-    draft = Draft(reading.value, where, reading.lines, reading.flaws)
+    draft = Draft(reading.value, where, reading.lines, reading.flaws, reading.written)
     for text in overrides:
         draft.override(text)
     return draft.check()

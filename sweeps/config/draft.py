@@ -18,7 +18,7 @@ from sweeps.config.rules import spanning_faults
 from sweeps.config.rungs import settled
 from sweeps.config.schema import LEFT_TO_MODEL, SweepConfig
 from sweeps.config.sections import check_sections, meant_sections
-from sweeps.config.wording import Fault, Path, one_line, path_text, show
+from sweeps.config.wording import QUOTE, Fault, Path, one_line, path_text, show
 from sweeps.config.yaml.reader import Flaw
 from sweeps.errors import Complaint, ConfigError
 
@@ -72,7 +72,15 @@ class Draft:
     read, about what is right and yet worth a word.
     """
 
-    def __init__(self, tree: object, source: str, lines: Mapping[Path, int], flaws: Iterable[Flaw] = ()) -> None:
+    def __init__(
+        self,
+        tree: object,
+        source: str,
+        lines: Mapping[Path, int],
+        flaws: Iterable[Flaw] = (),
+        written: Mapping[Path, str] | None = None,
+    ) -> None:
+        self._written = dict(written or {})
         self.tree: dict[str, Any] = tree if isinstance(tree, dict) else {}
         self.brought: dict[str, Any] = {}
         self.notes: list[str] = []
@@ -134,6 +142,7 @@ class Draft:
             self._add(place, done)
         else:
             self._places.move(done, place)
+            self._written[done] = text.partition("=")[2].strip()
 
     def check(self) -> Draft:
         """Complain about everything that the config's own rules forbid."""
@@ -160,8 +169,17 @@ class Draft:
             self._add(self._places.find(fault.path, self._holds(fault.path)), fault)
 
     def _add(self, place: int, fault: Fault) -> None:
-        complaint = Complaint(self._places.words(place), path_text(fault.path), fault.rule, fault.got, fault.advice)
+        is_to_quote = fault.advice.startswith(QUOTE) and fault.path in self._written
+        advice = self._quoted(place, fault.path) if is_to_quote else fault.advice
+        complaint = Complaint(self._places.words(place), path_text(fault.path), fault.rule, fault.got, advice)
         self._complaints.setdefault(complaint, place)
+
+    def _quoted(self, place: int, path: Path) -> str:
+        """How a number, true or false becomes the text that was written, as which it may have been meant."""
+        text = one_line(self._written.get(path, ""))
+        if place >= _AFTER_THE_FILE:
+            return f"{QUOTE}, and that from the shell: --set \"{path_text(path)}='{text}'\""
+        return f"{QUOTE}: '{text}'"
 
     def _holds(self, path: Path) -> bool:
         node: Any = self.tree

@@ -32,7 +32,7 @@ def apply(tree: dict[str, Any], text: str) -> Path | Fault:
     if len(written) > LONGEST_PATH:
         return Fault((), f"a path must have at most {LONGEST_PATH:,} characters", f"{len(written):,}")
     last = written.rpartition(".")[2]
-    reading = read(value, (last,)) if value.strip() else Reading(None, {}, [])
+    reading = read(value, (last,)) if value.strip() else Reading(None, {}, [], {})
     if reading.flaws:
         return reading.flaws[0].fault._replace(path=())
     try:

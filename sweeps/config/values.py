@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
-from sweeps.config.wording import Fault, one_line, show
+from sweeps.config.wording import QUOTE, Fault, one_line, show
 from sweeps.config.yaml.scalars import TextOfNumber
 
 Value = bool | int | float | str | None | tuple["Value", ...]
@@ -110,7 +110,7 @@ def text(value: object) -> str:
     if isinstance(value, str):
         raise wrong("must not be empty", "''")
     is_scalar = isinstance(value, bool | int | float)
-    raise wrong("must be text", show(value), f"Quote it: '{one_line(show(value))}'" if is_scalar else "")
+    raise wrong("must be text", show(value), f"{QUOTE}: '{one_line(show(value))}'" if is_scalar else "")
 
 
 def _number_of(value: object) -> object:

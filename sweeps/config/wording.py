@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sweeps.config.other_names import our_name
+from sweeps.user_code import module_of_path
 
 Path = tuple[str | int, ...]
 """A YAML path: keys and, in lists, positions: `("enqueue", 0, "optimizer.b1")`."""
 
+QUOTE = "Quote it"
+"""How the advice on a number begins that is to be text."""
 LONGEST_SHOWN = 60  # characters of a user's value that a message repeats
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
 
@@ -113,6 +116,8 @@ def listing(words: Iterable[str], last: str = "or") -> str:
 
 
 def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str:
-    """The advice for a word that is not known: the nearest one, or `otherwise`."""
+    """The advice for a word that is not known: what a path to a file is called, the nearest one, or `otherwise`."""
+    if isinstance(word, str) and (own := module_of_path(word)):
+        return f"Did you mean `{one_line(own)}`?"
     found = nearest(word, known)
     return f"Did you mean `{one_line(found)}`?" if found else otherwise

@@ -371,6 +371,9 @@ WHAT_TO_DO: dict[str, Any] = {
     ),
     r"Write `(\w+): (.+)`": lambda tree, told, found: (taken(tree, told.path), put(tree, found[1], found[2])),
     r"(?:Write|To search, write|Quote it:) (.+)": lambda tree, told, found: put(tree, of_entry(told.path), found[1]),
+    r"Quote it, and that from the shell: --set \"[\w.]+=('.+')\"": lambda tree, told, found: put(
+        tree, told.path, found[1]
+    ),
     r"For instance `(\w+): (.+)`": lambda tree, told, found: put(
         tree, told.path[: told.path.rindex(found[1]) + len(found[1])], found[2]
     ),

@@ -27,6 +27,8 @@ def plain(value: object) -> Reading:
 
 class _PythonValues(Values):
     def value(self, node: object, path: Path, depth: int) -> object:
+        if _is_of_functions(node):
+            return self.scalar(node, path)
         return super().value(written(node) if isinstance(node, BaseModel) else node, path, depth)
 
     def scalar(self, node: object, path: Path) -> object:
@@ -43,8 +45,30 @@ class _PythonValues(Values):
             return float(value)
         got = show(value) if isinstance(value, int) else f"a {type(value).__name__}"
         rule = "must be what YAML can hold: a mapping, list, text, number, true, false or null"
-        self.flaw(node, path, rule, got)
+        self.flaw(node, path, rule, got, _by_name(value))
         return None
+
+
+def _is_of_functions(value: object) -> bool:
+    """Whether it is an object whose fields are functions, as an optimizer of optax is."""
+    return isinstance(value, tuple) and hasattr(value, "_fields") and any(map(callable, value))
+
+
+def _by_name(value: object) -> str:
+    """How an object of Python is given, which a config names."""
+    if hasattr(value, "shape"):
+        return 'Write a function that returns it, and give its name, such as "__main__:data"'
+    name = getattr(value, "__qualname__", "")
+    if not callable(value) or not name:
+        is_made = callable(value) or _is_of_functions(value)
+        return 'Write a function that makes it, and give its name, such as "__main__:made"' if is_made else ""
+    if value.__module__.startswith("optax."):
+        return f'Give its name: "{name}"'
+    if all(part.isidentifier() for part in name.split(".")):
+        return f'Give its name: "{value.__module__}:{name}"'
+    return (
+        f'Define it at the top of a module, not within a function, and give its name, such as "{value.__module__}:made"'
+    )
 
 
 def written(model: BaseModel) -> dict[str, object]:

@@ -41,11 +41,15 @@ class Flaw(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a text says: its value, the line of every path in it (from 1), and what is wrong with the text itself."""
+    """What a text says: its value, the line of every path in it (from 1), and what is wrong with the text itself.
+
+    `written` has numbers, true and false by their paths, as the text has them.
+    """
 
     value: object
     lines: dict[Path, int]
     flaws: list[Flaw]
+    written: dict[Path, str]
 
 
 class StopError(Exception):
@@ -137,6 +141,7 @@ class Values:
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
         self.flaws: list[Flaw] = []
+        self._written: dict[Path, str] = {}
         self._count = 0
 
     def read(self, root: Callable[[], Any], path: Path = ()) -> Reading:
@@ -146,7 +151,7 @@ class Values:
             value = self.value(root(), path, 1)
         except StopError as stop:
             self.flaws.append(stop.flaw)
-        return Reading(value, self.lines, self.flaws)
+        return Reading(value, self.lines, self.flaws, self._written)
 
     def value(self, node: Any, path: Path, depth: int) -> object:
         """The value of a node, in dicts, lists and scalars."""
@@ -172,10 +177,13 @@ class Values:
         if found := FORBIDDEN.search(node.value):
             self.flaw(node, path, "text must hold no control characters", _code(found[0]), "Remove it")
         try:
-            return scalar(node.value) if node.style is None else node.value
+            value = scalar(node.value) if node.style is None else node.value
         except OverflowError as error:
             self.flaw(node, path, str(error), one_line(node.value))
             return None
+        if not isinstance(value, str):
+            self._written[path] = node.value
+        return value
 
     def _mapping(self, node: Any, path: Path, depth: int) -> dict[str, object]:
         values: dict[str, object] = {}
