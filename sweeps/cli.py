@@ -8,15 +8,17 @@ import errno
 import gc
 import json
 import os
+import re
 import shlex
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from sweeps.command.terminal import Output, clean
+from sweeps.command.signals import INTERRUPTED
+from sweeps.command.terminal import Output, clean, leave_out_tracebacks_of_jax
 from sweeps.errors import DiskError, SweepError
 from sweeps.masking import masked
 from sweeps.user_code import exit_refused
@@ -33,6 +35,15 @@ class Format(enum.StrEnum):
 
 
 BUG, BAD_INPUT, NOTHING_COMPLETED, DISK = 1, 2, 3, 74
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""What typer raises of options and arguments that are not as they must be; it has no public name for it."""
+_IN_OUR_WORDS = (
+    (r"(?:Input should be greater than or equal to |\S+ is not in the range x>=)(\S+)", r"must be at least \1"),
+    (r"Input should be a valid integer.*|'[^']*' is not a valid int.*", "must be a whole number"),
+    (r"Input should be a valid number.*|'[^']*' is not a valid float.*", "must be a number"),
+    (r"Value error, ", ""),
+)
+"""What typer says of a value, in the words of one version or another, and what is said instead."""
 
 app = typer.Typer(
     name="sweep",
@@ -286,9 +297,18 @@ def main() -> NoReturn:
     streams = sys.stdout, sys.stderr
     output, errors = Output(sys.stdout), Output(sys.stderr)
     sys.stdout, sys.stderr = output, errors
+    leave_out_tracebacks_of_jax()
     code: str | int | None = BUG
     try:
-        app(prog_name="sweep")
+        code = app(prog_name="sweep", standalone_mode=False) or 0
+    except USAGE_ERROR as error:
+        code = BAD_INPUT
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            _print_errors([f"error: {_usage(error)}"])
+    except typer.Abort:
+        code = INTERRUPTED
     except SystemExit as ended:
         code = ended.code
         if refusal := exit_refused(ended):
@@ -308,6 +328,15 @@ def main() -> NoReturn:
         errors.end()
         sys.stdout, sys.stderr = streams
     sys.exit(code)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the command, in one line."""
+    said = " ".join(str(error.format_message()).split())
+    for pattern, ours in _IN_OUR_WORDS:
+        said = re.sub(pattern, ours, said.removesuffix("."))
+    command = error.ctx.command_path if error.ctx is not None else "sweep"
+    return f"{said}{'' if said.endswith('?') else '.'} `{command} --help` says what it takes"
 
 
 def _print_errors(lines: list[str]) -> None:

@@ -6,6 +6,7 @@ window, and characters that turn the direction of writing could make a line say 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from typing import Any, TextIO
@@ -32,6 +33,16 @@ def clean_lines(text: str) -> str:
     'onetwo\nthree'
     """
     return "\n".join(map(clean, text.split("\n")))
+
+
+def leave_out_tracebacks_of_jax() -> None:
+    """What JAX logs of a user's callback that has failed is left out: the error is raised too, and told in a line."""
+    for name in ("jax._src.callback", "jax._src.debugging"):
+        logging.getLogger(name).addFilter(_is_no_failed_callback)
+
+
+def _is_no_failed_callback(record: logging.LogRecord) -> bool:
+    return not record.getMessage().endswith("callback failed")
 
 
 class Output:

@@ -207,17 +207,29 @@ def test_a_results_folder_that_leads_elsewhere_is_refused(sweep: Sweep, file: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("run",), "Missing argument 'FILE'"),
-        (("show", "results", "--rows", "0"), "Invalid value for '--rows'"),
-        (("run", "small.yaml", "--trials", "many"), "Invalid value for '--trials'"),
+        (("run",), "Missing argument 'FILE'. `sweep run --help` says what it takes"),
+        (("show", "results", "--rows", "0"), "Invalid value for '--rows': must be at least 1. `sweep show"),
+        (("run", "small.yaml", "--trials", "many"), "Invalid value for '--trials': must be a whole number"),
+        (("run", "small.yaml", "--minutes", "-1"), "Invalid value for '--minutes': must be at least 0"),
+        (("run", "small.yaml", "--minutes"), "Option '--minutes' requires an argument"),
+        (("predict", "results", "new.csv"), "Missing option '--output' / '-o'"),
+        (("replay", "results", "first"), "Invalid value for 'NUMBER': must be a whole number"),
+        (("export", "results", "--to", "csv", "--storage", "sqlite:///a.db"), "Invalid value for '--to': 'csv' is not"),
+        (("check", "small.yaml", "--stict"), "No such option: --stict"),
+        (("check", "small.yaml", "other.yaml"), "Got unexpected extra argument"),
         (("rnu", "small.yaml"), "No such command 'rnu'"),
     ],
 )
-def test_a_wrong_command_line_is_told_with_the_usage(sweep: Sweep, arguments: tuple[str, ...], said: str) -> None:
-    ended = sweep(*arguments)
-    assert ended.code == 2
-    assert ended.err.startswith("Usage: sweep")
-    assert said in ended.err
+def test_a_wrong_command_line_is_told_in_one_line(sweep: Sweep, arguments: tuple[str, ...], said: str) -> None:
+    (line,) = errors(sweep(*arguments))
+    assert line.startswith(said)
+    assert line.endswith("--help` says what it takes")
+
+
+def test_the_command_alone_shows_its_help(sweep: Sweep) -> None:
+    ended = sweep()
+    assert ended.code in (0, 2)
+    assert "Usage: sweep [OPTIONS] COMMAND" in ended.out + ended.err
 
 
 # --- a sweep --------------------------------------------------------------------------------------------------------
