@@ -13,6 +13,8 @@ from sweeps.log.line import Record
 from sweeps.log.trials import LoggedTrial
 from sweeps.storage.paths import RunFolder, torn_files
 
+MOST_DIGITS = 20
+"""Of a number in a damaged line, which may have any."""
 _NUMBER, _KIND = re.compile(rb'"number":(\d+)'), re.compile(rb'"kind":"([a-z_]+)"')
 
 
@@ -88,7 +90,7 @@ def _said(damage: Damage) -> str:
     what = f"{kind[1].decode()} " if kind else ""
     if number is None:
         return f" (it seems to be: {what.strip()})" if what else ""
-    return f" (it seems to be: {what}of trial {int(number[1][:9])})"
+    return f" (it seems to be: {what}of trial {number[1].decode()[:MOST_DIGITS]})"
 
 
 def _bytes(damage: Damage) -> bytes:

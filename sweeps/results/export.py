@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import optuna
 from optuna.storages import RDBStorage
@@ -31,11 +32,11 @@ def to_optuna(logged: LoggedTrials, config: SweepConfig, storage: str, name: str
     Raises: ResultsError where the URL is none, the database refuses, or it has a study of that name.
     """
     url = _url(storage)
-    with quiet(), _transaction(url) as database:
+    with quiet(), _transaction(storage, url) as database:
         try:
             study = optuna.create_study(storage=database, study_name=name, direction=config.objective.direction)
         except optuna.exceptions.DuplicatedStudyError as error:
-            rule = f"{url.render_as_string()} has a study {name} already"
+            rule = f"{_shown(url)} has a study {name} already"
             raise ResultsError(f"{rule}. Give another name with --name, or another --storage") from error
         fill(study, logged, config)
         return len(study.get_trials(deepcopy=False))
@@ -56,12 +57,12 @@ def _url(storage: str) -> URL:
 
 
 @contextlib.contextmanager
-def _transaction(url: URL) -> Iterator[RDBStorage]:
+def _transaction(storage: str, url: URL) -> Iterator[RDBStorage]:
     """A storage whose sessions all join one transaction, committed at the end of the block; an error leaves nothing."""
     file = Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
     is_new = file is not None and not file.exists()
     try:
-        database = RDBStorage(url.render_as_string(hide_password=False))
+        database = RDBStorage(storage)  # as it was given: a URL that is written anew has other names for some files
         with database.engine.connect() as connection, connection.begin():
             database.scoped_session = scoped_session(sessionmaker(bind=connection))
             yield database
@@ -71,8 +72,13 @@ def _transaction(url: URL) -> Iterator[RDBStorage]:
         if is_new and file is not None:
             file.unlink(missing_ok=True)
         if isinstance(error, SQLAlchemyError | optuna.exceptions.OptunaError | ImportError | RuntimeError):
-            raise ResultsError(f"{url.render_as_string()} cannot be written: {_reason(error)}") from error
+            raise ResultsError(f"{_shown(url)} cannot be written: {_reason(error)}") from error
         raise
+
+
+def _shown(url: URL) -> str:
+    """A URL as a person writes it, without its password."""
+    return unquote(url.render_as_string())
 
 
 def _reason(error: BaseException) -> str:
