@@ -5,16 +5,20 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
+import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import comparison, gpu_limits, harness, measurements, occupancy, process, rates, tables
 from benchmarks.measurements import CPU, GPU, Measurement
 from benchmarks.process import Program, Run
+from benchmarks.search.replay import Replay, config_of
+from benchmarks.search.tasks import Table
 from benchmarks.workloads import (
     DIGITS_CSV,
     DIGITS_MLP,
@@ -26,6 +30,7 @@ from benchmarks.workloads import (
     target_sweep,
 )
 from sweeps.config import parse_config
+from sweeps.study import Study
 
 FACTS = [("device", "CPU, 2 cores")]
 
@@ -318,3 +323,44 @@ def test_nothing_slow_is_imported_to_read_the_lists() -> None:
 
     listed = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert not {"numpy", "jax", "optuna", "sweeps"} & set(json.loads(listed.stdout))
+
+
+# ---- searches on recorded curves -------------------------------------------------------------------------------------
+
+
+class Bowl:
+    """A loss that falls with every epoch, the lower the nearer the learning rate is to 1e-3."""
+
+    name, longest, typical, best = "bowl", 9, 1.0, 0.0
+    space: Mapping[str, Mapping[str, Any]] = {"learning_rate": {"type": "float", "low": 1e-5, "high": 0.1, "log": True}}
+
+    def losses(self, params: Mapping[str, Any]) -> np.ndarray:
+        return abs(math.log10(params["learning_rate"]) + 3) + 1 / np.arange(1, 10)
+
+
+def test_a_replay_of_random_search_trains_every_trial_whole_and_has_the_least_loss_so_far() -> None:
+    config = config_of(Bowl(), {"sampler": "random", "pruner": "none"}, seed=3)
+    study, expected = Study(config), []
+    for _ in range(4):
+        proposal = study.ask()
+        assert proposal is not None
+        expected += Bowl().losses({"learning_rate": proposal.params["learning_rate"]}).tolist()
+    replay = Replay(Bowl(), config, lanes=1, budget=30)
+    np.testing.assert_allclose(replay.best[:30], np.minimum.accumulate(expected)[:30])
+
+
+def test_a_replay_of_waves_spends_its_epochs_as_successive_halving_does() -> None:
+    config = config_of(Bowl(), {"sampler": "random", "pruner": {"use": "waves"}}, seed=3)
+    replay = Replay(Bowl(), config, lanes=9, budget=4 * (9 + 3 * 2 + 6))
+    for wave in (range(9), range(9, 18)):
+        assert sorted(replay.epochs[number] for number in wave) == [1, 1, 1, 1, 1, 1, 3, 3, 9]
+
+
+def test_a_table_answers_with_its_nearest_configuration(tmp_path: Path) -> None:
+    parameters = np.array([[1e-4, 0.1], [1e-2, 0.1], [1e-2, 0.9]], np.float32)
+    losses = np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.savez(tmp_path / "made_up.npz", names=["learning_rate", "beta"], parameters=parameters, valid_loss=losses)
+    task = Table(tmp_path / "made_up.npz")
+    assert task.losses({"learning_rate": 8e-4, "beta": 0.2}).tolist() == [1, 2, 3]
+    assert task.losses({"learning_rate": 2e-3, "beta": 0.2}).tolist() == [5, 6, 7]
+    assert (task.best, task.typical, task.longest) == (1, 5, 3)
