@@ -34,6 +34,17 @@ class Format(enum.StrEnum):
     OPTUNA = "optuna"
 
 
+class Template(enum.StrEnum):
+    """What a new project can begin with."""
+
+    MNIST = "mnist"
+    CSV = "csv"
+    KERAS = "keras"
+    FLAX = "flax"
+    IMAGES = "images"
+    SERIES = "series"
+
+
 BUG, BAD_INPUT, NOTHING_COMPLETED, DISK = 1, 2, 3, 74
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises of options and arguments that are not as they must be; it has no public name for it."""
@@ -73,6 +84,22 @@ def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """Hyperparameter sweeps that compile once."""
+
+
+@app.command()
+def init(
+    project: Annotated[
+        Path | None, typer.Argument(metavar="NAME", help="A new folder; the sweep has its name.")
+    ] = None,
+    template: Annotated[Template, typer.Option(help="What to begin with.")] = Template.MNIST,
+) -> None:
+    """Write a new project that runs as it is: a sweep, a model and, for some templates, data.
+
+    Example: sweep init penguins --template csv
+    """
+    from sweeps.command import init as command_init
+
+    command_init.command(_console(), project or Path(str(template)), str(template))
 
 
 @app.command()

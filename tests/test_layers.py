@@ -35,9 +35,9 @@ ROOMS = (
 
 INSIDE: dict[str, tuple[str, ...]] = {
     "command": (
-        "__init__ data_facts signals terminal",
+        "__init__ data_facts signals template_data terminal",
         "display",
-        "check doctor export plan report show summary trust",
+        "check doctor export init plan report show summary trust",
         "predict replay run",
     ),
     "config": (
@@ -196,7 +196,8 @@ LIBRARIES = {
 """Where each third-party library may be imported: in files, or in all files of a folder."""
 
 SLOW = {"bokeh", "jax", "optax", "flax", "optuna", "pandas", "pyarrow", "numpy", "pydantic"}
-FILES = sorted(PACKAGE.rglob("*.py"))
+FILES = sorted(file for file in PACKAGE.rglob("*.py") if PACKAGE / "templates" not in file.parents)
+"""But for what `sweep init` copies, which belongs to a user's project."""
 
 
 class Import(NamedTuple):

@@ -27,7 +27,7 @@ def test_every_command_has_a_section_and_a_line_in_the_overview_in_the_order_of_
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_section_is_headed_by_the_arguments_of_its_command(name: str) -> None:
     arguments = [parameter.name for parameter in COMMANDS[name].params if parameter.param_type_name == "argument"]
-    written = {"file": "FILE", "folder": "DIR", "number": "NUMBER", "inputs": "INPUTS"}
+    written = {"file": "FILE", "folder": "DIR", "number": "NUMBER", "inputs": "INPUTS", "project": "NAME"}
     assert SECTIONS[name][0] == " ".join([name, *(written[argument] for argument in arguments)])
 
 
