@@ -40,6 +40,8 @@ METHODS = {
     "random": "sampler: {use: random}\nbudget: {trials: 5}\n",
     "tpe": "sampler: {use: tpe, n_startup_trials: 2}\npruner: {use: median, n_startup_trials: 1}\nbudget: {trials: 5}\n"
     "checkpoints: {seconds: 1e-9}\n",
+    "waves": "sampler: {use: tpe, n_startup_trials: 2}\npruner: {use: waves, reduction_factor: 2}\n"
+    "budget: {trials: 6}\ncheckpoints: {seconds: 1e-9}\n",
 }
 
 

@@ -138,6 +138,7 @@ EACH = "every" if IS_LONG else "every twelfth"
 NAMES = {
     "random": "random search and no checkpoint",
     "tpe": "tpe, a median pruner and checkpoints after every epoch",
+    **({"waves": "waves, and paused trials that are written when they are paused"} if IS_LONG else {}),
 }
 
 
