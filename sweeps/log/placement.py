@@ -56,6 +56,11 @@ class Placement:
         for record in records:
             self.add(record)
 
+    @property
+    def under_way(self) -> int:
+        """How many trials have begun and not ended, paused ones included."""
+        return len(self.places) + len(self.paused) + len(self.promoted)
+
     def add(self, record: Record) -> None:
         """Takes one record of the log."""
         kind, number = record.get("kind"), record.get("number")

@@ -77,7 +77,7 @@ class Sweep:
         self._timer = Timer(config.budget.minutes, earlier.seconds_used(), self._tally.counts.total())
         self._reporter = Reporter(
             journal, programs, self._checkpoints, self._tally, self._best_trial, self._timer,
-            config.objective.metric, len(self._placement.places),
+            config.objective.metric, self._placement.under_way,
         )  # fmt: skip
 
     def tell(self, news: Iterable[str]) -> None:
