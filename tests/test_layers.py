@@ -119,7 +119,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "results": (
         "__init__ best columns folder manifest predictor",
-        "as_optuna csv_text parquet",
+        "as_optuna csv_text earlier_sweep parquet",
         "export summary tables",
         "results",
     ),
@@ -138,8 +138,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "lock",
     ),
     "study": (
-        "arguments grid kernels observations outcomes quiet",
-        "dimensions parzen pruners rungs",
+        "arguments kernels observations outcomes quiet",
+        "grid parzen pruners",
+        "dimensions duplicates priors rungs warm_start",
         "tpe",
         "rung_tpe",
         "samplers",

@@ -16,7 +16,7 @@ from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import DataError, SweepError
-from sweeps.study.grid import grid_total
+from sweeps.study.grid import most_trials
 from sweeps.user_code import project_folders
 from sweeps.validation import validate
 from sweeps.validation.doubts import doubts
@@ -43,7 +43,7 @@ def check(console: Console, file: Path, overrides: Sequence[str], *, is_strict: 
         display.line(console, f"from the compiled model: {', '.join(draft.brought)}")
     for note in draft.notes:
         display.line(console, f"note: {note}")
-    display.facts(console, [*facts(config, dataset, grid_total(config)), ("programs", programs)])
+    display.facts(console, [*facts(config, dataset, most_trials(config)), ("programs", programs)])
     for doubt in asked:
         display.line(console, f"look at: {doubt}")
     if asked and is_strict:
@@ -64,8 +64,8 @@ def _programs(config: SweepConfig, datasets: Datasets) -> str:
         return f"not counted: {error}"
 
 
-def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple[str, str]]:
-    """What the sweep will do, as rows of a name and a text. `grid` is the number of points where it is a grid."""
+def facts(config: SweepConfig, dataset: Dataset, most: int | None) -> list[tuple[str, str]]:
+    """What the sweep will do, as rows of a name and a text. `most` are the trials that its search space has at most."""
     stopping = config.early_stopping.model_dump(exclude_defaults=True)
     first = count(len(config.enqueue), "known configuration")
     return [
@@ -86,7 +86,7 @@ def facts(config: SweepConfig, dataset: Dataset, grid: int | None) -> list[tuple
         ),
         *([("rungs", rungs_in_words(config))] if config.pruner.use in PAUSING else []),
         *((f"  {name_of(key)}", described(entry)) for key, entry in range_by_range(config.search_space).items()),
-        ("until", " or ".join(_limits(config, grid))),
+        ("until", " or ".join(_limits(config, most))),
         *([("first", first)] if config.enqueue else []),
     ]
 
@@ -120,11 +120,12 @@ def _numbers(given: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {display.short(value)}" for name, value in given.items())
 
 
-def _limits(config: SweepConfig, grid: int | None) -> list[str]:
+def _limits(config: SweepConfig, most: int | None) -> list[str]:
     budget = config.budget
+    what = "the whole grid" if config.sampler.use == "grid" else "the whole search space"
     target = "" if budget.target is None else f"{config.objective.metric} {budget.target:g}"
     return [
-        *([f"{count(grid, 'trial')}, the whole grid"] if grid is not None else []),
+        *([f"{count(most, 'trial')}, {what}"] if most is not None else []),
         *([count(budget.trials, "trial")] if budget.trials is not None else []),
         *([f"{budget.minutes:g} minutes"] if budget.minutes is not None else []),
         *([target] if target else []),
@@ -140,5 +141,6 @@ def described(entry: object) -> str:
         text = f"{display.short(entry.low)} to {display.short(entry.high)}{', log' if entry.log else ''}{step}"
     else:
         return f"{display.short(entry)} (fixed)"
+    text += "" if entry.prior is None else f", prior {display.short(entry.prior)}"
     when = ", ".join(f"{name} is {display.short(value)}" for name, value in (entry.when or {}).items())
     return f"{text}, when {when}" if when else text

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from sweeps.command.show import failures
 from sweeps.command.signals import Signals
 from sweeps.config import SweepConfig, read_draft
 from sweeps.datasets.loading import Datasets
-from sweeps.log.trials import LoggedTrials
+from sweeps.log.trials import LoggedTrial, LoggedTrials
 from sweeps.results.summary import read_summary
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
@@ -134,7 +134,8 @@ def summary(
 ) -> None:
     """What came of the sweep, and how to read it."""
     if last is None:
-        line(console, f"nothing left to do: {count(len(logged.trials), 'trial')} have ended. {more(config)}")
+        ended = count(len(logged.trials), "trial")
+        line(console, f"nothing left to do: {ended} have ended. {more(config, logged.trials.values())}")
     else:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in last.outcomes.items())
         earlier = f" ({last.continued[0]:,} of them before)" if last.continued[0] else ""
@@ -173,6 +174,10 @@ def compiled(last: Progress) -> str:
     return f"{times}, {last.examples_per_second:,.0f} examples/s" if last.examples_per_second else times
 
 
-def more(config: SweepConfig) -> str:
-    """How to go on with a sweep that is complete."""
+def more(config: SweepConfig, trials: Collection[LoggedTrial]) -> str:
+    """How to go on with a sweep that is complete with these trials."""
+    from sweeps.runner.budget import exhaustion  # the search space's arithmetic
+
+    if exhausted := exhaustion(config, trials):
+        return exhausted[0].upper() + exhausted[1:]
     return "" if config.sampler.use == "grid" else "More: --trials N, or another budget"

@@ -15,11 +15,12 @@ from sweeps.config.parameters import Choices, FloatRange, IntRange, Parameter
 from sweeps.config.schema import SweepConfig
 from sweeps.config.wording import Path, path_text, show
 
-FREE = ("budget", "lanes", "retries", "checkpoints")
+FREE = ("budget", "warm_start", "duplicates", "lanes", "retries", "checkpoints")
 """Sections that may change at any time."""
 BINDING = ("name", "objective")
 """Sections that a sweep keeps for good: by another objective, the values of its trials could not be compared."""
-RANGE = ("low", "high", "choices")
+RANGE = ("low", "high", "choices", "prior")
+"""What may change of a parameter as long as all that was proposed of it still fits."""
 _ABSENT = object()
 
 
@@ -53,7 +54,8 @@ def fingerprint(
 ) -> str:
     """Eight hexadecimal digits that differ between configs under which the same trial may come to other results.
 
-    The ends of ranges and the choices are left out with what is free to change: what was proposed is in the trial.
+    The ends of ranges, the choices and priors are left out with what is free to change: what was proposed is in the
+    trial.
     `code` are the checksums of the user's modules, by their names; `other_data` those of datasets that are not the ones
     that the sweep began with.
     """
@@ -99,7 +101,7 @@ def _differences(path: Path, before: Any, now: Any) -> Iterator[tuple[Path, obje
 
 
 def _without_ranges(entry: Any) -> Any:
-    """What is written of a parameter, but for the ends of its ranges and its choices."""
+    """What is written of a parameter, but for the ends of its ranges, its choices and its prior."""
     if isinstance(entry, Mapping):
         return {key: value for key, value in entry.items() if key not in RANGE}
     return [_without_ranges(each) for each in entry] if isinstance(entry, tuple) else entry

@@ -42,6 +42,7 @@ def json_schema() -> Schema:
     for section, methods in METHODS.items():
         known = [_method(name, options) for name, options in methods.items()]
         _redefine(properties[section], {"anyOf": [*known, _own()]})
+    _redefine(properties["warm_start"], {"anyOf": [name, {"type": "array", "items": name}]})
     for section in ("lanes", "micro_batch"):
         _redefine(properties[section], {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]})
     return {

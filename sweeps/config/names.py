@@ -81,7 +81,7 @@ _ROUNDS = {
 SAMPLERS: Mapping[str, Options] = {
     "tpe": {"n_startup_trials": _STARTUP, "n_ei_candidates": option(Count, "Candidates weighed for each proposal.")},
     "random": {},
-    "grid": {},
+    "grid": {"shuffle": option(Truth, "Whether its points come in a random order, by the sweep's seed.")},
     "qmc": {
         "qmc_type": option(Literal["sobol", "halton"], "The low-discrepancy sequence."),
         "scramble": option(Truth, "Whether the sequence is scrambled."),

@@ -47,6 +47,9 @@ Range64 = Annotated[Whole, AfterValidator(between(-(2**53), 2**53))]
 When = Annotated[Mapping[str, Argument], AfterValidator(FrozenDict)]
 
 
+_PRIOR = "A value that is likely to be good: it is tried first, and values near it early on."
+
+
 class Frozen(BaseModel):
     """Every part of a config: it cannot change, and it knows all its keys."""
 
@@ -73,6 +76,7 @@ class FloatRange(_Parameter):
     high: Number = Field(description="The largest value.", examples=[1e-1])
     log: Truth = Field(default=False, description="Search on a logarithmic scale.")
     step: Positive | None = Field(default=None, description="Try low, low + step, … only.")
+    prior: Number | None = Field(default=None, description=_PRIOR, examples=[1e-3])
 
     @model_validator(mode="after")
     def _check(self) -> FloatRange:
@@ -83,6 +87,7 @@ class FloatRange(_Parameter):
             raise wrongs(faults)
         if self.step is not None:
             object.__setattr__(self, "high", _last_step(self.low, self.high, self.step))
+        _check_prior(self)
         return self
 
     @property
@@ -121,12 +126,14 @@ class IntRange(_Parameter):
     step: Annotated[Whole, AfterValidator(between(1, 2**53)), limits(minimum=1)] = Field(
         default=1, description="Try low, low + step, … only."
     )
+    prior: Range64 | None = Field(default=None, description=_PRIOR, examples=[3])
 
     @model_validator(mode="after")
     def _check(self) -> IntRange:
         if faults := _range_faults(self):
             raise wrongs(faults)
         object.__setattr__(self, "high", self.high - (self.high - self.low) % self.step)
+        _check_prior(self)
         return self
 
     @property
@@ -189,6 +196,12 @@ class Choices(_Parameter):
         description="The values to choose from; they can be numbers, text, true, false, null or lists.",
         examples=[[32, 64, 128]],
     )
+    prior: Argument | None = Field(default=None, description=_PRIOR, examples=[64])
+
+    @model_validator(mode="after")
+    def _check(self) -> Choices:
+        _check_prior(self)
+        return self
 
     @property
     def count(self) -> int:
@@ -274,6 +287,11 @@ def _range_faults(numbers: FloatRange | IntRange) -> list[Fault]:
     if too_many and isinstance(numbers, FloatRange):
         faults.append(Fault(("step",), f"there must be at most {MAX_STEPS:,} steps", show(numbers.step)))
     return faults
+
+
+def _check_prior(parameter: FloatRange | IntRange | Choices) -> None:
+    if parameter.prior is not None and not parameter.contains(parameter.prior):
+        raise wrongs([Fault(("prior",), f"must be in the search space, {parameter}", show(parameter.prior))])
 
 
 def _last_step(low: float, high: float, step: float) -> float:

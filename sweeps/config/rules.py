@@ -15,10 +15,10 @@ from sweeps.config.entries import DOTTED, NEEDED
 from sweeps.config.names import FORMULAS, METHODS, METRICS, OWN, Loss, Options, Schedule, metric_column
 from sweeps.config.parameters import Choices, IntRange, Parameter, range_by_range
 from sweeps.config.pydantic_words import faults_in, missing
-from sweeps.config.rungs import rung_faults
+from sweeps.config.rungs import PAUSING, rung_faults
 from sweeps.config.schema import Component
 from sweeps.config.sections import Sections, meant_sections
-from sweeps.config.space import written_values
+from sweeps.config.space import place_of, written_values
 from sweeps.config.values import Value
 from sweeps.config.wording import Fault, Path, did_you_mean, listing, path_text, show
 
@@ -39,6 +39,8 @@ def spanning_faults(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fau
     yield from _rounds(sections)
     yield from rung_faults(sections)
     yield from _grid(sections)
+    yield from _priors(sections)
+    yield from _warm_start(sections)
     yield from _budget(tree, sections)
 
 
@@ -177,14 +179,50 @@ def _grid(sections: Sections) -> Iterator[Fault]:
     searched = {key: entry for key, entry in ranges.items() if isinstance(entry, Parameter)}
     for key, entry in searched.items():
         if entry.count is None:
-            path = written_values(key, entry)[0][0][:-1]
             advice = "Give it a `step`, or choices"
-            yield Fault(path, "a grid needs a finite number of values", advice=advice)
+            yield Fault(place_of(key), "a grid needs a finite number of values", advice=advice)
     points = math.prod(entry.count for entry in searched.values() if entry.count is not None)
     bounded = sections.budget is None or sections.budget.trials or sections.budget.minutes
     if points > MAX_GRID and not bounded:
         rule = f"a grid without a budget must have at most {MAX_GRID:,} points"
         yield Fault(("sampler",), rule, f"{points:,}", "Use fewer values, or give `budget: {trials: …}`")
+
+
+PRIORLESS = {
+    "grid": "tries all values, likely or not",
+    "qmc": "spreads its trials evenly",
+    "cmaes": "learns from what it has drawn itself",
+}
+"""Samplers that cannot prefer some values, and why."""
+UNTEACHABLE = {**PRIORLESS, "random": "learns from no trials"}
+"""Samplers that cannot learn from trials of another sweep, and why."""
+
+
+def _priors(sections: Sections) -> Iterator[Fault]:
+    use = sections.sampler.use if sections.sampler is not None else ""
+    advice = "Use another sampler, or name the value in `enqueue`"
+    for key, entry in range_by_range(sections.search_space).items() if use in PRIORLESS else ():
+        if isinstance(entry, Parameter) and entry.prior is not None:
+            rule = f"the sampler `{use}` {PRIORLESS[use]}, and takes no prior"
+            yield Fault((*place_of(key), "prior"), rule, "", advice)
+    epochs, pruner = sections.search_space.get("epochs"), _pausing(sections)
+    if pruner and isinstance(epochs, Parameter) and epochs.prior is not None:
+        rule = f"the pruner `{pruner}` decides how far each trial goes, so `epochs` takes no prior"
+        yield Fault(("search_space", "epochs", "prior"), rule, "", "Remove it")
+
+
+def _pausing(sections: Sections) -> str:
+    """The pruner that pauses trials; "" where none does."""
+    return sections.pruner.use if sections.pruner is not None and sections.pruner.use in PAUSING else ""
+
+
+def _warm_start(sections: Sections) -> Iterator[Fault]:
+    use = sections.sampler.use if sections.sampler is not None else ""
+    if sections.warm_start and use in UNTEACHABLE:
+        yield Fault(("warm_start",), f"the sampler `{use}` {UNTEACHABLE[use]}", "", "Use `tpe` or `gp`, or remove it")
+    elif sections.warm_start and (pruner := _pausing(sections)):
+        rule = f"the pruner `{pruner}` has the sampler learn from scores at its rungs, which other trials lack"
+        yield Fault(("warm_start",), rule, "", "Use another pruner, or remove it")
 
 
 def _budget(tree: Mapping[str, Any], sections: Sections) -> Iterator[Fault]:

@@ -169,6 +169,10 @@ def _auto_or_count(value: object) -> object:
     return count
 
 
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 def _kind(entry: object) -> str | None:
     """Which member of the union an entry of the search space is."""
     if isinstance(entry, Parameter):
@@ -285,6 +289,16 @@ class SweepConfig(Frozen):
         default=(),
         description="Known good configurations to try first, in this order.",
         examples=[[{"epochs": 3, "batch_size": 64}]],
+    )
+    warm_start: Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)] = Field(
+        default=(),
+        description="Results folders of earlier sweeps, of whose trials the sampler learns; one, or a list.",
+        examples=[["results/other"]],
+    )
+    duplicates: Literal["skip", "repeat"] = Field(
+        default="skip",
+        description="Whether a configuration that an earlier trial has had is passed over, or tried again.",
+        examples=["repeat"],
     )
     lanes: Auto = Field(default="auto", description="How many trials train at once; `auto` fills the device.")
     micro_batch: Auto = Field(

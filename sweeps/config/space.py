@@ -212,13 +212,18 @@ def written_values(key: str, entry: Parameter | Ranges | Value) -> list[tuple[Pa
     """The choices, the ends of ranges or the fixed value of a parameter, each with where it is written."""
     if isinstance(entry, Ranges):
         return [each for index, one in enumerate(entry) for each in written_values(f"{key}[{index}]", one)]
-    name, _, index = key.partition("[")
-    place: Path = ("search_space", name, int(index[:-1])) if index else ("search_space", name)
+    place = place_of(key)
     if isinstance(entry, Choices):
         return [((*place, "choices", index), choice) for index, choice in enumerate(entry.choices)]
     if isinstance(entry, FloatRange | IntRange):
         return [((*place, "low"), entry.low), ((*place, "high"), entry.high)]
     return [(place, entry)]
+
+
+def place_of(key: str) -> Path:
+    """Where the parameter at a key of `range_by_range` is written."""
+    name, _, index = key.partition("[")
+    return ("search_space", name, int(index[:-1])) if index else ("search_space", name)
 
 
 def epochs_high(config: SweepConfig) -> int:

@@ -14,7 +14,7 @@ import jax
 
 from sweeps import machine
 from sweeps.config import SweepConfig
-from sweeps.study.grid import grid_size
+from sweeps.study.grid import most_trials
 
 MOST_LANES = 256
 """Lanes of a GPU, unless the config says otherwise. By arithmetic an MLP of 100,000 parameters fills an H100 with about
@@ -75,16 +75,11 @@ def mapped_policy(device: jax.Device, config: SweepConfig, threads: int, lanes_b
 
 def vmapped_policy(devices: tuple[jax.Device, ...], config: SweepConfig) -> Policy:
     """Never more lanes than trials. How many fit in memory is seen by each program: see `Programs.lane_count`."""
-    bounds = (MOST_LANES * len(devices), config.budget.trials, grid_trials(config))
+    bounds = (MOST_LANES * len(devices), config.budget.trials, most_trials(config))
     most = min(bound for bound in bounds if bound is not None)
     wanted = most if config.lanes == "auto" else int(config.lanes)
     groups = min(2 * len(devices), wanted)
     return Policy(devices, 1, groups, -(-wanted // groups), resident_bytes(devices[0]), memory(devices))
-
-
-def grid_trials(config: SweepConfig) -> int | None:
-    """How many trials the config's grid has; None for other samplers."""
-    return grid_size(config) if config.sampler.use == "grid" else None
 
 
 def resident_bytes(device: jax.Device) -> int | None:

@@ -11,7 +11,7 @@ True
 
 Floats are written in the shortest text that reads back as the same float. Non-finite floats are written as the strings
 "nan", "inf" and "-inf", in `FLOAT_FIELDS` and inside `metrics` only. Lists inside `params` are read back as tuples, as
-a config has them.
+a config has them; so they are in the records of earlier trials, `trials`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ _MUST = {
     **dict.fromkeys(("kind", "time", "outcome", "reason", "yaml", "signature"), TEXT),
     **dict.fromkeys(("params", "metrics", "environment", "code", "data", "lanes"), MAPPING),
 }
+LESSON = {"params", "outcome", "value", "epoch"}
+"""The fields of each of the trials that a `warm_start` record has of an earlier sweep."""
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _CHECKSUM_LENGTH = len(',"crc32":"01234567"}')
 
@@ -93,7 +95,18 @@ def unfit(record: Record) -> str:
     groups = record.get("groups", [])
     if type(groups) is not list or not all(map(_is_group, groups)):
         return "its groups must be pairs of a number and a virtual time"
+    if record.get("kind") == "warm_start" and not _has_lessons(record):
+        return "its source must be text, and its trials mappings of what they have had and come to"
     return ""
+
+
+def _has_lessons(record: Record) -> bool:
+    trials = record.get("trials")
+    return (
+        type(record.get("source")) is str
+        and type(trials) is list
+        and all(type(each) is dict and each.keys() >= LESSON and not unfit(each) for each in trials)
+    )
 
 
 def _is_group(value: Any) -> bool:
@@ -135,6 +148,9 @@ def _restored(record: dict[str, Any]) -> dict[str, Any]:
     params = record.get("params")
     if isinstance(params, dict):
         record["params"] = {key: _as_tuple(value) for key, value in params.items()}
+    learnt = record.get("trials")
+    if isinstance(learnt, list):
+        record["trials"] = [_restored(each) if isinstance(each, dict) else each for each in learnt]
     return record
 
 

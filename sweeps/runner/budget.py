@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
+from sweeps.amounts import count
 from sweeps.config import SweepConfig
 from sweeps.log.early_stopping import is_good_enough
+from sweeps.log.trials import LoggedTrial
 from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
-from sweeps.study.grid import grid_total
+from sweeps.study.duplicates import CUT_OFF
+from sweeps.study.grid import configurations, most_trials
 
 
-def total_trials(config: SweepConfig) -> int | None:
-    """How many trials the sweep has; None where only time or a target ends it."""
-    bounds = [bound for bound in (config.budget.trials, grid_total(config)) if bound is not None]
-    return min(bounds, default=None)
+def total_trials(config: SweepConfig, trials: Collection[LoggedTrial]) -> int | None:
+    """How many trials the sweep has, of which there are these so far; None where only time or a target ends it."""
+    most = most_trials(config)
+    if most is not None and config.sampler.use != "grid":
+        most += sum(trial.outcome in CUT_OFF for trial in trials)
+    return min((bound for bound in (config.budget.trials, most) if bound is not None), default=None)
+
+
+def exhaustion(config: SweepConfig, trials: Collection[LoggedTrial]) -> str:
+    """Why a sweep of these trials is over before its budget is: all that it searches is tried; "" where it is not."""
+    budget, size = config.budget, None if config.duplicates == "repeat" else configurations(config)
+    if size is None or config.sampler.use == "grid" or len(trials) == budget.trials:
+        return ""
+    if (
+        len({frozenset(trial.params.items()) for trial in trials if trial.is_known and trial.outcome not in CUT_OFF})
+        < size
+    ):
+        return ""
+    before = f"{budget.minutes:g} minutes" if budget.trials is None else count(budget.trials, "trial")
+    every = f"all {size:,} configurations of the search space have been tried"
+    return f"{every}, which ends the sweep before its {before}; `duplicates: repeat` would try them again"
 
 
 def reaches_target(config: SweepConfig, value: float) -> bool:
@@ -31,8 +52,10 @@ def is_used_up(config: SweepConfig, journal: Journal, earlier: EarlierRuns) -> b
         return True
     if minutes is not None and earlier.seconds_used() >= 60 * minutes:
         return True
-    total = total_trials(config)
-    return total is not None and len(journal.trials) >= total and not journal.unfinished()
+    trials = journal.trials.values()
+    total = total_trials(config, trials)
+    is_all = (total is not None and len(trials) >= total) or bool(exhaustion(config, trials))
+    return is_all and not journal.unfinished()
 
 
 class Timer:

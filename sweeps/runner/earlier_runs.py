@@ -6,7 +6,7 @@ time). No part of a run keeps it, because its records may be many.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,11 @@ class EarlierRuns:
         """The environment of the last run that says so."""
         return self._last("environment")
 
+    @property
+    def sources(self) -> frozenset[str]:
+        """The earlier sweeps whose trials are in this log, as the config has named them."""
+        return sources_in(self.records)
+
     def _last(self, field: str) -> Mapping[str, Any]:
         found = (record[field] for record in reversed(self.records) if isinstance(record.get(field), dict))
         return next(found, {})
@@ -73,6 +78,9 @@ class EarlierRuns:
         asked = 0
         for record in self.records:
             kind, number = record["kind"], record.get("number")
+            if kind == "warm_start":
+                fields = ("params", "outcome", "value", "epoch")
+                yield from (("learn", *(trial[field] for field in fields)) for trial in record["trials"])
             if kind == "run":
                 configs[record["worker"]] = record.get("config")
             entry = self.trials.get(number) if isinstance(number, int) else None
@@ -94,6 +102,11 @@ class EarlierRuns:
                 yield ("promote", entry.number)
             elif is_ending:
                 yield ("tell", entry.number, record["outcome"], record["value"])
+
+
+def sources_in(records: Iterable[Record]) -> frozenset[str]:
+    """The earlier sweeps that records have the trials of."""
+    return frozenset(record["source"] for record in records if record["kind"] == "warm_start")
 
 
 def _run_seconds(first: Record | None, last: Record | None) -> float:

@@ -23,8 +23,9 @@ from sweeps.errors import FolderGoneError, SweepError
 from sweeps.log.early_stopping import kept_epoch
 from sweeps.log.placement import Placement
 from sweeps.log.trials import LoggedTrial
+from sweeps.results.earlier_sweep import Lessons
 from sweeps.runner.best_trial import BestTrial, finish_best, keeping
-from sweeps.runner.budget import Timer, reaches_target, total_trials
+from sweeps.runner.budget import Timer, exhaustion, reaches_target, total_trials
 from sweeps.runner.earlier_runs import EarlierRuns
 from sweeps.runner.journal import Journal
 from sweeps.runner.outcomes import Tally, TrialEnd, ending_of, not_finite
@@ -67,7 +68,7 @@ class Sweep:
         self._placement.enter(journal.config)
         self._retries = self._placement.retries
         self._recorder = Recorder(config.metrics, journal, self._placement.attempts)
-        self._total = total_trials(config)
+        self._total = total_trials(config, journal.trials.values())
         self._asked = len(journal.trials)
         self._ready = ReadyTrials()
         self._checkpoints = Checkpoints(folder.checkpoints, journal.config, config.checkpoints.seconds)
@@ -83,6 +84,14 @@ class Sweep:
     def tell(self, news: Iterable[str]) -> None:
         """Have lines shown to the user with the first progress."""
         self._tally.warn(list(news))
+
+    def learn(self, lessons: Iterable[Lessons]) -> None:
+        """Have the sampler learn from earlier sweeps; what it has learnt is in the log, and not read again."""
+        for each in lessons:
+            self._journal.record("warm_start", source=each.source, trials=each.trials)
+            for trial in each.trials:
+                self._study.learn(trial["params"], trial["outcome"], trial["value"], trial["epoch"])
+            self.tell([each.said])
 
     # ---- a run's life ------------------------------------------------------------------------------------------------
 
@@ -121,6 +130,8 @@ class Sweep:
             self._keep_all(scheduler)
             yield self._progress(scheduler, is_stopped=True)
             return
+        if not closing and (exhausted := exhaustion(self._config, self._journal.trials.values())):
+            self._tally.warn([exhausted])
         compilations = self._programs.compilations
         self._journal.record("finish", reason=closing or "complete", compilations=compilations)
         self._journal.sync()

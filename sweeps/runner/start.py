@@ -17,11 +17,12 @@ from sweeps.config import Draft, SweepConfig, as_draft, concealed, read_draft, t
 from sweeps.config.changes import Change
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import FolderGoneError
+from sweeps.log.jsonl import read_log
 from sweeps.log.placement import FORMAT
 from sweeps.origin import signature
 from sweeps.runner import resume
 from sweeps.runner.budget import is_used_up
-from sweeps.runner.earlier_runs import EarlierRuns
+from sweeps.runner.earlier_runs import EarlierRuns, sources_in
 from sweeps.runner.journal import Journal
 from sweeps.runner.progress import Progress
 from sweeps.stop_request import StopRequest
@@ -37,6 +38,7 @@ from sweeps.version import __version__
 if TYPE_CHECKING:
     from sweeps.engine.devices import Policy
     from sweeps.engine.programs import Programs
+    from sweeps.results.earlier_sweep import Lessons
     from sweeps.results.results import Results
 
 
@@ -71,17 +73,20 @@ def prepare(draft: Draft, results: Path, datasets: Datasets) -> SweepConfig:
     Raises:
         SweepError: it is not; a config's mistakes come all at once.
     """
+    learnt: frozenset[str] = frozenset()
+    folder = None
     if draft.sections.name is not None:
         folder = RunFolder(results / draft.sections.name)
         folder.prepare()
         check_unlocked(folder)
+        learnt = sources_in(read_log(folder.log).records) if draft.sections.warm_start else learnt
     if not draft.complaints:
         config = draft.config()
         datasets.prefetch(config.dataset.use, config.dataset.arguments)
         import_ahead(config)
         from sweeps.engine import programs  # noqa: F401  (JAX, which is imported while the data is being read)
 
-    validate.examine(draft, datasets)
+    validate.examine(draft, datasets, learnt, folder)
     return draft.config()
 
 
@@ -115,6 +120,7 @@ def follow(
                 # A run that was killed at its very end has left them.
                 shutil.rmtree(folder.checkpoints, ignore_errors=True)
                 return
+            lessons = [_lessons(config, source) for source in config.warm_start if source not in earlier.sources]
             programs = programs or _programs(config, datasets, earlier.lanes)
             from sweeps import environment
             from sweeps.runner.loop import Sweep  # the study, while the training program compiles
@@ -123,6 +129,7 @@ def follow(
             sweep = Sweep(studied, folder, journal, earlier, programs, request)
             sweep.tell(_news(config, earlier, programs.policy, described))
             _begin(folder, config, journal, changed, programs.policy, described)
+            sweep.learn(lessons)
             del earlier  # its records may be many
             try:
                 # Closed at once when whoever follows has had enough, and not when Python gets round to it.
@@ -135,6 +142,12 @@ def follow(
                         yield look
             finally:
                 journal.write_tables()
+
+
+def _lessons(config: SweepConfig, source: str) -> Lessons:
+    from sweeps.results import earlier_sweep  # when there is one
+
+    return earlier_sweep.lessons_of(earlier_sweep.read_earlier(source, config.objective), config)
 
 
 def _programs(config: SweepConfig, datasets: Datasets, lanes_before: Mapping[str, int] | None = None) -> Programs:

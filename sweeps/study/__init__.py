@@ -28,10 +28,12 @@ from sweeps.config.space import active
 from sweeps.config.values import Value
 from sweeps.config.wording import Fault
 from sweeps.errors import Complaint, ConfigError, LogError
+from sweeps.study.duplicates import Tried
 from sweeps.study.grid import grid
-from sweeps.study.outcomes import OUTCOMES, Report, ending_of
+from sweeps.study.outcomes import OUTCOMES, Ending, Report, ending_of
 from sweeps.study.pruners import Pruner, new_pruner
 from sweeps.study.rungs import Rungs, new_rungs
+from sweeps.study.warm_start import fitting
 
 if TYPE_CHECKING:
     from sweeps.study.search import Search
@@ -40,7 +42,8 @@ PACKAGES = {"qmc": ("scipy",), "gp": ("scipy", "torch"), "cmaes": ("cmaes",)}
 
 StudyEvent = tuple[object, ...]
 """("ask", number, params), ("report", number, epoch, value), ("promote", number) or ("tell", number, outcome, value);
-and ("lost", number) in the place of an ask whose parameters the log has lost."""
+("lost", number) in the place of an ask whose parameters the log has lost; and ("learn", params, outcome, value, epoch),
+of another sweep."""
 
 
 class Proposal(NamedTuple):
@@ -63,6 +66,7 @@ class Study:
         self._parameters = config.parameters()
         self._names = frozenset(map(name_of, self._parameters))
         self._known = self._known_configurations()
+        self._tried = Tried(config)
         self._asked = 0
         self._latest: dict[int, Report | None] = {}  # of each running trial
         self._worst: float | None = None
@@ -72,12 +76,12 @@ class Study:
         self._pruner: Pruner = self._search if self._search is not None and is_own else new_pruner(config)
 
     def ask(self) -> Proposal | None:
-        """The next trial: enqueued configurations first, then the sampler's. None when a grid is used up.
+        """The next trial: enqueued configurations first, then the sampler's. None when there is nothing left to try.
 
         Only while `may_ask`.
         """
         known = next(self._known, None)
-        if known is None and self._config.sampler.use == "grid":
+        if known is None and (self._config.sampler.use == "grid" or self._tried.are_all):
             if self._rungs is not None:
                 self._rungs.no_more()
             return None
@@ -137,10 +141,22 @@ class Study:
             self._pruner.end(number, completed=ending.state == "complete")
         else:
             self._rungs.end(number, value if outcome == "completed" else None)
+        self._tried.end(number, outcome)
         del self._latest[number]
-        value, worst = ending.value, self._worst
-        if value is not None and (worst is None or self._config.objective.is_better(worst, value)):
-            self._worst = value
+        self._note_worst(ending)
+
+    def learn(self, params: Mapping[str, Value], outcome: str, value: float | None, epoch: int) -> None:
+        """A trial of an earlier sweep, for the sampler alone; not looked at where it does not fit the search space.
+
+        `value` is the objective of a completed one, else that of its last `epoch`, which is 0 where it has none.
+        """
+        fitted = fitting(self._config, params)
+        if self._search is None or isinstance(fitted, str):
+            return
+        latest = Report(epoch, value, stop=False) if epoch and value is not None else None
+        ending = ending_of(self._config, outcome, value, latest, worst=self._worst)
+        self._search.learn(fitted, ending)
+        self._note_worst(ending)
 
     @classmethod
     def from_events(cls, config: SweepConfig, events: Iterable[StudyEvent]) -> Study:
@@ -163,6 +179,8 @@ class Study:
         match event:
             case ("ask", int(number), Mapping() as params):
                 self._restore(number, params)
+            case ("learn", Mapping() as params, str(outcome), (int() | float() | None) as value, int(epoch)):
+                self.learn(params, outcome, value, epoch)
             case ("lost", int(number)):
                 self._pass_over(number)
             case ("report", int(number), int(epoch), (int() | float()) as value):
@@ -193,13 +211,11 @@ class Study:
         for name in restored.keys() & known.keys():
             if restored[name] != known[name]:
                 raise ValueError(f"trial {number} has {name}={restored[name]}, but {known[name]} was to be tried")
-        if self._search is None:
-            self._begin(number)
-        elif self._leaves_traces:
-            self._propose(restored, consult=self._leaves_open(known))
-        else:
+        if self._search is not None and self._leaves_traces:
+            self._search.ask(number, known, self._tried, consult=self._leaves_open(known), settled=restored)
+        elif self._search is not None:
             self._search.restore(number, restored)
-            self._begin(number)
+        self._begin(number, restored)
 
     @property
     def _leaves_traces(self) -> bool:
@@ -238,11 +254,19 @@ class Study:
     def _propose(self, known: Mapping[str, Value], *, consult: bool) -> Proposal:
         """Start trial `_asked`: what is `known` as it is, the rest from the sampler."""
         number = self._asked
-        chosen = dict(known) if self._search is None else self._search.ask(number, known, consult=consult)
-        self._begin(number)
+        chosen = dict(known)
+        if self._search is not None:
+            chosen = self._search.ask(number, known, self._tried, consult=consult)
+        self._begin(number, chosen)
         return Proposal(number, {name: chosen[name] for name in self._config.search_space if name in chosen})
 
-    def _begin(self, number: int) -> None:
+    def _note_worst(self, ending: Ending) -> None:
+        value, worst = ending.value, self._worst
+        if value is not None and (worst is None or self._config.objective.is_better(worst, value)):
+            self._worst = value
+
+    def _begin(self, number: int, params: Mapping[str, Value]) -> None:
+        self._tried.begin(number, params)
         self._asked = number + 1
         self._latest[number] = None
         if self._rungs is not None:

@@ -15,7 +15,7 @@ from sweeps.config.schema import SweepConfig
 SAMPLER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "tpe": {"n_startup_trials": 10, "n_ei_candidates": 24},
     "random": {},
-    "grid": {},
+    "grid": {"shuffle": False},
     "qmc": {"qmc_type": "sobol", "scramble": False},
     "gp": {"n_startup_trials": 10, "deterministic": False},
     "cmaes": {"n_startup_trials": 1, "popsize": None, "sigma0": None},

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from sweeps.config.rungs import factor_of, rungs_of, wave_sizes
 from sweeps.config.schema import SweepConfig
-from sweeps.study.grid import grid_total
+from sweeps.study.grid import most_trials
 
 
 class Rungs:
@@ -292,6 +292,6 @@ def new_rungs(config: SweepConfig) -> Rungs:
     keeps_best = config.keep == "best_epoch"
     if config.pruner.use == "asha":
         return Asha(sign, epochs, factor, keeps_best=keeps_best)
-    bounds = [bound for bound in (config.budget.trials, grid_total(config)) if bound is not None]
+    bounds = [bound for bound in (config.budget.trials, most_trials(config)) if bound is not None]
     sizes, total = wave_sizes(config), min(bounds, default=None)
     return Waves(sign, epochs, factor, keeps_best=keeps_best, sizes=sizes, total=total)

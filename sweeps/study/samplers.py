@@ -123,28 +123,33 @@ class Samplers:
         with quiet():
             self._tpe = self._new_tpe(rungs) if config.sampler.use == "tpe" else None
 
-    def _new_tpe(self, rungs: Rungs | None) -> BaseSampler:
+    def _new_tpe(self, rungs: Rungs | None) -> ColumnTpeSampler:
         arguments = sampler_arguments(self._config)
         if rungs is not None:
-            return RungTpeSampler(self._space, rungs, **arguments, seed=self._config.seed)
-        return ColumnTpeSampler(self._space, **arguments, seed=self._config.seed)
+            return RungTpeSampler(self._space, rungs, **arguments)
+        return ColumnTpeSampler(self._space, **arguments)
 
-    def of(self, number: int, *, is_learning: bool) -> BaseSampler:
-        """The sampler that proposes trial `number`; `is_learning` is whether any trial has ended that counts."""
+    def of(self, number: int, *, is_learning: bool, redraw: int = 0, at_random: bool = False) -> BaseSampler:
+        """The sampler that proposes trial `number`; `is_learning` is whether any trial has ended that counts.
+
+        A `redraw` above 0 is another draw for the same trial.
+        """
         config = self._config
+        seed = seed_of(config.seed, number, redraw) if redraw else seed_of(config.seed, number)
+        if at_random or config.sampler.use in {"random", "grid"}:
+            return RandomSampler(seed=seed)
         if self._tpe is not None:
+            self._tpe.trial_seed = seed
             return self._tpe
-        if config.sampler.use in {"random", "grid"}:
-            return RandomSampler(seed=seed_of(config.seed, number))
         if OWN.fullmatch(config.sampler.use):
-            return own_sampler(config.sampler, seed_of(config.seed, number))
-        return new_sampler(config, self._unconditional if is_learning else {}, number)
+            return own_sampler(config.sampler, seed)
+        return new_sampler(config, self._unconditional if is_learning else {}, seed)
 
 
-def new_sampler(config: SweepConfig, joint_space: Space, number: int) -> BaseSampler:
-    """A sampler of `RECIPES` for trial `number`; `joint_space` is empty before any trial has ended."""
+def new_sampler(config: SweepConfig, joint_space: Space, seed: int) -> BaseSampler:
+    """A sampler of `RECIPES` for one draw, with its seed; `joint_space` is empty before any trial has ended."""
     cls, recipe = RECIPES[config.sampler.use]
-    arguments = recipe(config, seed_of(config.seed, number))
+    arguments = recipe(config, seed)
     with quiet():
         return JointCmaEsSampler(joint_space, **arguments) if cls is CmaEsSampler else cls(**arguments)
 

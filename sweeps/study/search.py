@@ -20,7 +20,9 @@ from sweeps.config.space import active, key_for
 from sweeps.config.values import Value
 from sweeps.errors import SweepError
 from sweeps.study.dimensions import Dimension, dimensions_of
+from sweeps.study.duplicates import Tried
 from sweeps.study.outcomes import Ending
+from sweeps.study.priors import preferred
 from sweeps.study.pruners import study_name
 from sweeps.study.quiet import quiet
 from sweeps.study.rungs import Rungs
@@ -35,6 +37,8 @@ STATES = {
 }
 SILENT = frozenset({"random", "tpe"})
 """Samplers that have nothing to say, so that nothing need be held back, which takes a while."""
+REDRAWS = 5
+"""How often a sampler is asked again for a trial. One that has found its place comes to the same again and again."""
 Answer = TypeVar("Answer")
 
 
@@ -60,22 +64,55 @@ class Search:
                 load_if_exists=False,
             )
 
-    def ask(self, number: int, known: Mapping[str, Value], *, consult: bool) -> dict[str, Value]:
+    def ask(
+        self,
+        number: int,
+        known: Mapping[str, Value],
+        tried: Tried,
+        *,
+        consult: bool,
+        settled: Mapping[str, Value] | None = None,
+    ) -> dict[str, Value]:
         """The active parameters of trial `number`: what is `known` as it is, the rest from the sampler.
 
-        `consult` is False where nothing is left open.
+        `consult` is False where nothing is left open. What has been `tried` is drawn again: so many times by the
+        sampler, then at random. `settled` is what a trial of the log has: the sampler is asked as it was then, and the
+        trial has that, whatever the answer.
 
         Raises: SweepError where a sampler of the user's fails.
         """
-        return self._guarded(self._config.sampler, lambda: self._ask(number, known, consult=consult))
+
+        def chosen() -> dict[str, Value]:
+            trial_id, drawn = self._ask(number, known, tried, consult=consult, settled=settled)
+            if settled is not None and drawn != settled:
+                self._replace(trial_id, settled)
+            self._share(trial_id)
+            return drawn
+
+        return self._guarded(self._config.sampler, chosen)
 
     def restore(self, number: int, params: Mapping[str, Value]) -> None:
         """Trial `number` is running with `params`, and no sampler need know."""
-        self._storage.create_new_trial(self._storage.get_study_id_from_name(self.study.study_name))
-        trial_id = self._begin(number)
+        study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        trial_id = self._ids[number] = self._storage.create_new_trial(study_id)
         for each, value in self._held(params):
             self._set(trial_id, each, each.encode(value))
         self._share(trial_id)
+
+    def learn(self, params: Mapping[str, Value], ending: Ending) -> None:
+        """A trial of an earlier sweep, which has ended; the trials of this one come after it in the study."""
+        held = list(self._held(params))
+        last, state = ending.last, STATES[ending.state]
+        trial = optuna.trial.create_trial(
+            state=state,
+            value=last.value if ending.value is None and last is not None else ending.value,
+            params={each.key: each.encode(value) for each, value in held},
+            distributions={each.key: each.distribution for each, _ in held},
+            intermediate_values={last.epoch: last.value} if last is not None and ending.state != "complete" else {},
+            system_attrs={"constraints:finite": 1.0} if ending.state == "infeasible" else {},
+        )
+        self.study.add_trial(trial)
+        self._is_learning |= state is not TrialState.FAIL
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """As a pruner of the sweep: whether Optuna's stops a trial after an epoch.
@@ -99,28 +136,72 @@ class Search:
             self._storage.set_trial_intermediate_value(trial_id, ending.last.epoch, ending.last.value)
         if ending.state == "infeasible":
             self._storage.set_trial_system_attr(trial_id, "constraints:finite", 1.0)
-        self._guarded(self._config.sampler, lambda: self.study.tell(number, ending.value, state))
+        theirs = self._storage.get_trial(trial_id).number  # which is higher where there are trials of earlier sweeps
+        self._guarded(self._config.sampler, lambda: self.study.tell(theirs, ending.value, state))
         self._is_learning |= state is not TrialState.FAIL
 
-    def _ask(self, number: int, known: Mapping[str, Value], *, consult: bool) -> dict[str, Value]:
+    def _ask(
+        self,
+        number: int,
+        known: Mapping[str, Value],
+        tried: Tried,
+        *,
+        consult: bool,
+        settled: Mapping[str, Value] | None,
+    ) -> tuple[int, dict[str, Value]]:
+        """A new trial's id in the storage, and its parameters."""
         self.study.sampler = self._samplers.of(number, is_learning=self._is_learning)
         if known:
             self.study.enqueue_trial({each.key: each.encode(value) for each, value in self._held(known)})
         trial = self.study.ask()
-        trial_id = self._begin(number)
+        trial_id = self._ids[number] = trial._trial_id  # which has no public name
+        liked = {} if known else preferred(self._config, number, 0)
+        chosen = self._draw(trial, trial_id, liked, consult=consult)
+
+        def is_one_too_many() -> bool:
+            return consult and chosen != settled and tried.has(chosen)
+
+        for redraw in range(1, 2 * REDRAWS + 1):
+            if not is_one_too_many():
+                break
+            if redraw > REDRAWS and (another := tried.another(number, known)) is not None:
+                self._replace(trial_id, another)
+                return trial_id, another
+            self.study.sampler = self._samplers.of(
+                number, is_learning=self._is_learning, redraw=redraw, at_random=redraw > REDRAWS
+            )
+            self._clear(trial_id)
+            liked = {} if known else preferred(self._config, number, redraw)
+            chosen = self._draw(optuna.Trial(self.study, trial_id), trial_id, liked, consult=consult)
+        return trial_id, chosen
+
+    def _draw(
+        self, trial: optuna.Trial, trial_id: int, liked: Mapping[str, Value], *, consult: bool
+    ) -> dict[str, Value]:
+        """The active parameters of a trial: those that are `liked`, by key, and the rest from the sampler."""
         if consult:
             _ = trial.relative_params  # samples now, whichever parameter is suggested first
         chosen: dict[str, Value] = {}
         for each in self._dimensions:
-            if active(self._config, chosen, each.key):
-                given = each.suggest(trial)
-                chosen[each.name] = each.decode(given)
-                exact = each.encode(chosen[each.name])
-                if exact != given:
-                    self._set(trial_id, each, exact)
+            if not active(self._config, chosen, each.key):
+                continue
+            given = None if each.key in liked else each.suggest(trial)
+            chosen[each.name] = each.decode(given) if each.key not in liked else liked[each.key]
+            exact = each.encode(chosen[each.name])
+            if each.key in liked or exact != given:
+                self._set(trial_id, each, exact)
         self._forget_what_was_sampled(trial_id)
-        self._share(trial_id)
         return chosen
+
+    def _replace(self, trial_id: int, params: Mapping[str, Value]) -> None:
+        self._clear(trial_id)
+        for each, value in self._held(params):
+            self._set(trial_id, each, each.encode(value))
+
+    def _clear(self, trial_id: int) -> None:
+        """Take back the parameters of a running trial, which the storage in memory gives out as it holds it."""
+        trial = self._storage.get_trial(trial_id)
+        trial.params, trial.distributions = {}, {}
 
     def _held(self, values: Mapping[str, Value]) -> Iterator[tuple[Dimension, Value]]:
         """Values by name, each with its dimension: of several ranges the one that holds among them."""
@@ -130,12 +211,6 @@ class Search:
     def _set(self, trial_id: int, dimension: Dimension, value: Any) -> None:
         internal = dimension.distribution.to_internal_repr(value)
         self._storage.set_trial_param(trial_id, dimension.key, internal, dimension.distribution)
-
-    def _begin(self, number: int) -> int:
-        study_id = self._storage.get_study_id_from_name(self.study.study_name)
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
-        self._ids[number] = trial_id
-        return trial_id
 
     def _share(self, trial_id: int) -> None:
         """Have trials of the same parameters hold one and the same distributions, which take half of their memory.

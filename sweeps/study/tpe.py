@@ -22,7 +22,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from sweeps.study.arguments import seed_of
 from sweeps.study.kernels import Scale
 from sweeps.study.observations import Observations
 from sweeps.study.parzen import Axis, Parzen
@@ -62,32 +61,30 @@ class Coordinate:
 
 
 class ColumnTpeSampler(TPESampler):
-    """One sampler for a whole study, whose search space it is told; each trial has a seed of its own.
+    """One sampler for a whole study, whose search space it is told; `trial_seed` is that of the next draw.
 
     A study of several objectives is left to Optuna's own arithmetic.
     """
 
-    def __init__(
-        self, space: Mapping[str, BaseDistribution], *, n_startup_trials: int, n_ei_candidates: int, seed: int
-    ) -> None:
+    def __init__(self, space: Mapping[str, BaseDistribution], *, n_startup_trials: int, n_ei_candidates: int) -> None:
         super().__init__(
             n_startup_trials=n_startup_trials,
             n_ei_candidates=n_ei_candidates,
-            seed=seed,
+            seed=0,
             multivariate=True,
             constant_liar=True,
         )
         self._coordinates = {name: Coordinate(it) for name, it in space.items()}
-        self._space, self._startup, self._candidates, self._sweep_seed = space, n_startup_trials, n_ei_candidates, seed
+        self._space, self._startup, self._candidates = space, n_startup_trials, n_ei_candidates
+        self.trial_seed = 0
         self._generator = np.random.RandomState()
-        self._random = RandomSampler(seed)
+        self._random = RandomSampler(0)
         self._seen: Observations | None = None
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Seed what this trial draws."""
-        seed = seed_of(self._sweep_seed, trial.number)
-        self._generator.seed(seed)
-        self._random = RandomSampler(seed)
+        self._generator.seed(self.trial_seed)
+        self._random = RandomSampler(self.trial_seed)
         super().before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

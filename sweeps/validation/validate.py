@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from sweeps.config import Draft, Value
@@ -20,6 +20,7 @@ from sweeps.datasets import loading, targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
 from sweeps.errors import ModelError, SweepError
+from sweeps.storage.paths import RunFolder
 from sweeps.study import refusal
 from sweeps.user_code import ArgumentFault, argument_faults, taken_by
 from sweeps.validation import keras_defaults
@@ -36,8 +37,13 @@ ONE_FILE = (
 )
 
 
-def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
-    """Add to the draft what is wrong with the things it names; the dataset, where it is right."""
+def examine(
+    draft: Draft, datasets: Datasets, learnt: Collection[str] = (), folder: RunFolder | None = None
+) -> Dataset | None:
+    """Add to the draft what is wrong with the things it names; the dataset, where it is right.
+
+    A sweep that goes on in a `folder` has `learnt` from some of the earlier ones that the config names.
+    """
     if cannot := refusal(draft.sections.sampler, draft.sections.pruner):
         draft.complain(*cannot)
     found = _datasets(draft, datasets)
@@ -47,7 +53,28 @@ def examine(draft: Draft, datasets: Datasets) -> Dataset | None:
     _augmentation(draft, found)
     _schedules(draft, datasets)
     _models(draft, found, datasets)
+    _warm_start(draft, learnt, folder)
     return found[0] if found else None
+
+
+def _warm_start(draft: Draft, learnt: Collection[str], folder: RunFolder | None) -> None:
+    """Hold earlier sweeps against this one, and note what it can learn from them."""
+    for index, source in enumerate(draft.sections.warm_start or ()):
+        place: Path = ("warm_start", index) if isinstance(draft.tree["warm_start"], list) else ("warm_start",)
+        if source in learnt or draft.sections.objective is None:
+            continue
+        from sweeps.results import earlier_sweep  # when there is one
+
+        of = _tried(draft, place, earlier_sweep.folder_of, source)
+        if of is not None and folder is not None and of.resolve() == folder.path.resolve():
+            draft.complain(place, "a sweep cannot learn from itself", source, "Name the folder of another one")
+            continue
+        earlier = (
+            None if of is None else _tried(draft, place, earlier_sweep.read_earlier, source, draft.sections.objective)
+        )
+        if earlier is not None and not draft.complaints:
+            lessons = _tried(draft, place, earlier_sweep.lessons_of, earlier, draft.config())
+            draft.notes += [lessons.said] if lessons is not None else []
 
 
 def _optimizers(draft: Draft, datasets: Datasets) -> None:

@@ -74,7 +74,12 @@ def test_a_config_has_not_changed_from_itself() -> None:
 
 @pytest.mark.parametrize(
     "sections",
-    [{"budget": {"trials": 1}}, {"budget": {"trials": 9, "minutes": 3, "target": 0.1}}, {"lanes": 3}],
+    [
+        {"budget": {"trials": 1}},
+        {"budget": {"trials": 9, "minutes": 3, "target": 0.1}},
+        {"lanes": 3},
+        {"duplicates": "repeat"},
+    ],
 )
 def test_budget_and_lanes_may_change(sections: dict[str, Any]) -> None:
     assert changes(config(), config(**sections)) != []
@@ -90,6 +95,7 @@ def test_budget_and_lanes_may_change(sections: dict[str, Any]) -> None:
         {"epochs": {"type": "int", "low": 1, "high": 21, "step": 2}},
         {"batch_size": {"type": "categorical", "choices": [4, 20, 8]}},
         {"optimizer.momentum": {"type": "float", "low": 0.0, "high": 1.2, "step": 0.3}},
+        {"learning_rate": {"type": "float", "low": 0.001, "high": 1.0, "log": True, "prior": 0.1}},
     ],
 )
 def test_a_range_that_has_grown_needs_no_force_and_is_the_same_experiment(space: dict[str, Any]) -> None:
@@ -133,6 +139,11 @@ def test_any_other_change_of_the_search_space_needs_force(space: dict[str, Any],
 def test_a_config_under_which_trials_come_to_other_results_has_another_fingerprint(sections: dict[str, Any]) -> None:
     assert forced(config(**sections)) != []
     assert fingerprint(config(**sections)) != fingerprint(config())
+
+
+def test_a_key_that_configs_of_earlier_logs_lack_changes_no_fingerprint() -> None:
+    """5191b0cd is what was written before there were `duplicates`, `warm_start` and `prior`."""
+    assert fingerprint(config()) == "5191b0cd"
 
 
 def test_a_fingerprint_is_eight_digits_and_does_not_depend_on_the_order_of_keys() -> None:

@@ -59,20 +59,22 @@ def test_a_search_space_that_has_grown_is_continued_without_force(sampler: str, 
     assert trials["config"].nunique() == 1
 
 
-def test_a_grid_that_has_grown_trains_what_is_new_in_it_and_nothing_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_grid_that_has_grown_trains_what_is_new_in_it_and_nothing_twice(shuffle: bool, tmp_path: Path) -> None:
     def grid(sizes: list[int], rates: list[float]) -> SweepConfig:
         space = {
             "epochs": 1,
             "batch_size": {"type": "categorical", "choices": sizes},
             "learning_rate": {"type": "categorical", "choices": rates},
         }
-        return small(sampler={"use": "grid"}, search_space=space, budget={})
+        return small(sampler={"use": "grid", "shuffle": shuffle}, search_space=space, budget={})
 
     finish(grid([8, 20], [0.01, 0.02]), tmp_path)
     swept = grid([8, 20, 53], [0.03, 0.01, 0.02])
     trials = finish(swept, tmp_path).trials
     pairs = list(zip(trials["params_batch_size"], trials["params_learning_rate"], strict=True))
-    assert pairs[:4] == [(8, 0.01), (8, 0.02), (20, 0.01), (20, 0.02)]
+    first = [(8, 0.01), (8, 0.02), (20, 0.01), (20, 0.02)]
+    assert (sorted(pairs[:4]) if shuffle else pairs[:4]) == first
     assert sorted(pairs) == sorted((size, rate) for size in (8, 20, 53) for rate in (0.01, 0.02, 0.03))
     assert list(follow(swept, tmp_path)) == []
     finish(grid([8, 20, 53, 4], [0.03, 0.01, 0.02]), tmp_path)

@@ -86,6 +86,7 @@ def sweep(sampler: str, pruner: str, chance: random.Random, /, **more: Any) -> S
         "sampler": {"use": sampler, **drawn["sampler"]},
         "pruner": {"use": pruner, **drawn["pruner"]},
         "budget": {"trials": 100},
+        "duplicates": "repeat",  # as Optuna does
     }
     return parse_config(tree | more)
 

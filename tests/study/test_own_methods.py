@@ -74,7 +74,7 @@ def test_a_sampler_by_its_dotted_name_proposes_what_it_proposes_in_optuna_alone(
     """NSGA-II, seeded as the study seeds it; its generations need what it leaves in the study."""
     space = {"epochs": 3, "batch_size": 32, "learning_rate": {"type": "float", "low": 0.0, "high": 1.0}}
     space["model.x"] = {"type": "categorical", "choices": ["a", "b"]}
-    sweep = config(space, {"use": "optuna.samplers:NSGAIISampler", "population_size": 4})
+    sweep = config(space, {"use": "optuna.samplers:NSGAIISampler", "population_size": 4}, duplicates="repeat")
     ours = Study(sweep)
     with quiet():
         theirs = optuna.create_study()
