@@ -126,14 +126,17 @@ def locate(use: str, error: type[SweepError]) -> Any:
 
 
 def module_of_path(text: str) -> str:
-    """What a file of Python that is named by its path is called in a config; "" where text is something else.
+    """What is called in a config what is named by the path of its file, or after another dot; "" of anything else.
 
     >>> module_of_path("models/mlp.py:MLP"), module_of_path("./models/mlp.py::MLP"), module_of_path("models/mlp.py")
     ('models.mlp:MLP', 'models.mlp:MLP', 'models.mlp:NAME')
     >>> module_of_path("adamm"), module_of_path("models.mlp:MLP"), module_of_path("http://a.b/c")
     ('', '', '')
     """
-    path, _, name = text.partition(":")
+    path, colon, name = text.partition(":")
+    module, dot, attribute = text.rpartition(".")
+    if not colon and dot and attribute != "py" and module_file(module):
+        return f"{module}:{attribute}"
     if not re.search(r"[/\\]|\.py$", path) or not (path.endswith(".py") or module_file(_dotted(path))):
         return ""
     named = f"{_dotted(path)}:{name.lstrip(':') or 'NAME'}"

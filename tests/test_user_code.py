@@ -114,6 +114,23 @@ def test_what_is_not_there_is_said_in_one_line(project: Path, use: str, said: st
 
 
 @pytest.mark.parametrize(
+    ("use", "name"),
+    [
+        ("parts/good.py:build", "parts.good:build"),
+        ("./parts/good.py::build", "parts.good:build"),
+        ("parts\\good.py:build", "parts.good:build"),
+        ("parts/good:build", "parts.good:build"),
+        ("{project}/parts/good.py:build", "parts.good:build"),
+        ("parts.good.build", "parts.good:build"),
+        ("parts.good.py:build", "parts.good"),
+    ],
+)
+def test_a_path_to_a_file_is_answered_with_its_module(project: Path, use: str, name: str) -> None:
+    assert refused(use.format(project=project)).endswith(f". Did you mean `{name}`?")
+    assert callable(locate(name if ":" in name else f"{name}:build", DataError))
+
+
+@pytest.mark.parametrize(
     ("name", "line", "said"),
     [
         ("needing", 1, "the package 'nobody_has_it' is not installed: pip install nobody_has_it"),

@@ -16,7 +16,7 @@ from sweeps.config.entries import DOTTED
 from sweeps.config.names import METHODS
 from sweeps.config.rules import spanning_faults
 from sweeps.config.rungs import settled
-from sweeps.config.schema import LEFT_TO_MODEL, SweepConfig
+from sweeps.config.schema import LEFT_TO_MODEL, NAME, SweepConfig
 from sweeps.config.sections import check_sections, meant_sections
 from sweeps.config.wording import QUOTE, Fault, Path, one_line, path_text, show
 from sweeps.config.yaml.reader import Flaw
@@ -177,6 +177,8 @@ class Draft:
     def _quoted(self, place: int, path: Path) -> str:
         """How a number, true or false becomes the text that was written, as which it may have been meant."""
         text = one_line(self._written.get(path, ""))
+        if path == ("name",) and not NAME.match(text):
+            return "Choose another, of the characters a to z, A to Z, 0 to 9, `.`, `_` and `-`, that begins with no dot"
         if place >= _AFTER_THE_FILE:
             return f"{QUOTE}, and that from the shell: --set \"{path_text(path)}='{text}'\""
         return f"{QUOTE}: '{text}'"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import pickle
 import random
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import optax
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -292,6 +296,60 @@ def test_quotes_round_a_number_are_told_in_a_file_and_in_python() -> None:
     tree["search_space"]["learning_rate"]["low"] = "0.1"  # which PyYAML would not have left as text
     with pytest.raises(ConfigError, match=r"must be a number, but got '0.1'\. Remove the quotes"):
         parse_config(tree)
+
+
+@pytest.mark.parametrize("written", ["1e3", "007", "0x1F", "True", "1.", "-5", "3.14"])
+def test_a_name_that_reads_as_a_number_is_told_in_its_own_spelling_and_may_be_quoted_so(
+    written: str, tmp_path: Path
+) -> None:
+    text = RICH.replace("name: rich", f"name: {written}")
+    (said,) = complaints(text)
+    assert said.endswith(f". Quote it: '{written}'")
+    assert parse_config(text.replace(f"name: {written}", f"name: '{written}'")).name == written
+    (said,) = complaints(RICH, [f"name={written}"])
+    assert said.endswith(f". Quote it, and that from the shell: --set \"name='{written}'\"")
+    command = said.rpartition(": ")[2]
+    assert shlex.split(command)[1] == f"name='{written}'"
+    assert parse_config(RICH, [shlex.split(command)[1]]).name == written
+
+
+@pytest.mark.parametrize("written", ["yes", "2024-01-31", "1_000", "no", "on"])
+def test_other_words_are_names_as_they_are(written: str) -> None:
+    assert parse_config(RICH.replace("name: rich", f"name: {written}")).name == written
+
+
+@pytest.mark.parametrize("written", ["+5", ".5", ".nan"])
+def test_a_name_that_quotes_would_not_make_right_is_to_be_another(written: str) -> None:
+    (said,) = complaints(RICH.replace("name: rich", f"name: {written}"))
+    assert "Choose another, of the characters" in said
+
+
+class Net:
+    @staticmethod
+    def made() -> None: ...
+
+
+def test_an_object_of_python_is_answered_with_its_name() -> None:
+    def inner() -> None: ...
+
+    told = {
+        Net: 'Give its name: "test_config:Net"',
+        Net.made: 'Give its name: "test_config:Net.made"',
+        optax.adam: 'Give its name: "adam"',
+        inner: 'Define it at the top of a module, not within a function, and give its name, such as "test_config:made"',
+        functools.partial(inner): 'Write a function that makes it, and give its name, such as "__main__:made"',
+        optax.sgd(0.1): 'Write a function that makes it, and give its name, such as "__main__:made"',
+    }
+    for value, advice in told.items():
+        for section in (value, {"use": value}):
+            with pytest.raises(ConfigError) as caught:
+                parse_config({**read(RICH).value, "optimizer": section})
+            assert str(caught.value).endswith(advice)
+            assert "\n" not in str(caught.value)
+    with pytest.raises(
+        ConfigError, match=r'Write a function that returns it, and give its name, such as "__main__:data"'
+    ):
+        parse_config({**read(RICH).value, "dataset": np.zeros(3)})
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), b"x", 1j, 2**70, "a\x00"])

@@ -162,17 +162,20 @@ def test_many_damaged_lines_are_counted(folder: Path) -> None:
     assert found[-1] == f"log: {content.count(b'crc32') - 12} more damaged lines"
 
 
-def test_a_line_that_was_cut_short_is_said_to_be_set_aside_by_the_next_run(folder: Path) -> None:
+@pytest.mark.parametrize("trial", [3, 10**9])
+def test_a_line_that_was_cut_short_is_said_to_be_set_aside_by_the_next_run(trial: int, folder: Path) -> None:
     with log_of(folder).open("ab") as file:
-        file.write(b'{"kind":"epoch","number":3')
+        file.write(b'{"kind":"epoch","number":%d' % trial)
     number = log_of(folder).read_bytes().count(b"\n") + 1
     assert wrong(folder)[0] == (
-        f"log: log/worker-0.jsonl:{number} has no end (26 bytes); the next `sweep run` sets it aside (it seems to be: "
-        f"epoch of trial 3)"
+        f"log: log/worker-0.jsonl:{number} has no end ({25 + len(str(trial))} bytes); the next `sweep run` sets it "
+        f"aside (it seems to be: epoch of trial {trial})"
     )
     LogWriter(folder / "log", "worker-0").close()
     assert not any(text.startswith("log:") for text in wrong(folder))
-    assert notes(folder)["log"].startswith("log/worker-0.torn-1 has 26 bytes that a crash cut short")
+    assert notes(folder)["log"].startswith(
+        f"log/worker-0.torn-1 has {25 + len(str(trial))} bytes that a crash cut short"
+    )
 
 
 def test_lines_that_are_gone_are_missed(folder: Path) -> None:

@@ -282,6 +282,18 @@ def test_the_command_exports_and_a_second_study_needs_another_name(
         assert sorted(optuna.get_all_study_names("sqlite:///a.db")) == ["again", "toy"]
 
 
+@pytest.mark.parametrize("name", ["übung.db", "my study.db", "試.db"])
+def test_a_database_may_have_any_name(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    to = ("toy", "--to", "optuna", "--storage", f"sqlite:///{name}")
+    assert command(monkeypatch, *to) == 0
+    assert Path(name).is_file()
+    assert command(monkeypatch, *to) == 2
+    assert capsys.readouterr().err.startswith(f"error: sqlite:///{name} has a study toy already")
+
+
 @pytest.mark.parametrize(
     ("storage", "said"),
     [
