@@ -165,7 +165,7 @@ def _module(name: str, error: type[SweepError]) -> Any:
             package = name.partition(".")[0]
             rule = f"Python takes `{package}` from another folder, {_places_of(package)}, which comes before it"
             raise error(f"module {name!r} is {file}, but {rule}. Give one of them another name") from None
-        near = module_of_path(name)
+        near = module_of_path(name) if name.endswith(".py") else ""
         hint = f". Did you mean `{near.partition(':')[0]}`?" if near else _hint(missing.name, _neighbours(missing.name))
         places = " or ".join(map(str, _project()))
         raise error(f"there is no module {name!r} in {places}, nor is it installed{hint}") from None

@@ -28,6 +28,7 @@ PLAIN_LINE_SECONDS = 10.0
 REDRAWS_PER_SECOND = 8
 MOST_BEST_LINES = 6
 MOST_RUNNING = 3
+MOST_FAILURES = 3
 INDENT = " " * 10
 
 
@@ -89,6 +90,8 @@ def picture(progress: Progress, metric: str, width: int) -> Group:
     lines: list[Any] = [bar, _row("", "   ".join(figures).rstrip(), "dim")]
     for place, each in enumerate(progress.running[:MOST_RUNNING]):
         lines.append(_row("" if place else "running", _under_way(each, metric), "dim"))
+    for outcome, reason, count in progress.failures[:MOST_FAILURES]:
+        lines.append(_row("", f"{count:,} {outcome}: {reason}", ""))
     if progress.best is None:
         lines.append(_row("best", "none yet", "dim"))
     else:

@@ -16,7 +16,7 @@ from sweeps.amounts import count
 from sweeps.command import display
 from sweeps.command.display import line
 from sweeps.command.terminal import clean
-from sweeps.log.trials import SIGNS, LoggedTrial, LoggedTrials
+from sweeps.log.trials import FAILURES, SIGNS, LoggedTrial, LoggedTrials, general_reason
 from sweeps.results.columns import text as cell_text
 from sweeps.results.folder import read_config
 from sweeps.results.summary import Summary, read_summary
@@ -147,19 +147,13 @@ def _importances(console: Console, folder: Path, summary: Summary) -> None:
 def failures(logged: LoggedTrials) -> list[str]:
     """The trials that failed or diverged, counted by reason, the most frequent first."""
     counted = Counter(
-        (trial.outcome, _reason(trial))
+        (trial.outcome, general_reason(trial.outcome, str(trial.ending.get("reason") or "for an unknown reason")))
         for trial in logged.trials.values()
-        if trial.outcome in ("failed", "out_of_memory", "diverged")
+        if trial.outcome in FAILURES
     ).most_common()
     lines = [f"{outcome:9} {count:,}: {reason}" for (outcome, reason), count in counted[:MOST_REASONS]]
     rest = sum(count for _, count in counted[MOST_REASONS:])
     return [*lines, f"{'':9} {rest:,} more, for other reasons: see the column `reason`"] if rest else lines
-
-
-def _reason(trial: LoggedTrial) -> str:
-    """Why a trial ended; of one that diverged, by what, in whichever epoch it was."""
-    reason = str(trial.ending.get("reason") or "for an unknown reason")
-    return (reason.partition(": ")[2] or reason) if trial.outcome == "diverged" else reason
 
 
 def _cell(value: Any) -> str:

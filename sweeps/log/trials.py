@@ -14,9 +14,20 @@ from typing import Any, NamedTuple
 
 from sweeps.log.line import Record
 
+FAILURES = ("failed", "out_of_memory", "diverged")
+"""Outcomes that have a reason worth counting."""
 SIGNS = {"maximize": -1, "minimize": 1}
 """`Objective.sign` for a direction that was read from a file, without the config and its libraries."""
 STATES = {"waiting": "WAITING", "running": "RUNNING", "completed": "COMPLETE", "pruned": "PRUNED", "diverged": "PRUNED"}
+
+
+def general_reason(outcome: str, reason: str) -> str:
+    """Why a trial ended; of one that diverged, by what, in whichever epoch it was.
+
+    >>> general_reason("diverged", "not finite from epoch 3: valid_loss is nan")
+    'valid_loss is nan'
+    """
+    return (reason.partition(": ")[2] or reason) if outcome == "diverged" else reason
 
 
 class Epoch(NamedTuple):

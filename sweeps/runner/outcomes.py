@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sweeps.config import SweepConfig
 from sweeps.log.early_stopping import kept_epoch, reached, stalled
-from sweeps.log.trials import Epoch, LoggedTrial
+from sweeps.log.trials import FAILURES, Epoch, LoggedTrial, general_reason
 
 
 class TrialEnd(NamedTuple):
@@ -55,7 +55,7 @@ class Tally:
     """The ended trials: `counts` by outcome, of all runs; `ended` are their numbers since the last look at this run.
 
     `news` has a line for each of those, and for what else the user should know. `warnings` are what went wrong, and of
-    each reason of a failure the first.
+    each reason of a failure the first; `failures` count them in this run, by outcome and reason.
     """
 
     def __init__(self, counts: Counter[str]) -> None:
@@ -63,7 +63,7 @@ class Tally:
         self.news: list[str] = []
         self.warnings: list[str] = []
         self.ended: list[int] = []
-        self._reasons: set[str] = set()
+        self.failures = Counter[tuple[str, str]]()
 
     def add(self, number: int, ending: TrialEnd, metric: str) -> None:
         """A trial has ended."""
@@ -72,9 +72,11 @@ class Tally:
         self.ended.append(number)
         figure = "" if value is None else f", {metric} {value:.4g}"
         self.news.append(f"trial {number} {outcome}{figure}{f' ({reason})' if reason else ''}")
-        if outcome in ("failed", "out_of_memory") and reason not in self._reasons:
-            self._reasons.add(reason)
-            self.warnings.append(f"trial {number} {outcome}: {reason}")
+        if outcome in FAILURES:
+            what = outcome, general_reason(outcome, reason)
+            self.failures[what] += 1
+            if self.failures[what] == 1 and outcome != "diverged":
+                self.warnings.append(f"trial {number} {outcome}: {reason}")
 
     def warn(self, notes: Sequence[str]) -> None:
         """Add what went wrong without ending a trial."""

@@ -42,5 +42,6 @@ class Progress:
     warnings: tuple[str, ...] = ()  # of the news, what went wrong; of each reason of a failure the first
     continued: tuple[int, int] = (0, 0)  # trials that had ended, and that were under way, when this run began
     under_way: tuple[int, int] = (0, 0)  # trials that a stop has interrupted, and their epochs
+    failures: tuple[tuple[str, str, int], ...] = ()  # an outcome, a reason and a count, of this run, the most first
     elapsed_s: float = 0.0  # since this run began
     running: tuple[Running, ...] = ()  # where no trial has ended for a while, those that are under way

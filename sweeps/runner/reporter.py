@@ -60,6 +60,7 @@ class Reporter:
             examples_per_second=self.timer.examples_per_second(),
             seconds_left=self.timer.seconds_left(done, total),
             outcomes=dict(tally.counts),
+            failures=tuple((*what, count) for what, count in tally.failures.most_common()),
             compilations=self.programs.compilations,
             news=news,
             is_stopped=is_stopped,

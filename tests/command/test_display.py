@@ -63,6 +63,16 @@ def test_the_picture_shows_trials_lanes_speed_time_and_the_best_with_its_paramet
     ]
 
 
+def test_the_picture_counts_failures_by_reason() -> None:
+    failures = [("failed", "ValueError: no camera (m.py:3)", 1200), ("diverged", "valid_loss is nan", 2)]
+    failures += [("out_of_memory", "too large", 1), ("failed", "another", 1)]
+    assert drawn(progress(failures=tuple(failures)))[2:5] == [
+        "          1,200 failed: ValueError: no camera (m.py:3)",
+        "          2 diverged: valid_loss is nan",
+        "          1 out_of_memory: too large",
+    ]
+
+
 def test_before_the_first_epoch_it_says_that_it_compiles() -> None:
     lines = drawn(progress(done=0, best=None, examples_per_second=0.0, seconds_left=None, outcomes={}))
     assert lines[1:] == ["          lanes 3/4   compiling", "  best    none yet"]
