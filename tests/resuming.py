@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from rich.console import Console
 from sweeping import finish, records, timeless
 
 import sweeps
 from sweeps.command import replay as command_replay
 from sweeps.config import SweepConfig
+from sweeps.engine import checkpoints
 from sweeps.log.jsonl import read_log
 
 OF_A_RUN = {"run", "resume", "stop", "finish", "best", "test"}
@@ -54,6 +56,19 @@ def assert_goes_on_alike_from(
     assert story(results) == story(whole), f"after {kept} records"
     assert not (results / "small" / "checkpoints").exists()
     return records(results, "resume")
+
+
+def keep_at_once(self: checkpoints.Checkpoints, group: int, snapshots: Any) -> None:
+    """In place of `Checkpoints.keep`: it waits until they are written."""
+    self._pool.submit(self._keep, group, snapshots).result()
+
+
+def hoard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints are written whenever they are due, and none is removed until the patch is undone."""
+    monkeypatch.setattr(checkpoints, "MOST_TIME", 1e9)
+    monkeypatch.setattr(checkpoints, "_remove", lambda path: None)
+    # The next epoch waits until this one's lanes are on the disk.
+    monkeypatch.setattr(checkpoints.Checkpoints, "keep", keep_at_once)
 
 
 class Said:

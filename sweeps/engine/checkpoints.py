@@ -131,6 +131,10 @@ class Checkpoints:
             if math.inf in self._due.values() or number in self._files:
                 self._pool.submit(self._drop, number)
 
+    def drop_all(self) -> None:
+        """Remove all of them: the sweep is complete, and that is on the disk."""
+        self._pool.submit(self._drop_all)
+
     def __enter__(self) -> Checkpoints:
         return self
 
@@ -185,6 +189,10 @@ class Checkpoints:
         for each in older[: 1 - GENERATIONS]:
             _remove(each)
         self._files[number] = [*older[1 - GENERATIONS :], newest]
+
+    def _drop_all(self) -> None:
+        for number in list(self._files):
+            self._drop(number)
 
     def _drop(self, number: int) -> None:
         for path in self._files.pop(number, []):

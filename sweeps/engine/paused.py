@@ -12,7 +12,7 @@ from sweeps.machine import memory_bytes
 
 SHARE = 1 / 8
 """Of the machine's memory, for states of paused trials; what is more goes to the checkpoints' folder."""
-GROUP = -2
+GROUP = -3
 """Under which `Checkpoints` knows when paused trials are to be written next."""
 
 

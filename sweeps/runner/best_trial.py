@@ -130,7 +130,6 @@ def finish_best(
         if params is None:
             return False
         journal.insist(keeping(config, folder, entry, lane_trial.program_key, dataset, params))
-        checkpoints.drop([entry.number])
     if journal.kept != entry.number:
         journal.record("best", number=entry.number, value=entry.value)
     if dataset.test is not None and not entry.test:

@@ -135,6 +135,7 @@ class Sweep:
         compilations = self._programs.compilations
         self._journal.record("finish", reason=closing or "complete", compilations=compilations)
         self._journal.sync()
+        self._checkpoints.drop_all()
         yield self._progress(scheduler)
 
     def _recover(self, scheduler: Scheduler, gone: FolderGoneError) -> NoReturn:

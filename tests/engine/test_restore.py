@@ -17,7 +17,7 @@ import pytest
 import sweeping
 import tolerances
 from counts import IS_LONG, SEED
-from resuming import OF_A_RUN, assert_goes_on_alike_from, assert_same_tables, cut, log_of, story
+from resuming import OF_A_RUN, assert_goes_on_alike_from, assert_same_tables, cut, hoard, keep_at_once, log_of, story
 from sweeping import finish, records, small, use_policy, vmapped
 
 import sweeps
@@ -57,15 +57,8 @@ def sweep(sampler: str = "tpe", pruner: str = "hyperband", **changes: Any) -> Sw
 @pytest.fixture
 def hoarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Checkpoints are written after every epoch, and none is removed until the patch is undone."""
-    monkeypatch.setattr(checkpoints, "MOST_TIME", 1e9)
-    monkeypatch.setattr(checkpoints, "_remove", lambda path: None)
-    # The next epoch waits until this one's lanes are on the disk.
-    monkeypatch.setattr(checkpoints.Checkpoints, "keep", keep_at_once)
+    hoard(monkeypatch)
     return monkeypatch
-
-
-def keep_at_once(self: checkpoints.Checkpoints, group: int, snapshots: Any) -> None:
-    self._pool.submit(self._keep, group, snapshots).result()
 
 
 def used(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:

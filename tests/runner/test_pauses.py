@@ -12,7 +12,7 @@ import pytest
 import sweeping
 import tolerances
 from counts import IS_LONG, SEED
-from resuming import assert_goes_on_alike_from, assert_same_tables, log_of
+from resuming import assert_goes_on_alike_from, assert_same_tables, hoard, log_of
 from sweeping import finish, mapped, records, small, use_policy, vmapped
 
 import sweeps
@@ -99,13 +99,17 @@ CUT = [("waves", TPE), ("waves", {"use": "grid"}), ("asha", TPE)]
 
 
 @pytest.mark.parametrize(("pruner", "sampler"), CUT, ids=["waves", "waves-grid", "asha"])
-def test_a_log_that_is_cut_off_goes_on_to_the_same_end(pruner: str, sampler: dict[str, Any], tmp_path: Path) -> None:
+def test_a_log_that_is_cut_off_goes_on_to_the_same_end(
+    pruner: str, sampler: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     space = SPACE if sampler == TPE else {**SPACE, "learning_rate": {"type": "categorical", "choices": [0.01, 0.02]}}
     swept = sweep({**WAVES, "use": pruner}, sampler=sampler, search_space=space, budget={"trials": 9})
+    hoard(monkeypatch)
     finish(swept, tmp_path / "whole")
+    monkeypatch.undo()
     count, step = len(log_of(tmp_path / "whole").read_bytes().splitlines()), 1 if IS_LONG else 9
     for kept in range(1 + SEED % step, count, step):
-        leaving = ("checkpoints", "best") if kept % 2 else ("best",)
+        leaving = (("checkpoints", "best"), ("best",), ("checkpoints",))[kept % 3]
         assert_goes_on_alike_from(swept, tmp_path / "whole", kept, tmp_path / "cut", leaving=leaving)
 
 
