@@ -37,7 +37,7 @@ def missing() -> str:
 
 
 class Cluster(NamedTuple):
-    """A cluster of two nodes, n1 and n2, with the environment to use it in, and a project folder."""
+    """A cluster of four nodes, n1 to n4, with the environment to use it in, and a project folder."""
 
     environment: Mapping[str, str]
     project: Path
@@ -124,63 +124,79 @@ def reference(cluster: Cluster) -> Reference:
     return Reference(cluster.project / "undisturbed" / "paced")
 
 
+class Jobs(NamedTuple):
+    """A job to each node. They run side by side, because Slurm takes its time over all that happens to them."""
+
+    out_of_time: Job
+    requeued: Job
+    preempted: Job
+    cancelled: Job
+    urgent: Job
+    """The one that wants another's node."""
+
+
 @pytest.fixture(scope="module")
-def out_of_time(cluster: Cluster) -> Job:
-    """A job that takes longer than its minute; it begins before the others, because Slurm looks only now and then."""
-    return cluster.submit("out-of-time", "--nodelist=n1", "--time=1", "--signal=B:USR1@40", pace_seconds=0.5)
+def jobs(cluster: Cluster) -> Jobs:
+    """Each with what happens to it."""
+    # It takes longer than its minute, and is to hear of that early, because Slurm looks only now and then.
+    late = cluster.submit("out-of-time", "--nodelist=n1", "--time=1", "--signal=B:USR1@40", pace_seconds=0.5)
+    others = [
+        cluster.submit(name, f"--nodelist={node}", pace_seconds=0.4)
+        for name, node in (("requeued", "n2"), ("preempted", "n3"), ("cancelled", "n4"))
+    ]
+    for job in others:
+        job.wait_for(lambda job=job: job.epochs() > 5)
+    cluster.does("scontrol", "requeue", others[0].number)
+    urgent = cluster.does("sbatch", "--parsable", "--partition=high", "--nodelist=n3", "--wrap=true").strip()
+    cluster.does("scancel", others[2].number)
+    return Jobs(late, *others, urgent=Job(cluster, urgent, cluster.project))
 
 
-def test_a_requeued_job_continues_and_ends(cluster: Cluster, reference: Reference, out_of_time: Job) -> None:
-    job = cluster.submit("requeued", "--nodelist=n2", pace_seconds=0.1)
-    job.wait_for(lambda: job.epochs() > 20)
-    cluster.does("scontrol", "requeue", job.number)
+def test_a_cancelled_job_stays_cancelled_and_a_new_one_continues(
+    cluster: Cluster, reference: Reference, jobs: Jobs
+) -> None:
+    job = jobs.cancelled
+    assert job.ends() == "CANCELLED"
+    job.wait_for(lambda: "stopped cleanly; " in job.output())
+    then = cluster.submit("cancelled", "--nodelist=n4", pace_seconds=0.0)
+    assert then.ends() == "COMPLETED"
+    assert job.says("JobState") == "CANCELLED"
+    assert reference.problems(job.folder, ()) == []
+
+
+def test_a_mistake_in_the_config_fails_the_job_once(cluster: Cluster, jobs: Jobs) -> None:
+    (cluster.project / "configs" / "wrong.yaml").write_text("name: wrong\n")
+    number = cluster.does("sbatch", "--parsable", "--nodelist=n4", SCRIPT, "configs/wrong.yaml").strip()
+    job = Job(cluster, number, cluster.project)
+    assert job.ends() == "FAILED"
+    assert (job.says("ExitCode"), job.says("Restarts")) == ("2:0", "0")
+    assert "error: configs/wrong.yaml" in job.output()
+
+
+def test_a_requeued_job_continues_and_ends(reference: Reference, jobs: Jobs) -> None:
+    job = jobs.requeued
     assert job.ends() == "COMPLETED"
     assert job.says("Restarts") == "1"
     assert "stopped cleanly; " in job.output()
     assert reference.problems(job.folder, ()) == []
 
 
-def test_a_preempted_job_makes_room_comes_again_and_continues(
-    cluster: Cluster, reference: Reference, out_of_time: Job
-) -> None:
-    job = cluster.submit("preempted", "--nodelist=n2", pace_seconds=0.1)
-    job.wait_for(lambda: job.epochs() > 20)
-    urgent = cluster.does("sbatch", "--parsable", "--partition=high", "--nodelist=n2", "--wrap=true").strip()
+def test_a_preempted_job_makes_room_comes_again_and_continues(reference: Reference, jobs: Jobs) -> None:
+    job = jobs.preempted
     assert job.ends() == "COMPLETED"
-    assert Job(cluster, urgent, cluster.project).says("JobState") == "COMPLETED"
+    assert jobs.urgent.says("JobState") == "COMPLETED"
     assert "stopped cleanly; " in job.output()
     assert reference.problems(job.folder, ()) == []
 
 
-def test_a_cancelled_job_stays_cancelled_and_a_new_one_continues(
-    cluster: Cluster, reference: Reference, out_of_time: Job
-) -> None:
-    job = cluster.submit("cancelled", "--nodelist=n2", pace_seconds=0.1)
-    job.wait_for(lambda: job.epochs() > 20)
-    cluster.does("scancel", job.number)
-    assert job.ends() == "CANCELLED"
-    job.wait_for(lambda: "stopped cleanly; " in job.output())
-    then = cluster.submit("cancelled", "--nodelist=n2", pace_seconds=0.0)
-    assert then.ends() == "COMPLETED"
-    assert job.says("JobState") == "CANCELLED"
-    assert reference.problems(job.folder, ()) == []
-
-
 def test_a_job_that_runs_out_of_time_is_told_in_time_and_comes_again_by_itself(
-    out_of_time: Job, reference: Reference
+    reference: Reference, jobs: Jobs
 ) -> None:
-    assert out_of_time.ends() == "COMPLETED"
-    assert int(out_of_time.says("Restarts")) >= 1
-    assert "stopping when these epochs have ended (SIGUSR1)" in out_of_time.output()
-    assert reference.problems(out_of_time.folder, ()) == []
-
-
-def test_a_mistake_in_the_config_fails_the_job_once(cluster: Cluster) -> None:
-    (cluster.project / "configs" / "wrong.yaml").write_text("name: wrong\n")
-    job = Job(cluster, cluster.does("sbatch", "--parsable", SCRIPT, "configs/wrong.yaml").strip(), cluster.project)
-    assert job.ends() == "FAILED"
+    job = jobs.out_of_time
+    assert job.ends() == "COMPLETED"
+    assert int(job.says("Restarts")) >= 1
+    assert "stopping when these epochs have ended (SIGUSR1)" in job.output()
+    assert reference.problems(job.folder, ()) == []
     counted(
         "jobs of a real Slurm", "1 requeued, 1 preempted, 1 out of time, 1 cancelled, 1 with a mistake in its config"
     )
-    assert (job.says("ExitCode"), job.says("Restarts")) == ("2:0", "0")
-    assert "error: configs/wrong.yaml" in job.output()
