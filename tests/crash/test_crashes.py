@@ -131,10 +131,10 @@ def test_what_a_disk_holds_can_be_laid_out(tmp_path: Path) -> None:
 # ---- a whole sweep ---------------------------------------------------------------------------------------------------
 
 
-STEP = 1 if IS_LONG else 12
-"""A long run dies at every operation; another run at every twelfth, beginning with another one in every run."""
+STEP = 1 if IS_LONG else 20
+"""A long run dies at every operation; another run at every twentieth, beginning with another one in every run."""
 FIRST = 1 + SEED % STEP
-EACH = "every" if IS_LONG else "every twelfth"
+EACH = "every" if IS_LONG else "every twentieth"
 NAMES = {
     "random": "random search and no checkpoint",
     "tpe": "tpe, a median pruner and checkpoints after every epoch",

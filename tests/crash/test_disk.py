@@ -27,7 +27,7 @@ import sweeps
 from sweeps.log.jsonl import read_log
 
 PROJECT = Path(__file__).parents[2]
-TRIALS = 60
+TRIALS = 25
 CONFIG = f"""\
 name: small
 dataset: {{use: linear_regression, rows: 20000, features: 3}}

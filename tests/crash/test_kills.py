@@ -23,7 +23,7 @@ from crash.pace import SWEEP
 from crash.verdict import Reference
 
 PROJECT = Path(__file__).parents[2]
-SCHEDULES, AT_A_TIME, KILLS = (100, 2, 10) if IS_LONG else (10, 2, 3)
+SCHEDULES, AT_A_TIME, KILLS = (100, 2, 10) if IS_LONG else (8, 1, 3)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
 pytestmark = [
     pytest.mark.slow,
@@ -61,13 +61,23 @@ def schedules(folder: Path, first: int, end: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"seed"')]
 
 
-def test_the_command_is_killed_at_any_moment_of_its_life_and_continues(tmp_path: Path) -> None:
-    chance, project = random.Random(SEED), tmp_path
-    (project / "models").symlink_to(PROJECT / "models")
-    (project / "paced.yaml").write_text(SWEEP)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "models").symlink_to(PROJECT / "models")
+    (folder / "paced.yaml").write_text(SWEEP)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(project: Path) -> Reference:
+    """The sweep, which nothing disturbed."""
     assert sweep(project, "undisturbed").wait(timeout=100) == 0
-    reference = Reference(project / "undisturbed" / "paced")
-    codes = []
+    return Reference(project / "undisturbed" / "paced")
+
+
+def test_the_command_is_killed_at_any_moment_of_its_life_and_continues(project: Path, reference: Reference) -> None:
+    chance, codes = random.Random(SEED), list[int]()
     while 0 not in codes:
         process = sweep(project, "killed", PACE_SECONDS="0.05")
         try:
@@ -80,19 +90,16 @@ def test_the_command_is_killed_at_any_moment_of_its_life_and_continues(tmp_path:
     assert reference.problems(project / "killed" / "paced", ()) == []
 
 
-def test_a_window_of_minutes_again_and_again_ends_with_nothing_left_to_do(tmp_path: Path) -> None:
+def test_a_window_of_minutes_again_and_again_ends_with_nothing_left_to_do(project: Path, reference: Reference) -> None:
     """As cron does it; and of two that begin together, one is refused and harms nothing."""
-    (tmp_path / "models").symlink_to(PROJECT / "models")
-    (tmp_path / "paced.yaml").write_text(SWEEP)
-    assert sweep(tmp_path, "undisturbed").wait(timeout=100) == 0
-    reference, codes = Reference(tmp_path / "undisturbed" / "paced"), list[tuple[int, ...]]()
+    codes = list[tuple[int, ...]]()
     while not codes or codes[-1] != (0, 0):
-        both = [sweep(tmp_path, "windows", "--minutes", "0.1", PACE_SECONDS="0.1") for _ in range(2)]
+        both = [sweep(project, "windows", "--minutes", "0.05", PACE_SECONDS="0.05") for _ in range(2)]
         codes.append(tuple(sorted(process.wait(timeout=100) for process in both)))
-        assert set(codes[-1]) <= {0, 2, 75}, (tmp_path / "output").read_text()
+        assert set(codes[-1]) <= {0, 2, 75}, (project / "output").read_text()
     counted("windows of `--minutes`, two runs at a time", f"{len(codes)} windows")
     assert (2, 75) in codes
-    assert reference.problems(tmp_path / "windows" / "paced", ()) == []
+    assert reference.problems(project / "windows" / "paced", ()) == []
 
 
 def sweep(project: Path, results: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
