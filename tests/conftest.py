@@ -1,8 +1,8 @@
 """For every test: JAX refuses silent promotion, and each process says how much memory it came to hold.
 
 What a test has compiled is taken from a folder by later tests, those of the other process and processes that tests
-start. Examples of Hypothesis are the same in every run; other random inputs begin with `SWEEP_SEED`, which is drawn for
-a run and printed at its end.
+start. Examples of Hypothesis are the same in every run; other random inputs, and the third of the cases of a `rotating`
+test, go by `SWEEP_SEED`, which is drawn for a run and printed at its end.
 """
 
 from __future__ import annotations
@@ -128,13 +128,28 @@ FIRST = ("slurm/", "crash/", "end_to_end/", "fuzz/", "engine/test_restore", "val
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest files first; and those tests are left out that are for a long run alone."""
+    """The longest files first; and those tests are left out that are for a long run, or for another one."""
     items.sort(key=_place)
     if os.environ["SWEEP_LONG"] != "1":
-        left_out = [item for item in items if item.get_closest_marker("long")]
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
-        if left_out:
-            config.hook.pytest_deselected(items=left_out)
+        resting = {item for item in items if item.get_closest_marker("long")} | _resting(items)
+        if resting:
+            items[:] = [item for item in items if item not in resting]
+            config.hook.pytest_deselected(items=list(resting))
+
+
+def _resting(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Two thirds of the cases of each rotating test that has at least ten of them: other ones in every run."""
+    families: dict[tuple[Path, str], list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("rotating") and not item.get_closest_marker("always"):
+            families.setdefault((item.path, getattr(item, "originalname", item.name)), []).append(item)
+    turn = int(os.environ["SWEEP_SEED"])
+    resting: set[pytest.Item] = set()
+    for cases in families.values():
+        if len(cases) >= 10:
+            random.Random(0).shuffle(cases)  # a product of two lists has cases of every kind in each third
+            resting.update(item for place, item in enumerate(cases) if (place - turn) % 3)
+    return resting
 
 
 def _place(item: pytest.Item) -> int:

@@ -114,6 +114,7 @@ def test_trials_of_equal_parameters_differ_by_their_numbers() -> None:
 # ---- lanes and neighbours --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("lanes", [2, 3, 4, 8])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_mapped_trials_are_bitwise_the_same_in_any_number_of_lanes(optimizer: str, lanes: int) -> None:

@@ -68,6 +68,7 @@ def used(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- a log that ends anywhere ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize(("sampler", "pruner"), list(itertools.product(SAMPLERS, PRUNERS)))
 def test_a_log_cut_at_some_records_goes_on_to_the_same_end(sampler: str, pruner: str, tmp_path: Path) -> None:
     swept = sweep(sampler, pruner)
@@ -83,6 +84,7 @@ STEP = 1 if IS_LONG else 5
 BARE, FULL = ("best",), ("checkpoints", "best")
 
 
+@pytest.mark.rotating
 @pytest.mark.slow
 @pytest.mark.parametrize(("sampler", "pruner"), list(itertools.product(SAMPLERS, PRUNERS)))
 def test_a_log_cut_at_any_record_goes_on_to_the_same_end_with_checkpoints_and_without(

@@ -93,6 +93,7 @@ def through(folder: Path, monkeypatch: pytest.MonkeyPatch, short_log: int) -> tu
     return shown(folder), read_summary(folder).logged.kept
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("count", range(len(RECORDS) + 1))
 def test_the_tables_and_the_log_since_say_what_the_whole_log_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int

@@ -135,6 +135,7 @@ def assert_close(ours: dict[str, Value], theirs: dict[str, Value]) -> None:
             assert value == other, name
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("pruner", PRUNERS)
 @pytest.mark.parametrize("seed", range(6))
 def test_tpe_proposes_what_optunas_tpe_proposes(seed: int, pruner: str) -> None:
@@ -153,7 +154,7 @@ def test_tpe_without_startup_trials_proposes_what_optunas_tpe_proposes(seed: int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", part(200, 20))
+@pytest.mark.parametrize("seed", part(200, 10))
 def test_tpe_proposes_what_optunas_tpe_proposes_in_many_more_studies(seed: int) -> None:
     chance = random.Random(f"more/{seed}")
     compare(sweep("tpe", chance.choice(list(PRUNERS)), chance), chance, 60)

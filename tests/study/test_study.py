@@ -360,6 +360,7 @@ def test_samplers_other_than_grid_have_no_total() -> None:
 # Replay
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("pruner", ["hyperband", "none", "median"])
 @pytest.mark.parametrize("sampler", ALL)
 @pytest.mark.parametrize("space", [PLAIN, CONDITIONAL], ids=["plain", "conditional"])

@@ -175,6 +175,7 @@ def moved_by_ours(found: dict[str, Any], gradients: np.ndarray) -> np.ndarray:
     return np.asarray(params) - 1
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6], ids="gradients near {}".format)
 @pytest.mark.parametrize(
     "make",

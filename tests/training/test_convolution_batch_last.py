@@ -43,6 +43,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ways
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("name", NAMES)
 def test_a_convolution_of_images_and_its_gradients_are_those_of_xla(name: str, counted: list[str]) -> None:
     assert_equal_in_value_and_gradient(of_rows(name, 8))
@@ -157,6 +158,7 @@ FOLLOWING = {
 }
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("following", FOLLOWING.values(), ids=FOLLOWING.keys())
 def test_what_follows_a_convolution_is_the_same(following: Any) -> None:
     def value_and_gradient(rewrite: Any) -> Any:

@@ -142,6 +142,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "TRAINING", program.ONCE)
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_trains_in_two_lanes(layer: str) -> None:
     assert_lanes_learn(layer, mapped(2))

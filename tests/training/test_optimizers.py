@@ -15,7 +15,6 @@ import pytest
 import reference
 import sweeping
 import tolerances
-from counts import part
 from sweeping import assert_same, fixed, lane_trial, mapped, regression, vmapped
 
 from sweeps.config import SweepConfig
@@ -69,6 +68,7 @@ def test_the_table_has_the_arguments_of_the_installed_optax(name: str) -> None:
 # ---- every optimizer -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))
 def test_every_numeric_argument_is_a_value_of_the_lane(name: str) -> None:
     arguments = numeric(name)
@@ -76,6 +76,7 @@ def test_every_numeric_argument_is_a_value_of_the_lane(name: str) -> None:
     assert optimizers.traceable(name, arguments) == arguments.keys() - untraced
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))
 def test_two_updates_with_traced_arguments_are_those_of_plain_optax(name: str) -> None:
     arguments = numeric(name)
@@ -101,10 +102,12 @@ def two_updates(optimizer: optax.GradientTransformation) -> Any:
 
 
 SOME = {"adamw", "noisy_sgd", "polyak_sgd"}
-OTHERS = sorted(set(ARGUMENTS) - SOME)
-IN_LANES = [*sorted(SOME), *(pytest.param(OTHERS[index], marks=pytest.mark.slow) for index in part(len(OTHERS), 6))]
+IN_LANES = [
+    pytest.param(name, marks=pytest.mark.always if name in SOME else pytest.mark.slow) for name in sorted(ARGUMENTS)
+]
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("name", IN_LANES)
 def test_two_iterations_in_a_lane_are_those_of_plain_optax(name: str) -> None:
     arguments = numeric(name)

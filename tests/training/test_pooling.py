@@ -62,6 +62,7 @@ def drawn(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(0).integers(-1, 3, shape).astype(np.float32)
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_values_and_gradients_are_those_of_xla_even_where_numbers_are_equal(case: Case, operation: str) -> None:

@@ -114,6 +114,7 @@ CASES = {
 }
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_a_convolution_and_its_gradients_are_those_of_xla(case: Case) -> None:
     assert_equal_in_value_and_gradient(case)
@@ -173,6 +174,7 @@ def test_a_large_layout_is_never_in_memory_at_once() -> None:
     assert compiled.memory_analysis().temp_size_in_bytes < whole / 4
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("name", ["two dimensions", "a transposed convolution", "depthwise", "groups"])
 @pytest.mark.parametrize(
     ("dtype", "preferred"),

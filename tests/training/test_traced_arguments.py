@@ -103,6 +103,7 @@ def test_computing_needs_a_lane() -> None:
 X = jnp.linspace(-1, 1, 6).reshape(2, 3)
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize(
     "compute",
     [

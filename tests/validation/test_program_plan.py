@@ -139,6 +139,7 @@ def drawn(config: SweepConfig, chance: random.Random) -> dict[str, Value]:
     return params
 
 
+@pytest.mark.rotating
 @pytest.mark.parametrize("name", SPACES)
 def test_a_plan_counts_the_programs_that_trials_have(name: str) -> None:
     swept, chance = made(name), random.Random(0)
