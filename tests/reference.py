@@ -1,11 +1,12 @@
-"""The meaning of the system in fifty lines: one trial, trained in a plain, unjitted loop.
+"""The meaning of the system in fifty lines: one trial, trained in a plain loop.
 
 No lanes, no micro-batches, no masks: each batch is sliced whole and its mean loss is differentiated at once. Everything
-fast is compared with this.
+fast is compared with this. JAX compiles what is done with a batch, because most tests wait for this loop.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -49,28 +50,35 @@ def train(
     lane_key = jax.random.fold_in(jax.random.key(seed), number)
     params, kept = model.init(jax.random.fold_in(lane_key, INIT))
     state, history = optimizer.init(params), []
+    differentiated, evaluated = compiled(model.apply, loss)
     for epoch in range(epochs):
         losses = []
         cut = batches(len(x), batch_size, seed=seed, number=number, epoch=epoch, chunk_rows=chunk_rows)
         for update, rows in enumerate(cut):
             key, moves = (drawn_from(lane_key, purpose, epoch, update) for purpose in (DRAWS, AUGMENTATION))
             taken = x[rows] if not augmentation else moved(x[rows], augmentation, moves)
-
-            def mean_loss(
-                params: Any, kept: Any, rows: np.ndarray = rows, key: jax.Array = key, taken: np.ndarray = taken
-            ) -> Any:
-                outputs, kept = model.apply(params, kept, inputs(dataset, taken), key, True)
-                return (weights[rows] * loss(outputs, jnp.asarray(y[rows]))).mean(), kept
-
-            (value, kept), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, kept)
+            (value, kept), gradient = differentiated(params, kept, inputs(dataset, taken), y[rows], weights[rows], key)
             changes, state = optimizer.update(gradient, state, params)
             params = optax.apply_updates(params, changes)
             losses.append(float(value) * len(rows))
-        outputs, _ = model.apply(params, kept, inputs(dataset, dataset.valid.x), lane_key, False)
+        outputs, _ = evaluated(params, kept, inputs(dataset, dataset.valid.x), lane_key, False)
         targets = jnp.asarray(dataset.valid.y)
         scores = [float(metric(outputs, targets)) for metric in metrics]
         history.append(Epoch(sum(losses) / len(x), float(loss(outputs, targets).mean()), tuple(scores)))
     return Variables(params, kept).tree, history
+
+
+@functools.lru_cache(maxsize=32)
+def compiled(
+    apply: Callable[..., Any], loss: Callable[..., jax.Array]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A batch's mean loss (with what the model keeps) and its gradient; and the model's outputs."""
+
+    def mean_loss(params: Any, kept: Any, x: jax.Array, y: jax.Array, weights: jax.Array, key: jax.Array) -> Any:
+        outputs, kept = apply(params, kept, x, key, True)
+        return (weights * loss(outputs, y)).mean(), kept
+
+    return jax.jit(jax.value_and_grad(mean_loss, has_aux=True)), jax.jit(apply, static_argnums=4)
 
 
 def drawn_from(lane_key: jax.Array, purpose: int, epoch: int, update: int) -> jax.Array:
