@@ -53,6 +53,7 @@ import pytest
 import sweeping
 from hypothesis import settings
 from jax.experimental.compilation_cache import compilation_cache
+from sweeping import compiled
 
 from sweeps.engine import program
 
@@ -91,9 +92,19 @@ def compiled_as_shipped() -> Iterator[None]:
     sweeping.forget_programs()
 
 
+@pytest.fixture(autouse=True)
+def programs_kept(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test takes a training program that an earlier one has compiled, unless it is `compiling_anew`."""
+    if "compiling_anew" in request.fixturenames:
+        yield
+    else:
+        with compiled.programs_kept():
+            yield
+
+
 @pytest.fixture
 def compiling_anew() -> Iterator[None]:
-    """For tests that count compilations: JAX takes no program that an earlier test has compiled."""
+    """For tests that count compilations: nothing is taken that an earlier test has compiled."""
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()
     yield

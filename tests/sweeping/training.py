@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import reference
 
+from sweeping import compiled
 from sweeps.config import SweepConfig, space
 from sweeps.datasets.loading import Datasets
 from sweeps.engine.devices import Policy
@@ -67,6 +68,7 @@ def _kept_programs(config: SweepConfig, lanes: int | None) -> Programs:
 def forget_programs() -> None:
     """Let go of the programs that tests share."""
     _kept_programs.cache_clear()
+    compiled.forget()
 
 
 def lane_trial(programs: Programs, config: SweepConfig, number: int, params: Params) -> LaneTrial:
