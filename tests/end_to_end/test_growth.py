@@ -177,7 +177,7 @@ def test_ten_thousand_trials_are_replayed_in_seconds(sampler: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["random", "tpe_hyperband"])
+@pytest.mark.parametrize("variant", [pytest.param("random", marks=pytest.mark.long), "tpe_hyperband"])
 def test_the_growth_benchmark_says_what_its_trials_took(variant: str) -> None:
     trials = 1000 if IS_LONG else 200
     command = [sys.executable, "-m", "benchmarks.growth", variant, "--trials", str(trials)]

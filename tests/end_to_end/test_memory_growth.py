@@ -43,7 +43,7 @@ print(json.dumps({{"trials": progress.done - done, "grown_mb": grown / 1e6, "out
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="this system does not say how much memory is resident"
 )
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", [pytest.param("random", marks=pytest.mark.long), "tpe"])
 def test_trials_after_the_first_hundreds_take_less_than_50_kb_each(tmp_path: Path, sampler: str) -> None:
     """By then every program is compiled, the libraries for tables are loaded and the tables were written."""
     environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}

@@ -239,19 +239,19 @@ def test_files_of_mutated_bytes_are_configs_or_refused(tmp_path: Path) -> None:
         path.write_bytes(text)
         return read_draft(path)
 
-    outcomes = fuzz(seeds(20_000, 1_500), mutated_bytes, draft)
+    outcomes = fuzz(seeds(20_000, 750), mutated_bytes, draft)
     assert_both(outcomes, 1000)
 
 
 @pytest.mark.slow
 def test_mutated_structures_are_configs_or_refused() -> None:
-    outcomes = fuzz(seeds(70_000, 5_000), lambda chance: mutated_tree(chance, list(HOSTILE)), as_draft)
+    outcomes = fuzz(seeds(70_000, 2_500), lambda chance: mutated_tree(chance, list(HOSTILE)), as_draft)
     assert_both(outcomes, 1000)
 
 
 @pytest.mark.slow
 def test_mutated_structures_written_as_yaml_are_configs_or_refused() -> None:
-    outcomes = fuzz(seeds(5_000, 500), lambda chance: write(mutated_tree(chance, WRITABLE)), as_draft)
+    outcomes = fuzz(seeds(5_000, 250), lambda chance: write(mutated_tree(chance, WRITABLE)), as_draft)
     assert_both(outcomes, 100)
 
 
@@ -261,7 +261,7 @@ def test_mutated_overrides_are_configs_or_refused() -> None:
         return as_draft(copy.deepcopy(TREES[-1]), texts)
 
     outcomes = fuzz(
-        seeds(15_000, 3_000), lambda chance: [override(chance) for _ in range(chance.randrange(1, 4))], draft
+        seeds(15_000, 1_500), lambda chance: [override(chance) for _ in range(chance.randrange(1, 4))], draft
     )
     assert_both(outcomes, 100)
 
@@ -269,7 +269,7 @@ def test_mutated_overrides_are_configs_or_refused() -> None:
 @pytest.mark.slow
 def test_a_mutated_structure_that_is_a_config_is_written_and_read_back_the_same() -> None:
     kept = 0
-    chosen = seeds(2_000, 400)
+    chosen = seeds(2_000, 200)
     for seed in chosen:
         draft = as_draft(mutated_tree(random.Random(seed), list(HOSTILE)))
         if not draft.complaints:

@@ -39,7 +39,7 @@ from sweeps.runner import start
 from sweeps.stop_request import StopRequest
 
 pytestmark = pytest.mark.slow
-TRIES, RUNS = (1000, 40) if IS_LONG else (200, 10)
+TRIES, RUNS = (1000, 40) if IS_LONG else (100, 6)
 TRIALS = 12
 KINDS = ("run", "ask", "start", "epoch", "outcome", "best", "stop", "resume", "set_out")
 UNPROTECTED = (".owner", ".torn-1")
@@ -260,7 +260,7 @@ def test_the_next_run_goes_on_and_comes_to_the_same_numbers(
 def test_the_next_run_goes_on_whichever_line_of_the_log_is_lost(original: Original, folder: Path) -> None:
     lines = original.files[LOG].splitlines(keepends=True)
     assert {kind for line in lines for kind in KINDS if f'"kind":"{kind}"'.encode() in line} == set(KINDS)
-    for index in part(len(lines), 30):
+    for index in part(len(lines), 15):
         line = lines[index]
         content = b"".join([*lines[:index], line.replace(b'"time":"2', b'"time":"3'), *lines[index + 1 :]])
         check_next_run(original, folder, LOG, content)

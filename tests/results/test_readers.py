@@ -18,8 +18,8 @@ from sweeps.command import show as command_show
 from sweeps.doctor import examine
 
 PROJECT = Path(__file__).parents[2]
-READERS = 3
-SECONDS = 8.0
+READERS, LOOKS = 3, 5
+"""So many readers, each of which looks so often at least."""
 CONFIG = """\
 name: small
 dataset: {use: linear_regression, rows: 50000, features: 3}
@@ -43,7 +43,7 @@ before, count = {}, 0
 while sys.stdin.readable() and not Path(sys.argv[2]).exists():
     before = read_once(folder, before)
     count += 1
-print(count)
+    print(count, flush=True)
 """
 
 
@@ -75,7 +75,10 @@ def test_readers_in_a_loop_neither_fail_nor_harm_a_sweep_that_runs(tmp_path: Pat
         command = [sys.executable, "-c", READER, str(folder), str(done)]
         readers = [subprocess.Popen(command, **options, **pipes) for _ in range(READERS)]  # type: ignore[call-overload]
         try:
-            time.sleep(SECONDS)
+            for reader in readers:
+                assert reader.stdout is not None
+                while (line := reader.stdout.readline()) and int(line) < LOOKS:
+                    pass
             before = folder.joinpath("log", "worker-0.jsonl").stat().st_size
             time.sleep(1)
             assert folder.joinpath("log", "worker-0.jsonl").stat().st_size > before, "the writer stands still"
@@ -84,9 +87,9 @@ def test_readers_in_a_loop_neither_fail_nor_harm_a_sweep_that_runs(tmp_path: Pat
             assert (writer.returncode, "Traceback" in complaints) == (75, False), complaints
             done.touch()
             for reader in readers:
-                count, complaints = reader.communicate(timeout=60)
+                counts, complaints = reader.communicate(timeout=60)
                 assert (reader.returncode, complaints) == (0, "")
-                assert int(count) >= 3
+                assert int(counts.splitlines()[-1]) >= LOOKS
         finally:
             for process in (writer, *readers):
                 process.kill()
