@@ -61,7 +61,7 @@ def _key(of: Program) -> Any:
         *(lane.model.init, lane.model.apply, lane.model.penalty, lane.rows, lane.chunk_rows),
         *(locate(name, ModelError) for name in names if ":" in name),
         *(of.lane_count, of.micro_batches, of.device, _shapes(of.feed.shapes), _shapes(of.lane.model.shapes)),
-        *(repr(program.TRAINING), Program._epoch_function, Program._init_function),
+        *(repr(program.TRAINING), Program._epoch_function, Program._init_function, Program._compile),
     )
 
 
