@@ -94,7 +94,7 @@ def test_a_window_of_minutes_again_and_again_ends_with_nothing_left_to_do(projec
     """As cron does it; and of two that begin together, one is refused and harms nothing."""
     codes = list[tuple[int, ...]]()
     while not codes or codes[-1] != (0, 0):
-        both = [sweep(project, "windows", "--minutes", "0.05", PACE_SECONDS="0.05") for _ in range(2)]
+        both = [sweep(project, "windows", "--minutes", "0.1", PACE_SECONDS="0.07") for _ in range(2)]
         codes.append(tuple(sorted(process.wait(timeout=100) for process in both)))
         assert set(codes[-1]) <= {0, 2, 75}, (project / "output").read_text()
     counted("windows of `--minutes`, two runs at a time", f"{len(codes)} windows")
