@@ -195,14 +195,17 @@ def best_epoch(epochs: Mapping[int, Epoch], metric: str, direction: str) -> int 
 
 
 def _count_time(trial: LoggedTrial, record: Record, run: int) -> None:
-    """By the clock of each run, which does not jump as the time of day may; not between two runs, and not in pauses."""
+    """By the clock of each run, which does not jump as the time of day may; not in pauses, and not between two runs.
+
+    What comes before a `resume` is one or the other, also where the log has lost the record that a run began.
+    """
     elapsed, kind, was_paused = record.get("elapsed"), record.get("kind"), trial.is_paused
     trial.is_paused = kind == "pause" or (was_paused and kind not in ("start", "resume"))
     if elapsed is None or trial.ending:
         return
     if kind == "start":
         trial.took_s = 0.0
-    elif trial.took_s is not None and trial.seen[0] == run and not was_paused:
+    elif trial.took_s is not None and trial.seen[0] == run and not was_paused and kind != "resume":
         trial.took_s += max(elapsed - trial.seen[1], 0.0)
     trial.seen = run, elapsed
 

@@ -56,3 +56,29 @@ def test_a_clock_that_is_set_changes_no_duration(elapsed: tuple[float | None], t
     columns = {column.name: column.values for column in trial_columns([trials[0]], SHAPE)}
     assert columns["duration"] == [timedelta(seconds=took_s)]
     assert math.isclose(EarlierRuns(records, trials).seconds_used(), used_s)
+
+
+def test_time_between_two_runs_is_no_trials_also_where_the_log_has_lost_that_the_second_began() -> None:
+    records = [
+        each for each in one_trial(1.0, 3.5, 60.0, 10.0, 12.0) if each["time"][8:10] != "30" or each["kind"] != "run"
+    ]
+    assert LoggedTrials(records).trials[0].took_s == pytest.approx(2.5 + 2.0)
+
+
+def test_a_pause_is_not_counted_until_the_trial_goes_on_or_ends() -> None:
+    figures = {"epoch": 1, "train_loss": 1.0, "valid_loss": 1.0, "metrics": {}, "seconds": 0.5}
+    ended = {"outcome": "pruned", "reason": "", "value": 1.0, "epochs": 1}
+    paused = [
+        record("run", 1, 0.0),
+        of_trial("ask", 1, 0.5, params={}),
+        of_trial("start", 1, 1.0),
+        of_trial("epoch", 1, 3.0, **figures),
+        of_trial("pause", 1, 3.0),
+    ]
+    assert LoggedTrials([*paused, of_trial("outcome", 1, 50.0, **ended)]).trials[0].took_s == pytest.approx(2.0)
+    going_on = [
+        of_trial("promote", 1, 20.0),
+        of_trial("resume", 1, 30.0, epoch=1),
+        of_trial("epoch", 1, 34.0, **figures),
+    ]
+    assert LoggedTrials([*paused, *going_on]).trials[0].took_s == pytest.approx(2.0 + 4.0)
