@@ -7,6 +7,7 @@ argument is static and selects the program.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Container, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +22,7 @@ from sweeps.errors import ModelError
 from sweeps.training import components
 from sweeps.training.components import close, computed, is_number
 from sweeps.training.lane_placeholder import within
+from sweeps.training.pytrees import on_host
 from sweeps.user_code import parameters, reason
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -169,6 +171,20 @@ def make_same_updates(
     generator = np.random.default_rng(0)
     params = {name: generator.uniform(0.05, 0.5, shape).astype(np.float32) for name, shape in SHAPES.items()}
     return close(*computed(both, values, params))
+
+
+def climbs(use: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether every parameter moves along its gradient, as parts of optimizers do that no learning rate follows.
+
+    Such a part is `optax.scale_by_adam` or `optax.clip_by_global_norm` by itself, under which a loss rises.
+    """
+    params = {
+        name: np.linspace(0.05, 0.5, math.prod(shape), dtype=np.float32).reshape(shape)
+        for name, shape in SHAPES.items()
+    }
+    after = computed(lambda params: _moved(build(use, arguments, lambda: jax.random.key(0)), params)[-1], params)
+    moves = np.concatenate([(on_host(after[name]) - params[name]).ravel() for name in params])
+    return bool((moves >= 0).all() and (moves > 0).any())
 
 
 def _moved(optimizer: optax.GradientTransformationExtraArgs, params: Any) -> list[Any]:

@@ -132,13 +132,20 @@ def _no_rate(draft: Draft, rule: str, chosen: Mapping[str, Value]) -> None:
 def _drive(draft: Draft, use: str, samples: list[SampleConfig], datasets: Datasets) -> None:
     """Whether a lane can drive an optimizer that is not in the table: one update is traced."""
     from sweeps.training import constants
-    from sweeps.training.optimizers import traceable, with_rate
+    from sweeps.training.optimizers import climbs, traceable, with_rate
 
     space = draft.sections.search_space
     rate = written_values("learning_rate", space["learning_rate"])[0][1] if "learning_rate" in space else None
     for sample in samples:
         arguments = with_rate(sample.arguments, rate)  # type: ignore[arg-type]  # the rate's own type is checked elsewhere
         if _tried(draft, _use_place(draft, "optimizer", use), traceable, use, arguments) is None:
+            return
+        if climbs(use, arguments):
+            rule = f"{use} moves parameters along the gradient, so that the loss rises: it is a part of an optimizer"
+            advice = (
+                "Name a function of yours that returns `optax.chain(…, optax.scale_by_learning_rate(learning_rate))`"
+            )
+            draft.complain(_use_place(draft, "optimizer", use), rule, "", advice)
             return
         if ":" in use:
             datasets.note(OF_OPTIMIZER, use, sample.arguments, constants.of_optimizer(use, arguments))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import optax
 import pytest
 
 from sweeps.config import as_draft
@@ -378,3 +379,19 @@ def test_arguments_that_the_table_knows_are_not_noted() -> None:
     validate.examine(draft, Datasets())
     assert draft.notes == []
     assert [complaint.path for complaint in draft.complaints] == ["optimizer.b3"]
+
+
+def descending(learning_rate: float) -> optax.GradientTransformation:
+    parts = optax.clip_by_global_norm(1.0), optax.scale_by_adam(), optax.scale_by_learning_rate(learning_rate)
+    return optax.chain(*parts)
+
+
+@pytest.mark.usefixtures("ordinary_promotion")
+@pytest.mark.parametrize("use", ["scale_by_adam", "identity", "scale_by_rms"])
+def test_a_part_of_an_optimizer_by_which_the_loss_rises_is_refused(use: str) -> None:
+    tree = {**CONFIG, "optimizer": {"use": use}, "search_space": {"epochs": 1, "batch_size": 16}}
+    draft = as_draft(tree)
+    validate.examine(draft, Datasets())
+    (told,) = map(str, draft.complaints)
+    assert f"{use} moves parameters along the gradient, so that the loss rises: it is a part of an optimizer" in told
+    assert said("optimizer.use=test_validate:descending") == []  # which is what the advice says
