@@ -81,7 +81,7 @@ def settled(space: Mapping[str, Any], pruner: Component) -> tuple[Mapping[str, A
 def rung_faults(sections: Sections) -> Iterator[Fault]:
     """What does not fit a pruner that pauses trials."""
     pruner, epochs = sections.pruner, sections.search_space.get("epochs")
-    if pruner is None or pruner.use not in PAUSING:
+    if pruner is None or pruner.use not in PAUSING or not _are_right(pruner):
         return
     name = f"pruner `{pruner.use}`"
     if isinstance(epochs, IntRange) and not epochs.when and epochs.step == 1:
@@ -110,6 +110,13 @@ def rung_faults(sections: Sections) -> Iterator[Fault]:
     if sampler is not None and sampler.use not in SAMPLERS:
         rule = f"{name} goes with {', '.join(SAMPLERS)}: other samplers do not learn from trials that are paused"
         yield Fault(("sampler", "use"), rule, show(sampler.use), "Use `tpe`")
+
+
+def _are_right(pruner: Component) -> bool:
+    """Whether its arguments are numbers that can be reckoned with; otherwise they are complained about by themselves."""
+    least = {"min_epochs": 1, "reduction_factor": 2, "wave_size": 2, "brackets": 1}
+    given = ((pruner.arguments.get(name, low), low) for name, low in least.items())
+    return all(type(value) is int and value >= low for value, low in given)
 
 
 def _enqueued(sections: Sections, name: str, longest: int) -> Iterator[Fault]:

@@ -264,6 +264,16 @@ MISTAKES = [
     ),
     ({}, {"pruner": {"use": "asha", "min_epochs": 2}}, r"pruner\.min_epochs: must not be given .* Remove it"),
     ({}, {"pruner": {"use": "waves", "brackets": 5}}, r"pruner\.brackets: must be at most the number of rungs, 4"),
+    (
+        {},
+        {"pruner": {"use": "waves", "reduction_factor": 1}},
+        r"pruner\.reduction_factor: must be at least 2, but got 1",
+    ),
+    (
+        {},
+        {"pruner": {"use": "asha", "min_epochs": "two"}},
+        r"pruner\.min_epochs: must be a whole number, but got 'two'",
+    ),
     ({}, {"sampler": "cmaes"}, r"sampler\.use: pruner `waves` goes with tpe, random, grid, qmc"),
     (
         {},
