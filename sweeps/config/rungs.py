@@ -41,7 +41,7 @@ def rungs_of(config: SweepConfig) -> tuple[int, ...]:
     """The rungs of a config whose pruner pauses trials."""
     longest: Any = config.search_space["epochs"]
     first: Any = config.pruner.arguments.get("min_epochs", 1)
-    return rung_epochs(first, longest, factor_of(config.pruner))
+    return rung_epochs(int(first), longest, factor_of(config.pruner))
 
 
 def wave_sizes(config: SweepConfig) -> tuple[int, ...]:
@@ -52,8 +52,8 @@ def wave_sizes(config: SweepConfig) -> tuple[int, ...]:
     """
     given: Mapping[str, Any] = config.pruner.arguments
     rounds, factor = len(rungs_of(config)), factor_of(config.pruner)
-    size = given.get("wave_size") or factor ** (rounds - 1)
-    return tuple(-(-size * rounds // ((rounds - first) * factor**first)) for first in range(given.get("brackets", 1)))
+    size, brackets = int(given.get("wave_size") or factor ** (rounds - 1)), int(given.get("brackets", 1))
+    return tuple(-(-size * rounds // ((rounds - first) * factor**first)) for first in range(brackets))
 
 
 def rungs_in_words(config: SweepConfig) -> str:
@@ -113,10 +113,10 @@ def rung_faults(sections: Sections) -> Iterator[Fault]:
 
 
 def _are_right(pruner: Component) -> bool:
-    """Whether its arguments are numbers that can be reckoned with; otherwise they are complained about by themselves."""
+    """Whether its arguments are numbers to reckon with; otherwise they are complained about by themselves."""
     least = {"min_epochs": 1, "reduction_factor": 2, "wave_size": 2, "brackets": 1}
     given = ((pruner.arguments.get(name, low), low) for name, low in least.items())
-    return all(type(value) is int and value >= low for value, low in given)
+    return all(isinstance(value, int | float) and value == value // 1 >= low for value, low in given)
 
 
 def _enqueued(sections: Sections, name: str, longest: int) -> Iterator[Fault]:
