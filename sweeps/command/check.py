@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from sweeps.amounts import count
 from sweeps.command import data_facts, display
 from sweeps.config import Choices, Component, FloatRange, IntRange, SweepConfig, read_draft
 from sweeps.config.parameters import name_of, range_by_range
-from sweeps.config.rungs import PAUSING, rungs_in_words
+from sweeps.config.rungs import PAUSING, rungs_in_words, rungs_of
 from sweeps.datasets import targets
 from sweeps.datasets.dataset import Dataset
 from sweeps.datasets.loading import Datasets
@@ -85,7 +85,7 @@ def facts(config: SweepConfig, dataset: Dataset, most: int | None) -> list[tuple
             config.sampler.use if config.pruner.use == "none" else f"{config.sampler.use}, {config.pruner.use}",
         ),
         *([("rungs", rungs_in_words(config))] if config.pruner.use in PAUSING else []),
-        *((f"  {name_of(key)}", described(entry)) for key, entry in range_by_range(config.search_space).items()),
+        *_space(config),
         ("until", " or ".join(_limits(config, most))),
         *([("first", first)] if config.enqueue else []),
     ]
@@ -127,9 +127,23 @@ def _limits(config: SweepConfig, most: int | None) -> list[str]:
     return [
         *([f"{count(most, 'trial')}, {what}"] if most is not None else []),
         *([count(budget.trials, "trial")] if budget.trials is not None else []),
-        *([f"{budget.minutes:g} minutes"] if budget.minutes is not None else []),
+        *([minutes_of(budget.minutes)] if budget.minutes is not None else []),
         *([target] if target else []),
     ]
+
+
+def _space(config: SweepConfig) -> Iterator[tuple[str, str]]:
+    """The search space, and what becomes of it where the pruner decides how long trials are."""
+    for key, entry in range_by_range(config.search_space).items():
+        text = described(entry)
+        if key == "epochs" and config.pruner.use in PAUSING:
+            text = f"{min(rungs_of(config))} to {entry}, as {config.pruner.use} decides"
+        yield f"  {name_of(key)}", text
+
+
+def minutes_of(minutes: float) -> str:
+    """A budget of minutes in words."""
+    return f"{minutes:g} minute{'' if minutes == 1 else 's'}"
 
 
 def described(entry: object) -> str:

@@ -67,7 +67,8 @@ def _sweep(template: str, name: str) -> str:
 def _contents(name: str, template: str) -> Iterator[tuple[str, bytes]]:
     """The files of a project, by their paths in it."""
     root = _root("README.md")
-    yield "README.md", _text(root, name).encode()
+    is_maximized = "direction: maximize" in _sweep(template, name)
+    yield "README.md", _text(root, name).replace("ASCENDING", str(not is_maximized)).encode()
     yield ".gitignore", _text(_root("gitignore"), name).encode()
     yield SCHEMA, (json.dumps(json_schema(), indent=1) + "\n").encode()
     for path, file in _files(_root(template), ""):

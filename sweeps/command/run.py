@@ -124,7 +124,9 @@ def continues(first: Progress) -> str:
 
 def headline(config: SweepConfig, results: Path) -> str:
     """What is about to run, in one line."""
-    amount = "" if config.budget.trials is None else f", {config.budget.trials} trials"
+    budget = config.budget
+    amount = "" if budget.trials is None else f", {count(budget.trials, 'trial')}"
+    amount += "" if budget.minutes is None else f", {budget.minutes:g} min"
     pruner = "" if config.pruner.use == "none" else f" and {config.pruner.use}"
     return f"sweep {config.name}: {config.sampler.use}{pruner}{amount} -> {results / config.name}"
 

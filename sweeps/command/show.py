@@ -62,10 +62,18 @@ def best_first(summary: Summary) -> list[LoggedTrial]:
 
 def columns(metric: str, searched: Sequence[str], trials: Sequence[LoggedTrial]) -> Table:
     """A column for every searched parameter; long names go on two lines."""
-    table = _table([_in_two(name) for name in ("trial", metric, "outcome", *searched)])
+    has_epochs = _tells_epochs(searched, trials)
+    more = ["epochs_run"] if has_epochs else []
+    table = _table([_in_two(name) for name in ("trial", metric, "outcome", *more, *searched)])
     for trial in trials:
-        table.add_row(*_outline(trial), *(_cell(trial.params.get(name)) for name in searched))
+        run = [str(trial.epochs_run)] if has_epochs else []
+        table.add_row(*_outline(trial), *run, *(_cell(trial.params.get(name)) for name in searched))
     return table
+
+
+def _tells_epochs(searched: Sequence[str], trials: Sequence[LoggedTrial]) -> bool:
+    """Whether trials have trained for different numbers of epochs, which no parameter says."""
+    return "epochs" not in searched and len({trial.epochs_run for trial in trials}) > 1
 
 
 def compact(metric: str, searched: Sequence[str], trials: Sequence[LoggedTrial], width: int) -> Table:
@@ -76,6 +84,8 @@ def compact(metric: str, searched: Sequence[str], trials: Sequence[LoggedTrial],
     cells = [{name: _cell(trial.params.get(name)) for name in searched} for trial in trials]
     # A space within a value would let it be broken there.
     given = [[f"{clean(name)}={cell.replace(', ', ',')}" for name, cell in each.items() if cell] for each in cells]
+    if _tells_epochs(searched, trials):
+        given = [[f"epochs_run={trial.epochs_run}", *words] for trial, words in zip(trials, given, strict=True)]
     heading, outlines = ["trial", clean(metric), "outcome"], [_outline(trial) for trial in trials]
     taken = sum(max(map(len, column)) + 2 for column in zip(heading, *outlines, strict=True))
     longest = max((len(word) for words in given for word in words), default=0)

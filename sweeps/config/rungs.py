@@ -59,7 +59,7 @@ def wave_sizes(config: SweepConfig) -> tuple[int, ...]:
 def rungs_in_words(config: SweepConfig) -> str:
     """When trials are compared, and with how many others."""
     *rungs, longest = map(str, rungs_of(config))
-    after = f"after {', '.join(rungs)} of {longest} epochs" if rungs else f"none: {longest} epochs for all"
+    after = f"after {', '.join(rungs)} of {longest} epochs" if rungs else "none, for no trial can have fewer epochs"
     sizes = ", ".join(map(str, dict.fromkeys(wave_sizes(config))))
     return f"{after}, in waves of {sizes}" if config.pruner.use == "waves" else after
 

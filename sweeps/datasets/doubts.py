@@ -23,6 +23,8 @@ FEW_ROWS = 30
 FAR = 30
 """So many times the distance between the quartiles from the median is far outside: 40 deviations of a bell curve."""
 FEW_FAR = 0.01
+LARGE, MOST_SIZED = 100, 100_000
+"""So large targets take a network most of its training to come near; of so many the first are looked at."""
 MOST_CANDIDATES = 20
 ROWS_OF_A_VALUE = 5
 TRIVIAL = 0.9999
@@ -187,6 +189,10 @@ def _of_targets(dataset: Dataset) -> Iterator[str]:
     if len(targets) > 1 and (targets == targets[0]).all():
         yield "the target is the same in every row that trains, so that nothing is learnt from it"
     if dataset.classes is None:
+        size = float(np.abs(targets[:MOST_SIZED]).mean(dtype=np.float64)) if len(targets) else 0.0
+        if dataset.target_scaling is None and size > LARGE:
+            advice = "`scale_target: true`" if dataset.preprocessing else "divide them"
+            yield f"targets are numbers of about {size:.3g}, and a new network begins near 0, far away: {advice}"
         return
     names = dataset.class_names or tuple(map(str, range(dataset.classes)))
     for split, (_, y) in dataset.splits.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from sweeps.config.names import TOP
 from sweeps.errors import ModelError
@@ -56,7 +57,19 @@ def check_metric(use: str, outputs: int, targets: Any) -> None:
     width = math.prod(targets.shape[1:])
     if (use in OF_CLASSES or use == "auc" or TOP.fullmatch(use)) and width != 1:
         raise ModelError(f"metric {use} needs one class label a row, but a row of the targets has {width} numbers")
+    if use in OF_CLASSES or use == "auc":
+        _check_labels(use, outputs, np.asarray(targets))
     _check(f"metric {use}", build_metric(use), outputs, targets, is_a_row=False)
+
+
+def _check_labels(use: str, outputs: int, targets: np.ndarray) -> None:
+    low, high = targets.min(), targets.max()
+    instead = "For numbers there are mean_absolute_error, mean_squared_error and r2"
+    if (targets != np.floor(targets)).any():
+        raise ModelError(f"metric {use} needs class labels (whole numbers), but the targets are fractional. {instead}")
+    if outputs == 1 and (low < 0 or high > 1):
+        told = f"metric {use} of one output needs targets of 0 and 1, but they are {low:g} to {high:g}"
+        raise ModelError(f"{told}. {instead}")
 
 
 def check_schedule(use: str, arguments: Mapping[str, Any]) -> None:

@@ -56,11 +56,15 @@ def test_a_new_project_is_right_as_it_is(
     assert said.splitlines()[2:4] == [f"    cd {tmp_path}/first-try", "    sweep run sweep.yaml"]
     monkeypatch.chdir(tmp_path / "first-try")
     check.check(Console(width=200), Path("sweep.yaml"), [])
-    assert "sweep.yaml: right" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "sweep.yaml: right" in told
+    assert "look at:" not in told
     assert load_config("sweep.yaml").name == "first-try"
     for name in ("README.md", ".gitignore", "sweep.schema.json", "models/__init__.py"):
         assert Path(name).is_file()
     assert "NAME" not in Path("README.md").read_text() + Path("sweep.yaml").read_text()
+    is_ascending = load_config("sweep.yaml").objective.direction == "minimize"
+    assert f'sort_values("value", ascending={is_ascending})' in Path("README.md").read_text()
 
 
 def test_a_new_project_runs_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

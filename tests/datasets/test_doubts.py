@@ -131,3 +131,20 @@ def test_a_target_that_is_the_same_in_every_row_is_told() -> None:
         pd.DataFrame({"a": RNG.normal(size=ROWS), "b": RNG.normal(size=ROWS), "y": target}).to_csv("t.csv", index=False)
         said = doubts(loading.load("csv", {"path": "t.csv", "target": "y"}))
         assert said == ["the target is the same in every row that trains, so that nothing is learnt from it"]
+
+
+def test_large_targets_that_are_not_scaled_are_told_with_the_way_out(tmp_path: Path) -> None:
+    rows = [f"{row % 7},{150_000 + 1_000 * (row % 11)}.5" for row in range(60)]
+    (tmp_path / "prices.csv").write_text("\n".join(["rooms,price", *rows]))
+    prices = [150_000.5 + 1_000 * (row % 11) for row in range(60)]
+    told = [
+        line
+        for line in doubts(loading.load("csv", {"path": str(tmp_path / "prices.csv"), "target": "price"}))
+        if "near 0" in line
+    ]
+    assert len(told) == 1
+    assert told[0].startswith("targets are numbers of about 1.5")
+    assert told[0].endswith("`scale_target: true`")
+    assert 1.5e5 < sum(prices) / len(prices) < 1.6e5
+    scaled = loading.load("csv", {"path": str(tmp_path / "prices.csv"), "target": "price", "scale_target": True})
+    assert not [line for line in doubts(scaled) if "near 0" in line]

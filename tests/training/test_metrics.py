@@ -295,3 +295,17 @@ def test_a_metric_that_gives_a_number_a_row_or_none_is_told_so() -> None:
 def test_a_metric_of_classes_is_refused_where_a_row_has_several_labels(name: str) -> None:
     with pytest.raises(ModelError, match=f"metric {name} needs one class label a row, but a row of the targets has 3"):
         check_signatures.check_metric(name, 3, np.zeros((4, 3), np.float32))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "auc"])
+def test_a_metric_of_classes_is_refused_for_numbers(name: str) -> None:
+    prices = np.float32([149_000, 380_000.5, 1_400_000])
+    with pytest.raises(
+        ModelError, match=rf"metric {name} needs class labels \(whole numbers\), but .* there are mean_absolute"
+    ):
+        check_signatures.check_metric(name, 1, prices)
+    with pytest.raises(
+        ModelError, match=rf"metric {name} of one output needs targets of 0 and 1, but they are 149000 to"
+    ):
+        check_signatures.check_metric(name, 1, np.floor(prices))
+    check_signatures.check_metric(name, 1, np.float32([0, 1, 1]))
