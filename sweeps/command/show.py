@@ -66,14 +66,19 @@ def columns(metric: str, searched: Sequence[str], trials: Sequence[LoggedTrial])
     more = ["epochs_run"] if has_epochs else []
     table = _table([_in_two(name) for name in ("trial", metric, "outcome", *more, *searched)])
     for trial in trials:
-        run = [str(trial.epochs_run)] if has_epochs else []
+        run = [_epochs_run(trial)] if has_epochs else []
         table.add_row(*_outline(trial), *run, *(_cell(trial.params.get(name)) for name in searched))
     return table
 
 
 def _tells_epochs(searched: Sequence[str], trials: Sequence[LoggedTrial]) -> bool:
     """Whether trials have trained for different numbers of epochs, which no parameter says."""
-    return "epochs" not in searched and len({trial.epochs_run for trial in trials}) > 1
+    return "epochs" not in searched and len({_epochs_run(trial) for trial in trials if trial.ending}) > 1
+
+
+def _epochs_run(trial: LoggedTrial) -> str:
+    """Of a trial that has ended; what the tables say of others may be old."""
+    return str(trial.epochs_run) if trial.ending else ""
 
 
 def compact(metric: str, searched: Sequence[str], trials: Sequence[LoggedTrial], width: int) -> Table:
@@ -85,7 +90,8 @@ def compact(metric: str, searched: Sequence[str], trials: Sequence[LoggedTrial],
     # A space within a value would let it be broken there.
     given = [[f"{clean(name)}={cell.replace(', ', ',')}" for name, cell in each.items() if cell] for each in cells]
     if _tells_epochs(searched, trials):
-        given = [[f"epochs_run={trial.epochs_run}", *words] for trial, words in zip(trials, given, strict=True)]
+        run = [[f"epochs_run={_epochs_run(trial)}"] if trial.ending else [] for trial in trials]
+        given = [[*first, *words] for first, words in zip(run, given, strict=True)]
     heading, outlines = ["trial", clean(metric), "outcome"], [_outline(trial) for trial in trials]
     taken = sum(max(map(len, column)) + 2 for column in zip(heading, *outlines, strict=True))
     longest = max((len(word) for words in given for word in words), default=0)

@@ -22,7 +22,7 @@ from sweeps.storage.paths import RunFolder
 
 SHORT_LOG_BYTES = 2**20
 """A log of fewer bytes is folded sooner than pyarrow is imported."""
-_NEEDED, _PREFIX = ("number", "attempt", "outcome", "value", "reason"), "params_"
+_NEEDED, _PREFIX = ("number", "attempt", "outcome", "value", "reason", "epochs_run"), "params_"
 
 
 class Summary(NamedTuple):
@@ -107,11 +107,11 @@ def _records(content: bytes) -> Iterator[Record]:
     from sweeps.results import parquet  # pyarrow, when the log is long enough to be worth it
 
     columns = parquet.read(content, lambda name: name in _NEEDED or name.startswith(_PREFIX))
-    numbers, attempts, outcomes, values, reasons = (columns.pop(name) for name in _NEEDED)
+    numbers, attempts, outcomes, values, reasons, epochs = (columns.pop(name) for name in _NEEDED)
     searched = [name.removeprefix(_PREFIX) for name in columns]
     params = zip(*columns.values(), strict=True) if columns else [()] * len(numbers)
-    for number, attempt, outcome, value, reason, given in zip(
-        numbers, attempts, outcomes, values, reasons, params, strict=True
+    for number, attempt, outcome, value, reason, epochs_run, given in zip(
+        numbers, attempts, outcomes, values, reasons, epochs, params, strict=True
     ):
         active = {name: each for name, each in zip(searched, given, strict=True) if each is not None}
         yield {"kind": "ask", "number": number, "params": active}
@@ -125,4 +125,5 @@ def _records(content: bytes) -> Iterator[Record]:
                 "outcome": outcome,
                 "value": value,
                 "reason": reason,
+                "epochs": epochs_run,
             }

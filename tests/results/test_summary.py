@@ -45,7 +45,8 @@ def told(
     epoch = {"kind": "epoch", "repeat": 0, "epoch": 1, "iterations": 4, "examples": 9, **figures}
     records = [{"kind": "ask", "params": params}] if params else []
     records += [{"kind": "start", "seed": 1, "device": "cpu:0"}, epoch]
-    records += [{"kind": "outcome", "outcome": word, "reason": "", "value": value}] if word else []
+    ended = {"kind": "outcome", "outcome": word, "reason": "", "value": value, "epochs": 1}
+    records += [ended] if word else []
     return [{**record, **common} for record in records]
 
 
