@@ -65,7 +65,7 @@ class Table:
     """A task of TaskSet; its loss is the validation loss."""
 
     def __init__(self, path: Path) -> None:
-        found = np.load(path)
+        found = np.load(path, allow_pickle=False)
         self.name = f"taskset {path.stem}"
         self._curves = np.asarray(found["valid_loss"][:, 1:], np.float64)  # the first is before any training
         self.longest = self._curves.shape[1]

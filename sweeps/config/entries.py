@@ -59,7 +59,12 @@ def _one(name: str, written: object, path: Path) -> tuple[Parameter | Value, lis
     except ValidationError as error:
         faults.extend(faults_of(error, path))
     faults.extend(_value_faults(name, written, path))  # what is said twice is shown once
-    return (None, faults) if faults else (_fitted(name, entry), [])
+    if not faults:
+        try:
+            return _fitted(name, entry), []
+        except ValidationError as error:  # text that is read as a number, where a name is wanted
+            faults.extend(faults_of(error, path))
+    return None, faults
 
 
 def _name_faults(name: str, path: Path) -> Iterator[Fault]:

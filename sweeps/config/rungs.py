@@ -20,8 +20,11 @@ PAUSING = ("waves", "asha")
 """Pruners that pause trials at rungs."""
 SAMPLERS = ("tpe", "random", "grid", "qmc")
 """Samplers that can propose beside them: TPE learns from rungs, and the others do not learn."""
-FACTOR = 3
-"""Of how many trials one goes on, unless the config says so."""
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "waves": {"min_epochs": 1, "reduction_factor": 3, "wave_size": None, "brackets": 1},
+    "asha": {"min_epochs": 1, "reduction_factor": 3},
+}
+"""What a config leaves out; a wave is as large as its rungs need."""
 
 
 def rung_epochs(first: int, longest: int, factor: int) -> tuple[int, ...]:
@@ -40,7 +43,7 @@ def rung_epochs(first: int, longest: int, factor: int) -> tuple[int, ...]:
 def rungs_of(config: SweepConfig) -> tuple[int, ...]:
     """The rungs of a config whose pruner pauses trials."""
     longest: Any = config.search_space["epochs"]
-    first: Any = config.pruner.arguments.get("min_epochs", 1)
+    first: Any = {**DEFAULTS[config.pruner.use], **config.pruner.arguments}["min_epochs"]
     return rung_epochs(int(first), longest, factor_of(config.pruner))
 
 
@@ -50,9 +53,9 @@ def wave_sizes(config: SweepConfig) -> tuple[int, ...]:
     One in `reduction_factor` of them is left at each rung, and one at the end, unless `wave_size` says otherwise. The
     brackets' shares are Hyperband's (Li et al., 2018, arXiv:1603.06560).
     """
-    given: Mapping[str, Any] = config.pruner.arguments
+    given = {**DEFAULTS["waves"], **config.pruner.arguments}
     rounds, factor = len(rungs_of(config)), factor_of(config.pruner)
-    size, brackets = int(given.get("wave_size") or factor ** (rounds - 1)), int(given.get("brackets", 1))
+    size, brackets = int(given["wave_size"] or factor ** (rounds - 1)), int(given["brackets"])
     return tuple(-(-size * rounds // ((rounds - first) * factor**first)) for first in range(brackets))
 
 
@@ -66,7 +69,7 @@ def rungs_in_words(config: SweepConfig) -> str:
 
 def factor_of(pruner: Component) -> int:
     """Of how many trials one goes on at a rung."""
-    factor: Any = pruner.arguments.get("reduction_factor", FACTOR)
+    factor: Any = {**DEFAULTS[pruner.use], **pruner.arguments}["reduction_factor"]
     return int(factor)
 
 

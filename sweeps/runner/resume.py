@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sweeps.config import SweepConfig, concealed
 from sweeps.config.changes import BINDING, FREE, Change, changes, checksum_changes
+from sweeps.config.values import FrozenDict
 from sweeps.errors import LogError, ResultsError
 from sweeps.log.trials import LoggedTrial
 from sweeps.results.best import holds
@@ -48,7 +49,7 @@ def with_history(config: SweepConfig, journal: Journal) -> SweepConfig:
     asked = [journal.trials[number] for number in sorted(journal.trials)]
     if config.sampler.use != "grid" or not asked or _is_in_order(config, asked):
         return config
-    known = [dict(entry.params) for entry in asked]
+    known = [FrozenDict(entry.params) for entry in asked]
     return config.model_copy(update={"enqueue": (*known, *config.enqueue[len(known) :])})
 
 

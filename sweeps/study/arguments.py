@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from sweeps.config.rungs import DEFAULTS as RUNGS
 from sweeps.config.schema import SweepConfig
 
 SAMPLER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -22,6 +23,7 @@ SAMPLER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 PRUNER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
+    **RUNGS,
     "hyperband": {"min_resource": 1, "reduction_factor": 3},
     # Optuna's own default, "auto", guesses the first size from the trials that happen to be complete.
     "successive_halving": {"min_resource": 1, "reduction_factor": 4, "min_early_stopping_rate": 0},

@@ -14,7 +14,7 @@ def ending(closed: ClosedJaxpr) -> str:
     """How the first output is computed: "softmax", "sigmoid" or "linear"; "" where it is something else.
 
     >>> import jax, jax.numpy as jnp
-    >>> layer = lambda x: x @ jnp.ones((3, 2)) + jnp.ones(2)
+    >>> layer = lambda x: x @ jnp.ones((3, 2)) + jnp.ones((1, 2))
     >>> functions = layer, lambda x: jax.nn.softmax(layer(x)), lambda x: jax.nn.sigmoid(layer(x)), jax.nn.relu
     >>> [ending(jax.make_jaxpr(function)(jnp.zeros((5, 3)))) for function in functions]
     ['linear', 'softmax', 'sigmoid', '']
@@ -26,7 +26,7 @@ def constants(closed: ClosedJaxpr) -> Iterator[Any]:
     """The arrays that are part of a trace, those of jitted functions within it too.
 
     >>> import jax, jax.numpy as jnp, numpy as np
-    >>> table = np.arange(3)
+    >>> table = np.arange(3, dtype=np.float32)
     >>> trace = jax.make_jaxpr(lambda x: x + table + jax.jit(lambda y: y * table)(x))(jnp.zeros(3))
     >>> len(list(constants(trace)))
     2

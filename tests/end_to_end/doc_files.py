@@ -14,6 +14,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "*/README.md", "sweeps/*/README.md")
     for path in PROJECT.glob(pattern)
     if path.name != "CHANGELOG.md"  # which speaks of what there was
+    and path.parent.name != "templates"  # which are of another project
 )
 SNIPPET = re.compile(
     r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL

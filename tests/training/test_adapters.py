@@ -273,6 +273,7 @@ def test_a_penalty_of_weights_is_what_keras_adds_to_its_loss() -> None:
     assert build("functional").penalty is None
 
 
+@pytest.mark.usefixtures("compiling_anew")
 def test_a_penalty_counts_once_a_batch_however_many_parts_it_has() -> None:
     parts, whole = (sweeping.single(sweep("regularized", micro_batch=each)).call(2**30) for each in (3, 8))
     assert_same(host(parts[0].state.params), host(whole[0].state.params), tolerances.TRAINED)
