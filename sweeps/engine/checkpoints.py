@@ -29,6 +29,8 @@ GENERATIONS = 2
 MOST_TIME = 1 / 20
 """Writing never takes more of the time than this; larger lanes are kept less often."""
 STATE = "state."
+AT_ONCE, ALONE, PAUSED = -1, -2, -3
+"""In the place of a lane group: states that are written now, the best trial that is trained again, paused trials."""
 
 
 class Snapshot(NamedTuple):
@@ -117,7 +119,7 @@ class Checkpoints:
 
     def keep_now(self, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
         """The same, and wait until they are on the disk, but not for ever."""
-        self._pool.submit(self._keep, -1, snapshots)
+        self._pool.submit(self._keep, AT_ONCE, snapshots)
         self._settle()
 
     def move_to(self, folder: Path) -> None:

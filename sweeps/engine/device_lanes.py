@@ -230,14 +230,16 @@ class DeviceLanes:
         if self._state is None or not begun:
             return []
         try:
-            state = held(self._state, self._lane_count is not None, begun)
+            # A copy of many lanes on the device first would take its memory twice.
+            is_few = 2 * len(begun) <= len(self._trials)
+            state = held(self._state, self._lane_count is not None, begun if is_few else None)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             trials = ", ".join(str(self._number(lane)) for lane in begun)
             self._notes.append(f"there is no memory to copy trial {trials} for a checkpoint: an older one counts")
             return []
-        return [self._snapshot_of(lane, row, state) for row, lane in enumerate(begun)]
+        return [self._snapshot_of(lane, row if is_few else lane, state) for row, lane in enumerate(begun)]
 
     def _snapshot_of(self, lane: int, row: int, state: Mapping[str, np.ndarray]) -> Snapshot:
         trial = self._trials[lane]

@@ -6,14 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from sweeps.engine.checkpoints import Checkpoints, Snapshot
+from sweeps.engine.checkpoints import PAUSED, Checkpoints, Snapshot
 from sweeps.engine.programs import LaneTrial
 from sweeps.machine import memory_bytes
 
 SHARE = 1 / 8
 """Of the machine's memory, for states of paused trials; what is more goes to the checkpoints' folder."""
-GROUP = -3
-"""Under which `Checkpoints` knows when paused trials are to be written next."""
 
 
 class PausedTrials:
@@ -23,12 +21,9 @@ class PausedTrials:
     is trained once more. `attempt` answers which attempt a trial is in.
     """
 
-    def __init__(
-        self, checkpoints: Checkpoints, attempt: Callable[[int], int], most_bytes: float | None = None
-    ) -> None:
+    def __init__(self, checkpoints: Checkpoints, attempt: Callable[[int], int]) -> None:
         self._checkpoints, self._attempt = checkpoints, attempt
-        share = (memory_bytes() or math.inf) * SHARE
-        self._most_bytes = share if most_bytes is None else most_bytes
+        self._most_bytes = (memory_bytes() or math.inf) * SHARE
         self._trials: dict[int, LaneTrial] = {}
         self._held: dict[int, Snapshot] = {}
         self._unwritten: set[int] = set()
@@ -36,9 +31,6 @@ class PausedTrials:
 
     def __iter__(self) -> Iterator[int]:
         return iter(sorted(self._trials))
-
-    def __len__(self) -> int:
-        return len(self._trials)
 
     def add(self, lane_trial: LaneTrial, snapshot: Snapshot | None = None) -> None:
         """A trial is paused, with its state where there is one."""
@@ -63,11 +55,11 @@ class PausedTrials:
     def is_due(self) -> bool:
         """Whether states are to be written now: by the time, or because they take too much memory."""
         is_too_much = self._bytes > self._most_bytes
-        return bool(self._unwritten) and (is_too_much or time.monotonic() >= self._checkpoints.due(GROUP))
+        return bool(self._unwritten) and (is_too_much or time.monotonic() >= self._checkpoints.due(PAUSED))
 
     def keep(self) -> None:
         """Have states written, whose epochs must be in the log by now, and let go of what takes too much memory."""
-        self._checkpoints.keep(GROUP, self.unwritten())
+        self._checkpoints.keep(PAUSED, self.unwritten())
         self._unwritten.clear()
         while self._bytes > self._most_bytes:
             self._let_go(next(iter(self._held)))

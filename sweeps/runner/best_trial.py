@@ -17,7 +17,7 @@ import numpy as np
 from sweeps.config import SweepConfig, metric_column, space
 from sweeps.config.schema import Objective
 from sweeps.datasets.dataset import Dataset
-from sweeps.engine.checkpoints import Checkpoints
+from sweeps.engine.checkpoints import ALONE, Checkpoints
 from sweeps.engine.device_lanes import alone
 from sweeps.engine.memory import is_out_of_memory
 from sweeps.engine.orders import Orders
@@ -35,9 +35,6 @@ from sweeps.storage.retry import LOGGER
 from sweeps.training.lane import LaneValues
 from sweeps.training.losses import meaning, outputs_needed
 from sweeps.training.program_key import ProgramKey, frozen
-
-OF_BEST = -2
-"""The number of a lane group that no scheduler has: the best trial is alone where it is trained again."""
 
 
 class BestTrial:
@@ -163,10 +160,10 @@ def trained_again(
             kept = lanes.advance(Orders(snapshots_after_s=0.0)).snapshots
             checkpoints.keep_now([(entry.attempt, snapshot) for snapshot in kept])
             return None
-        due = max(checkpoints.due(OF_BEST) - time.monotonic(), 0.0)
+        due = max(checkpoints.due(ALONE) - time.monotonic(), 0.0)
         kept = lanes.advance(Orders(awaited={0: epoch}, snapshots_after_s=due)).snapshots
         if kept:
-            checkpoints.keep(OF_BEST, [(entry.attempt, snapshot) for snapshot in kept])
+            checkpoints.keep(ALONE, [(entry.attempt, snapshot) for snapshot in kept])
     return lanes.params(0)
 
 

@@ -53,7 +53,7 @@ class Rungs:
 
     def end(self, number: int, value: float | None) -> None:
         """A trial has ended; with a value if it is complete."""
-        self._waiting.pop(number, None)
+        self.follow(number)
         self._best.pop(number, None)
         if value is not None:
             for rung in range(len(self.epochs)):
@@ -69,7 +69,7 @@ class Rungs:
         return None
 
     def follow(self, number: int) -> None:
-        """A trial was promoted, as the log says."""
+        """A trial waits no more: it was promoted, as the log says, or has ended."""
         self._waiting.pop(number, None)
 
     def losers(self) -> list[int]:
@@ -196,7 +196,6 @@ class Waves(Rungs):
     def end(self, number: int, value: float | None) -> None:
         """A trial has ended, which its wave may have waited for."""
         super().end(number, value)
-        self.follow(number)
         self._losers.discard(number)
         wave = self._wave_of(number)
         wave.ended.add(number)

@@ -19,7 +19,7 @@ import sweeps
 from sweeps.config import SweepConfig
 from sweeps.datasets.loading import Datasets
 from sweeps.engine import paused
-from sweeps.engine.checkpoints import Checkpoints
+from sweeps.engine.checkpoints import PAUSED, Checkpoints
 from sweeps.engine.devices import Policy
 from sweeps.log.jsonl import read_log
 from sweeps.runner import start
@@ -143,7 +143,7 @@ def test_states_of_paused_trials_beyond_the_share_of_memory_go_to_the_checkpoint
     keep = Checkpoints.keep
 
     def spied(self: Checkpoints, group: int, snapshots: Any) -> None:
-        written.extend(snapshot.number for _, snapshot in snapshots if group == paused.GROUP)
+        written.extend(snapshot.number for _, snapshot in snapshots if group == PAUSED)
         keep(self, group, snapshots)
 
     monkeypatch.setattr(paused, "SHARE", 0.0)
